@@ -1,0 +1,55 @@
+# make repro: set up, compose params.yaml, run every stage. make test: set up, run the tests.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.stamp
+NAME   ?= training
+export PATH := $(abspath $(BIN)):$(PATH)
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup params repro test lint types docs bench image clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("scanlens needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No venv module. Run: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]'
+	@# grad-cam asks for an OpenCV with windows, which would overwrite the headless one.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps -c constraints.txt grad-cam ttach
+	@touch $(STAMP)
+
+setup: $(STAMP) ## make .venv, or renew it when pyproject.toml or constraints.txt changed
+
+params: $(STAMP) ## compose params.yaml from conf/
+	scanlens params
+
+repro: params ## run every stage that is not up to date
+	dvc repro
+
+test: $(STAMP) ## run all tests
+	python -m pytest
+
+lint: $(STAMP) ## style, layers, types, params.yaml against conf/
+	ruff format --check .
+	ruff check .
+	lint-imports
+	mypy
+	scanlens params --check
+
+types: $(STAMP) ## types alone
+	mypy
+
+docs: $(STAMP) ## run the commands and snippets that the docs show
+	python -m pytest tests/test_docs.py
+
+bench: $(STAMP) ## make bench NAME=training [FULL=1]
+	python -m benchmarks.$(NAME) $(if $(FULL),,--quick)
+
+image: $(STAMP) ## build the inference image and run it on three scans
+	sh docker/image.sh
+
+clean: ## remove what stages and tools wrote, not the DVC cache
+	rm -rf data/0* .pytest_cache .ruff_cache .mypy_cache build

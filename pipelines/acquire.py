@@ -1,0 +1,12 @@
+"""Raw scans and labels in: list the data set, or draw the phantoms."""
+
+from pipelines.stage import RAW, stage
+from scanlens.config.load import load_section
+from scanlens.config.schema import Acquire, Data
+from scanlens.sources.acquire import acquire
+
+if __name__ == "__main__":
+    with stage("acquire") as run:
+        data = load_section(Data)
+        facts = acquire(data, load_section(Acquire), run.folder(RAW))
+        run.report(facts, f"{facts['scans']} scans of {data.root} listed in {RAW}")

@@ -1,0 +1,35 @@
+"""Calibrate on the validation split, score the test split, report."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
+from scanlens.config.load import load_section, read_settings
+from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.evaluation.report import tracked_metrics
+from scanlens.evaluation.run import evaluate
+from scanlens.models.predict import predict
+from scanlens.models.saved import load_model
+from scanlens.preprocess.store import Store
+from scanlens.scaling.device import prepare
+from scanlens.tracking.runs import data_tags, open_run
+
+if __name__ == "__main__":
+    with stage("evaluation") as run:
+        store = Store.open(PREPROCESSED)
+        machine = prepare(load_section(Runtime), len(store.shape) - 1)
+        network, model = load_model(TRAINED)
+        rows = np.concatenate([store.rows("val"), store.rows("test")])
+        logits = predict(network, store, rows, model["statistics"], machine.batch_size, machine.device)
+        facts = evaluate(logits, store.index.iloc[rows], store.labels, load_section(Evaluation), REPORTS)
+        with open_run(
+            load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
+        ) as tracked:
+            tracked.log_metrics(tracked_metrics(facts))
+            for name in ("plots", "figures", "report.html", "evaluation.json"):
+                tracked.log_files(REPORTS / name, name if (REPORTS / name).is_dir() else None)
+        auc = facts["test"]["auc_macro"]
+        interval = f" [{auc['low']:.3f}, {auc['high']:.3f}]" if auc.get("low") is not None else ""
+        value = "undefined" if auc["value"] is None else f"{auc['value']:.3f}"
+        run.report({}, f"test AUC {value}{interval} over {len(store.rows('test'))} scans in {REPORTS}")

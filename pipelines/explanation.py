@@ -1,0 +1,44 @@
+"""Probability maps of the test split, their scores, and the gallery."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.stage import MANIFEST, MAPS, PREPROCESSED, RAW, REPORTS, TRAINED, stage
+from scanlens.config.load import load_section, read_settings
+from scanlens.config.schema import Explanation, Runtime, Tracking
+from scanlens.evaluation.calibration import read_temperature
+from scanlens.explanation.masks import mask_reader
+from scanlens.explanation.run import explain
+from scanlens.explanation.scores import tracked_scores
+from scanlens.models.predict import local_logits
+from scanlens.models.saved import load_model
+from scanlens.preprocess.store import Store
+from scanlens.scaling.device import prepare
+from scanlens.sources.acquire import read_source
+from scanlens.tracking.runs import data_tags, open_run
+
+if __name__ == "__main__":
+    with stage("explanation") as run:
+        store = Store.open(PREPROCESSED)
+        machine = prepare(load_section(Runtime), len(store.shape) - 1)
+        network, model = load_model(TRAINED)
+        batches = local_logits(
+            network, store, store.rows("test"), model["statistics"], machine.batch_size, machine.device
+        )
+        facts = explain(
+            batches,
+            network.head.bias.detach().cpu().numpy(),
+            store,
+            pd.read_parquet(REPORTS / "predictions.parquet"),
+            read_temperature(REPORTS / "calibration.json"),
+            load_section(Explanation),
+            run.folder(MAPS),
+            mask_reader(store, PREPROCESSED, read_source(RAW)[0]),
+        )
+        run.report(facts, f"maps of {facts['scans']} scans in {MAPS}, open {MAPS / 'gallery.html'}")
+    with open_run(
+        load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
+    ) as tracked:
+        tracked.log_metrics(tracked_scores(facts["scores"]))
+        tracked.log_files(MAPS, "maps")

@@ -1,0 +1,21 @@
+"""First lessons on made scans."""
+
+from pipelines.stage import PREPROCESSED, PRETRAINED, SYNTHETIC, stage
+from scanlens.config.load import load_section
+from scanlens.config.schema import Augmentation, Data, Model, Pretraining, Runtime, Transfer
+from scanlens.pretraining.run import pretrain
+from scanlens.scaling.device import prepare
+
+if __name__ == "__main__":
+    with stage("pretraining") as run:
+        facts = pretrain(
+            PREPROCESSED,
+            SYNTHETIC,
+            load_section(Model),
+            load_section(Transfer),
+            load_section(Pretraining),
+            load_section(Augmentation),
+            prepare(load_section(Runtime), load_section(Data).dims),
+            run.folder(PRETRAINED),
+        )
+        run.report(facts, f"{facts['epochs']} epochs on {facts['scans']} made scans in {PRETRAINED}")

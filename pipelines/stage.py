@@ -1,0 +1,93 @@
+"""What every stage does around its one call: time it, make its outputs appear whole, report, fail clearly."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+# A log wants a line now and then, a terminal a moving bar; tqdm reads this when it is imported.
+if not sys.stderr.isatty():
+    os.environ.setdefault("TQDM_MININTERVAL", "10")
+# albumentations would ask the package registry for its newest version.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from scanlens.atomic import write_json
+from scanlens.config.load import warn_if_stale
+from scanlens.errors import ScanlensError
+
+RAW = Path("data/01_raw")
+MANIFEST = Path("data/02_manifest")
+PREPROCESSED = Path("data/03_preprocessed")
+SYNTHETIC = Path("data/04_synthetic")
+AUGMENTED = Path("data/05_augmented")
+PRETRAINED = Path("data/06_models/pretrained")
+TRAINED = Path("data/06_models/trained")
+REPORTS = Path("data/07_reports")
+MAPS = Path("data/08_maps")
+BUNDLE = Path("data/09_bundle")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``target`` that takes its place when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    yield partial
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+
+
+class Stage:
+    """One running stage.
+
+    Args:
+        name: The stage's word.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.summary = ""
+        self.facts: dict[str, Any] = {}
+        self._stack = ExitStack()
+
+    def folder(self, target: Path) -> Path:
+        """A folder to fill; it becomes ``target`` when the stage succeeds."""
+        return self._stack.enter_context(whole_folder(target))
+
+    def report(self, facts: dict[str, Any], summary: str) -> None:
+        """Say what was done.
+
+        Args:
+            facts: For ``data/07_reports/<stage>.json``.
+            summary: How many and where, in one line.
+        """
+        self.facts, self.summary = facts, summary
+
+
+@contextmanager
+def stage(name: str) -> Iterator[Stage]:
+    """Run the body as stage ``name``; a refusal ends the process with exit code 1 and one clear line."""
+    warn_if_stale()
+    start = time.perf_counter()
+    current = Stage(name)
+    try:
+        with current._stack:
+            yield current
+    except ScanlensError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    seconds = time.perf_counter() - start
+    target = REPORTS / f"{name}.json"
+    if name != "evaluation":
+        # evaluation writes its own, without a duration: two runs must agree to the byte.
+        content = {"stage": name, "seconds": round(seconds, 2), **current.facts}
+        write_json(target, content)
+    print(f"{name}: {current.summary} ({seconds:.1f} s)", flush=True)

@@ -1,0 +1,111 @@
+"""The random changes that the bank and every training step make to a scan.
+
+Images are changed by albumentations, volumes by MONAI; only the one that is needed is imported. A seed
+gives the same bytes every time, whatever was changed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scanlens.config.schema import Policy
+from scanlens.errors import SettingsError
+from scanlens.types import ImageArray
+
+LIMITS = {
+    "rotate_deg": 180.0,
+    "translate": 1.0,
+    "scale": 0.9,
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "gamma": 4.0,
+    "noise": 1.0,
+    "blur": 16.0,
+    "horizontal_flip": 1.0,
+}
+"""Largest value of each field; the smallest is 0."""
+
+
+class AugmentPolicy(Protocol):
+    """Change scans at random. Not to be shared between threads: it holds one random state."""
+
+    def apply(self, image: ImageArray, seed: int) -> ImageArray:
+        """Change one scan.
+
+        Args:
+            image: float32 in [0, 1], ``(channel, *spatial)``; left as it is.
+            seed: At least 0; the same seed gives the same bytes.
+
+        Returns:
+            The same shape and dtype, within [0, 1].
+        """
+        ...
+
+
+def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
+    """Make the policy for images or volumes.
+
+    Units of the fields: ``rotate_deg`` degrees to either side; ``translate`` fraction of the side;
+    ``scale`` relative; ``brightness`` and ``noise`` (standard deviation) of the intensity range;
+    ``contrast`` relative; ``gamma`` exponent within 1 / (1 + gamma) and 1 + gamma; ``blur`` standard
+    deviation in pixels; ``horizontal_flip`` probability. All but the flip are drawn anew for every scan
+    between nothing and the value given.
+
+    Args:
+        policy: Ranges; zero switches a change off.
+        dims: 2 or 3.
+        channels: 1 or 3.
+
+    Raises:
+        SettingsError: A range is negative or too large.
+    """
+    for name, most in LIMITS.items():
+        value = getattr(policy, name)
+        if not 0 <= value <= most:
+            raise SettingsError(
+                f"augmentation.policy.{name}: expected 0 to {most:g}, got {value}.", "0 switches it off."
+            )
+    if dims not in (2, 3) or channels not in (1, 3):
+        raise SettingsError(
+            f"augmentation: expected 2 or 3 dims and 1 or 3 channels, got {dims} and {channels}."
+        )
+    single: AugmentPolicy
+    if dims == 2:
+        from scanlens.augmentation.images import ImagePolicy
+
+        single = ImagePolicy(policy)
+    else:
+        from scanlens.augmentation.volumes import VolumePolicy
+
+        single = VolumePolicy(policy)
+    return BatchPolicy(single)
+
+
+class BatchPolicy:
+    """A policy for one scan and for batches of them."""
+
+    def __init__(self, single: AugmentPolicy) -> None:
+        self._single = single
+
+    def apply(self, image: ImageArray, seed: int) -> ImageArray:
+        """Change one scan, see :class:`AugmentPolicy`."""
+        return self._single.apply(image, seed)
+
+    def apply_batch(self, images: ImageArray, seeds: Sequence[int] | npt.NDArray[np.int64]) -> ImageArray:
+        """Change each scan of a batch by its own seed.
+
+        Args:
+            images: float32 in [0, 1], ``(batch, channel, *spatial)``; left as they are.
+            seeds: One a scan.
+
+        Returns:
+            The same shape and dtype; row i is ``apply(images[i], seeds[i])``.
+        """
+        changed = np.empty_like(images)
+        for row, (image, seed) in enumerate(zip(images, seeds, strict=True)):
+            changed[row] = self._single.apply(image, int(seed))
+        return changed

@@ -1,0 +1,132 @@
+"""The ``scanlens`` command. Every import that takes time stands inside the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from scanlens import __version__
+from scanlens.errors import ScanlensError
+
+DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+
+
+def _params(arguments: argparse.Namespace) -> int:
+    from scanlens.config.compose import PARAMS, compose_text, write_params
+
+    project = Path()
+    if arguments.check:
+        current = project / PARAMS
+        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(project, arguments.overrides):
+            return DONE
+        raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
+    changed = write_params(project, arguments.overrides)
+    print(f"{PARAMS} {'written' if changed else 'is up to date'}")
+    return DONE
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from scanlens.inference.batch import predict_batch
+    from scanlens.inference.bundle import open_bundle
+    from scanlens.inference.runtime import choose
+
+    bundle = open_bundle(arguments.bundle)
+    threads = arguments.threads or len(os.sched_getaffinity(0))
+    name, run = choose(bundle, arguments.runtime, threads)
+    good, bad = predict_batch(
+        bundle, run, arguments.input, arguments.output, batch_size=arguments.batch_size, maps=not arguments.no_maps
+    )
+    if arguments.json:
+        print(json.dumps({"predicted": good, "failed": bad, "bundle": bundle.bundle_id, "runtime": name}))
+    else:
+        print(f"predict: {good} scans predicted, {bad} failed, bundle {bundle.bundle_id} ({name}), {arguments.output}")
+    return SOME_FAILED if bad else DONE
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from scanlens.config.load import load_section
+    from scanlens.config.schema import Tracking
+    from scanlens.tracking.compare import as_table, compare_runs
+
+    rows = compare_runs(load_section(Tracking), arguments.limit)
+    print(json.dumps(rows, indent=2) if arguments.json else as_table(rows, arguments.metrics))
+    return DONE
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    from scanlens.inference.bundle import CARD, open_bundle
+
+    bundle = open_bundle(arguments.bundle)
+    if arguments.json:
+        print(json.dumps(bundle.description, indent=2))
+    else:
+        print((bundle.folder / CARD).read_text(encoding="utf-8"), end="")
+    return DONE
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line: one subcommand a task, each with ``--help``."""
+    top = argparse.ArgumentParser(
+        prog="scanlens",
+        description="From raw scans to calibrated classifiers and probability maps.",
+        epilog="The pipeline itself runs with: dvc repro, or dvc exp run -S group=choice -S section.key=value",
+    )
+    top.add_argument("--version", action="version", version=f"scanlens {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    params = commands.add_parser("params", help="write params.yaml from conf/")
+    params.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model=resnet50 training.lr=3e-4")
+    params.add_argument("--check", action="store_true", help="only say whether params.yaml is up to date")
+    params.set_defaults(run=_params)
+
+    predict = commands.add_parser("predict", help="predict scans with a bundle")
+    predict.add_argument("--bundle", type=Path, required=True, help="folder written by stage packaging")
+    predict.add_argument("--input", type=Path, required=True, help="a scan, or a folder searched for scans")
+    predict.add_argument("--output", type=Path, required=True, help="folder for predictions.csv, failures.csv, maps/")
+    predict.add_argument("--runtime", choices=["auto", "onnx", "torch"], default="auto", help="default: auto")
+    predict.add_argument("--batch-size", type=int, default=32, metavar="N", help="scans a forward pass (default 32)")
+    predict.add_argument("--threads", type=int, default=0, metavar="N", help="arithmetic threads (default: all cores)")
+    predict.add_argument("--no-maps", action="store_true", help="tables only")
+    predict.add_argument("--json", action="store_true", help="print the summary as JSON")
+    predict.set_defaults(run=_predict)
+
+    compare = commands.add_parser("compare", help="tracked runs side by side")
+    compare.add_argument("--limit", type=int, default=8, metavar="N", help="newest runs to show (default 8)")
+    compare.add_argument(
+        "--metrics",
+        nargs="+",
+        default=["test.auc_macro", "test.accuracy", "test.f1_macro", "test.ece", "val_loss"],
+        help="metrics to show",
+    )
+    compare.add_argument("--json", action="store_true", help="everything, as JSON")
+    compare.set_defaults(run=_compare)
+
+    bundle = commands.add_parser("bundle", help="verify a bundle and print its model card")
+    bundle.add_argument("bundle", type=Path, help="bundle folder")
+    bundle.add_argument("--json", action="store_true", help="print bundle.json instead")
+    bundle.set_defaults(run=_bundle)
+    return top
+
+
+def main() -> int:
+    """Entry point: 0 done, 1 refused with a reason, 2 wrong usage, 3 done but some scans failed."""
+    arguments = parser().parse_args()
+    try:
+        return int(arguments.run(arguments))
+    except ScanlensError as error:
+        print(f"scanlens {arguments.command}: {error}", file=sys.stderr)
+        return REFUSED
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        print(f"scanlens {arguments.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From conf/ to params.yaml to checked dataclasses."""

@@ -1,0 +1,99 @@
+"""``conf/`` to ``params.yaml``, byte for byte as ``dvc exp run`` writes it.
+
+DVC composes the settings only in ``dvc exp run``; ``dvc repro`` takes ``params.yaml`` as it stands. This
+module is the other way to write that file. The four steps (compose, resolve, to_yaml, write) are DVC's own.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scanlens.atomic import write_text
+from scanlens.config.load import check_sections
+from scanlens.errors import SettingsError
+
+CONF = "conf"
+PARAMS = "params.yaml"
+
+
+def _choices_for(conf: Path, override: str) -> str:
+    """The groups or keys that a misspelt override may have meant, as one sentence."""
+    key = override.lstrip("+~").split("=")[0]
+    group, _, rest = key.partition(".")
+    groups = sorted(p.name for p in conf.iterdir() if p.is_dir())
+    if group not in groups:
+        close = difflib.get_close_matches(group, groups, 1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        return f"{hint}Groups: {', '.join(groups)}."
+    if not rest:
+        return f"Choices of {group}: {', '.join(sorted(p.stem for p in (conf / group).glob('*.yaml')))}."
+    with initialize_config_dir(str(conf), version_base=None):
+        section: DictConfig = compose("config")[group]
+    for part in rest.split(".")[:-1]:
+        if not isinstance(section, DictConfig) or part not in section:
+            break
+        section = section[part]
+    keys = [str(k) for k in section] if isinstance(section, DictConfig) else []
+    close = difflib.get_close_matches(rest.rpartition(".")[2], keys, 1)
+    hint = f"Did you mean {close[0]}? " if close else ""
+    return f"{hint}Keys: {', '.join(keys)}."
+
+
+def _offending(error: Exception, overrides: Sequence[str]) -> str:
+    """The override an error is about: Hydra names it in its message."""
+    text = str(error)
+    named = [o for o in overrides if o.split("=")[0].lstrip("+~") in text]
+    return named[0] if named else (overrides[0] if overrides else "")
+
+
+def compose_text(project: Path, overrides: Sequence[str] = ()) -> str:
+    """Compose ``conf/`` with Hydra overrides.
+
+    Args:
+        project: Folder that holds ``conf/``.
+        overrides: Hydra overrides such as ``model=resnet50`` or ``training.lr=3e-4``.
+
+    Returns:
+        The YAML text of ``params.yaml``, every section checked against the schema.
+
+    Raises:
+        SettingsError: On a misspelt group, key or value, naming it and the choices.
+    """
+    conf = (project / CONF).resolve()
+    if not (conf / "config.yaml").is_file():
+        raise SettingsError(f"{CONF}/config.yaml is missing.", "Run this in the project's root.")
+    try:
+        with initialize_config_dir(str(conf), version_base=None):
+            settings = compose("config", overrides=list(overrides))
+        OmegaConf.resolve(settings)
+        text = OmegaConf.to_yaml(settings)
+    except (HydraException, OmegaConfBaseException) as error:
+        override = _offending(error, overrides)
+        reason = str(error).strip().splitlines()[0]
+        if not override:
+            raise SettingsError(f"conf/ does not compose: {reason}") from error
+        raise SettingsError(f"'{override}' is refused: {reason}", _choices_for(conf, override)) from error
+    check_sections(yaml.safe_load(text))
+    return text
+
+
+def write_params(project: Path, overrides: Sequence[str] = ()) -> bool:
+    """Write ``params.yaml`` from ``conf/``.
+
+    Returns:
+        True where the file changed.
+    """
+    target = project / PARAMS
+    text = compose_text(project, overrides)
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return False
+    write_text(target, text)
+    return True

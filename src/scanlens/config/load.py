@@ -1,0 +1,178 @@
+"""``params.yaml`` to checked dataclasses: unknown, missing and ill-typed keys fail by name.
+
+No Hydra here: a stage, and batch inference, read the file with a plain YAML loader.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from scanlens.config import schema
+from scanlens.errors import SettingsError
+
+T = TypeVar("T")
+
+SECTIONS: dict[str, type] = {
+    "data": schema.Data,
+    "acquire": schema.Acquire,
+    "manifest": schema.Manifest,
+    "preprocess": schema.Preprocess,
+    "synthesis": schema.Synthesis,
+    "augmentation": schema.Augmentation,
+    "pretraining": schema.Pretraining,
+    "model": schema.Model,
+    "transfer": schema.Transfer,
+    "training": schema.Training,
+    "evaluation": schema.Evaluation,
+    "explanation": schema.Explanation,
+    "packaging": schema.Packaging,
+    "runtime": schema.Runtime,
+    "tracking": schema.Tracking,
+}
+
+
+def _describe(kind: Any) -> str:
+    """A type in words a person who edits YAML understands."""
+    if get_origin(kind) is Literal:
+        return " | ".join(str(choice) for choice in get_args(kind))
+    if get_origin(kind) in (Union, types.UnionType):
+        return " | ".join(_describe(option) for option in get_args(kind))
+    if kind is type(None):
+        return "null"
+    if dataclasses.is_dataclass(kind):
+        return "a section"
+    if get_origin(kind) is list:
+        return f"a list of {_describe(get_args(kind)[0])}"
+    if get_origin(kind) is dict:
+        return "a mapping"
+    return {str: "text", int: "a whole number", float: "a number", bool: "true | false"}.get(kind, str(kind))
+
+
+def _convert(kind: Any, value: Any, key: str) -> Any:
+    """``value`` as ``kind``, or a SettingsError that names ``key``, what came and what may come."""
+    origin = get_origin(kind)
+    if value == "???":
+        raise SettingsError(f"{key} must be given.", f"Add the override {key}=... ({_describe(kind)}).")
+    if origin in (Union, types.UnionType):
+        # Literals first, so that "auto" is not mistaken for text of another option.
+        for option in sorted(get_args(kind), key=lambda o: get_origin(o) is not Literal):
+            try:
+                return _convert(option, value, key)
+            except SettingsError:
+                if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+                    raise
+    elif origin is Literal:
+        if any(value == choice and type(value) is type(choice) for choice in get_args(kind)):
+            return value
+    elif dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if isinstance(value, Mapping):
+            return _build(kind, value, key)
+    elif origin is list:
+        if isinstance(value, list):
+            return [_convert(get_args(kind)[0], item, f"{key}[{i}]") for i, item in enumerate(value)]
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            inner = get_args(kind)[1]
+            return {str(k): _convert(inner, item, f"{key}.{k}") for k, item in value.items()}
+    elif kind is Any or (kind is type(None) and value is None):
+        return value
+    elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif kind is float and isinstance(value, str):
+        # YAML 1.1 reads 1e-3 as text; people write it, and Hydra hands it on.
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    elif isinstance(kind, type) and type(value) is kind:
+        return value
+    raise SettingsError(f"{key} is {value!r}; expected {_describe(kind)}.")
+
+
+def _build(kind: type[T], values: Mapping[str, Any], key: str) -> T:
+    """A dataclass from a mapping, every key accounted for."""
+    hints = get_type_hints(kind)
+    for name in values:
+        if name not in hints:
+            close = difflib.get_close_matches(str(name), hints, 1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SettingsError(f"{key}.{name} is not a setting.", f"{hint}Keys: {', '.join(hints)}.")
+    missing = [name for name in hints if name not in values]
+    if missing:
+        raise SettingsError(f"{key}.{missing[0]} is missing.", "Run: scanlens params")
+    return kind(**{name: _convert(hints[name], values[name], f"{key}.{name}") for name in hints})
+
+
+def _section(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
+    values = settings.get(name)
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"Section {name} is missing from params.yaml.", "Run: scanlens params")
+    return _build(kind, values, name)
+
+
+def check_sections(settings: Any) -> None:
+    """Check a whole composed configuration.
+
+    Raises:
+        SettingsError: On the first unknown, missing or ill-typed key.
+    """
+    known = {*SECTIONS, "seed"}
+    for name in settings:
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SettingsError(f"{name} is not a section.", f"{hint}Sections: {', '.join(sorted(known))}.")
+    for name, kind in SECTIONS.items():
+        _section(kind, name, settings)
+
+
+def read_settings(project: Path) -> dict[str, Any]:
+    """The whole of ``params.yaml`` as plain data."""
+    target = project / "params.yaml"
+    if not target.is_file():
+        raise SettingsError(f"{target.name} is missing.", "Run: scanlens params")
+    try:
+        settings = yaml.safe_load(target.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SettingsError(f"params.yaml is no YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(settings, dict):
+        raise SettingsError("params.yaml holds no sections.", "Run: scanlens params")
+    return settings
+
+
+def load_section(kind: type[T], project: Path = Path()) -> T:
+    """One section of ``params.yaml`` as its dataclass.
+
+    Args:
+        kind: The schema class; it says which section.
+        project: Folder that holds ``params.yaml``.
+
+    Raises:
+        SettingsError: Naming the key, what came and what may come.
+    """
+    name = next(section for section, candidate in SECTIONS.items() if candidate is kind)
+    return _section(kind, name, read_settings(project))
+
+
+def warn_if_stale(project: Path = Path()) -> bool:
+    """Say so on stderr when ``conf/`` was edited after ``params.yaml`` was written.
+
+    ``dvc repro`` never composes, so an edit of ``conf/`` alone would silently change nothing.
+    """
+    params = project / "params.yaml"
+    newest = max((p.stat().st_mtime for p in (project / "conf").rglob("*.yaml")), default=0.0)
+    stale = params.is_file() and newest > params.stat().st_mtime
+    if stale:
+        print(
+            "warning: conf/ is newer than params.yaml, which this run uses. Run: scanlens params",
+            file=sys.stderr,
+        )
+    return stale

@@ -1,0 +1,239 @@
+"""What every section of ``params.yaml`` may hold: plain dataclasses, no framework.
+
+A field's type is its check: :mod:`scanlens.config.load` refuses unknown, missing and ill-typed keys and
+names the choices of every ``Literal``. Defaults live in ``conf/`` alone, so no field has one here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Task = Literal["binary", "multiclass"]
+Auto = Literal["auto"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the label table's columns. ``auto`` looks for the usual names; null means none."""
+
+    path: str
+    label: str
+    patient: str | None
+    split: str | None
+    site: str | None
+    mask: str | None
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """How the built-in phantom radiographs are drawn."""
+
+    patients: int
+    scans_per_patient: list[int]
+    size: list[int]
+    balance: dict[str, float]
+    difficulty: float
+    shortcut: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set: where it is and what its labels mean."""
+
+    kind: Literal["phantom", "folder", "table", "medmnist"]
+    root: str
+    table: str | None
+    columns: Columns
+    task: Task | Auto
+    dims: Literal[2, 3]
+    labels: list[str] | None
+    phantom: Phantom | None
+
+
+@dataclass(frozen=True)
+class Acquire:
+    """What is taken from the data root."""
+
+    limit: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """How patients are dealt to train, val and test."""
+
+    method: Literal["grouped", "random", "official"]
+    fractions: dict[str, float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Checks:
+    """What a scan must be to be accepted."""
+
+    min_side: int
+    max_pixels: int
+    max_aspect: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Checks and split."""
+
+    split: SplitConfig
+    checks: Checks
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a scan becomes a fixed-shape array in [0, 1]."""
+
+    size: Auto | int | list[int]
+    channels: Auto | Literal[1, 3]
+    aspect: Literal["pad", "stretch"]
+    intensity: Literal["auto", "window", "percentile", "minmax"]
+    percentiles: list[float]
+    window: list[float] | None
+    shard_rows: int
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """The class-conditional generator of made scans."""
+
+    generator: Literal["cgan"]
+    max_side: int
+    latent: int
+    width: int
+    steps: int
+    batch_size: int
+    lr: float
+    scans_per_class: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Ranges of the random changes; zero switches one off."""
+
+    rotate_deg: float
+    translate: float
+    scale: float
+    brightness: float
+    contrast: float
+    gamma: float
+    noise: float
+    blur: float
+    horizontal_flip: float
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The class-balanced bank and the policy that training applies too."""
+
+    policy: Policy
+    balance: bool
+    max_factor: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """Supervised training on made scans before the real ones."""
+
+    epochs: int
+    epoch_scans: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """One network by its registry name."""
+
+    name: str
+    library: Literal["auto", "timm", "monai"]
+    stem: Literal["auto", "standard", "small"]
+    dropout: float
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Where the first weights come from and how they are thawed."""
+
+    source: Literal["none", "pretraining", "imagenet", "file"]
+    file: str | None
+    head_epochs: int
+    freeze_backbone: bool
+    backbone_lr_scale: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training loop."""
+
+    epochs: int
+    epoch_scans: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    label_smoothing: float
+    class_weights: bool
+    patience: int
+    gradient_clip: float
+    augment: bool
+    use_bank: bool
+    use_synthetic: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report."""
+
+    bootstrap: int
+    confidence: float
+    calibration: Literal["temperature", "none"]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The probability maps."""
+
+    max_overlays: int
+    overlay_side: int
+
+
+@dataclass(frozen=True)
+class Packaging:
+    """The bundle."""
+
+    name: str
+    onnx: bool
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The machine. No stage declares it, so another machine retrains nothing."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "32", "bf16"]
+    threads: Auto | int
+    workers: Auto | int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where MLflow keeps the runs."""
+
+    enabled: bool
+    uri: str
+    experiment: str
+    register: bool
+    timeout_s: float

@@ -1,0 +1,110 @@
+"""What a reader must know before believing the numbers, in plain sentences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from scanlens.evaluation.calibration import TEMPERATURE_RANGE, is_separated
+from scanlens.evaluation.metrics import SCALARS, IntArray
+from scanlens.evaluation.scoring import SplitScore
+from scanlens.types import FloatArray
+
+FEW_PATIENTS = 30
+"""Fewer test patients than this make wide intervals, and percentile intervals themselves unreliable."""
+FEW_SCANS = 10
+"""Fewer test scans of a class than this make its own numbers anecdotes."""
+
+
+def split_cautions(score: SplitScore) -> list[str]:
+    """Cautions about the size and make-up of the val or test split."""
+    name = score.name
+    if not score.scans:
+        return [f"There is no {name} scan: its metrics are null. Look into manifest.split."]
+    said = []
+    if score.absent:
+        rest = len(score.labels) - len(score.absent)
+        said.append(
+            f"No {name} scan of {_listed(score.absent)}: their AUC and sensitivity are null, and macro "
+            f"values are over the other {rest} of {len(score.labels)} classes."
+        )
+    if score.intervals.reason:
+        said.append(f"The {name} metrics have no interval: {score.intervals.reason}.")
+    if score.unknown_patients:
+        said.append(
+            f"The patient of {score.unknown_patients} of {score.scans} {name} scans is unknown: each counts "
+            "as a patient of its own, so intervals may be too narrow and one patient may be in two splits."
+        )
+    return said
+
+
+def test_cautions(score: SplitScore, majority: float) -> list[str]:
+    """Cautions about how far the test numbers carry.
+
+    Args:
+        score: The test split, with at least one scan.
+        majority: Accuracy of always answering its most frequent class.
+    """
+    said = []
+    if score.patients < FEW_PATIENTS:
+        said.append(f"Intervals are wide and themselves rough: only {score.patients} test patients.")
+    rare = [
+        f"{label} ({scans})"
+        for label, scans in zip(score.labels, score.label_scans, strict=True)
+        if 0 < scans < FEW_SCANS
+    ]
+    if rare:
+        said.append(
+            f"Fewer than {FEW_SCANS} test scans of {_listed(rare)}: read these classes' numbers with care."
+        )
+    if score.intervals.low:
+        low, high = score.intervals.low, score.intervals.high
+        if low["accuracy"] <= majority:
+            said.append(
+                f"Accuracy is not clearly above {majority:.3f}, which always answering the most frequent "
+                "class reaches."
+            )
+        collapsed = [name for name in SCALARS if low[name] == high[name]]
+        if collapsed:
+            said.append(
+                f"No resample changed {_listed(collapsed)}: a bootstrap cannot show uncertainty where "
+                "every scan fares alike, so the interval is too narrow there."
+            )
+    return said
+
+
+def calibration_cautions(temperature: float, logits: FloatArray, targets: IntArray) -> list[str]:
+    """Cautions about a fitted temperature.
+
+    Args:
+        temperature: As fitted.
+        logits: ``(scan, class)`` of the validation split; empty where there was nothing to fit on.
+        targets: ``(scan,)``.
+    """
+    if not len(targets):
+        return ["There is no validation scan to calibrate on: probabilities are as the network gives them."]
+    if is_separated(logits, targets):
+        return [
+            "Every validation scan is classified right, so no temperature can be fitted: probabilities are "
+            "as the network gives them (temperature 1)."
+        ]
+    if temperature in TEMPERATURE_RANGE:
+        return [
+            f"The temperature stopped at {temperature:g}, the end of its range: the validation split does "
+            "not support these probabilities."
+        ]
+    return []
+
+
+def overlap_cautions(index: pd.DataFrame) -> list[str]:
+    """Cautions about patients that are in two splits, among the splits that are there."""
+    known = index[index["patient"] != ""]
+    splits_of = known.groupby("patient")["split"].nunique()
+    shared = int(np.asarray(splits_of > 1).sum())
+    if not shared:
+        return []
+    return [f"{shared} patient(s) are in more than one split: test numbers are too good to that extent."]
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

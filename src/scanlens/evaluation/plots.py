@@ -1,0 +1,61 @@
+"""The curves behind the pictures, as tables that DVC plots and spreadsheets read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from scanlens.evaluation.metrics import IntArray, reliability
+from scanlens.types import FloatArray
+
+
+def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -> pd.DataFrame:
+    """ROC points of each class against the rest: columns class, fpr, tpr.
+
+    Two classes share one curve up to reflection, so only the positive one's (``labels[1]``) is given. Classes
+    without a positive or a negative have none.
+    """
+    shown = [1] if len(labels) == 2 else list(range(len(labels)))
+    curves = []
+    for k in shown:
+        positive = targets == k
+        if positive.any() and not positive.all():
+            fpr, tpr, _ = roc_curve(positive, probabilities[:, k])
+            curves.append(pd.DataFrame({"class": labels[k], "fpr": fpr, "tpr": tpr}))
+    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=["class", "fpr", "tpr"])
+
+
+def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row a scan: columns actual, predicted."""
+    return pd.DataFrame({"actual": predictions["label"], "predicted": predictions["predicted"]})
+
+
+def reliability_table(before: FloatArray, after: FloatArray, targets: IntArray) -> pd.DataFrame:
+    """Filled bins of the reliability diagram before and after calibration.
+
+    Args:
+        before: ``(scan, class)`` probabilities at temperature 1.
+        after: Calibrated ones.
+        targets: ``(scan,)``.
+
+    Returns:
+        Columns calibration (before, after), low, high (edges of the bin), confidence, accuracy, scans.
+    """
+    tables = []
+    for name, probabilities in (("before", before), ("after", after)):
+        bins = reliability(probabilities, targets)
+        filled = np.flatnonzero(bins.scans)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "calibration": name,
+                    "low": bins.edges[filled],
+                    "high": bins.edges[filled + 1],
+                    "confidence": bins.confidence[filled],
+                    "accuracy": bins.accuracy[filled],
+                    "scans": bins.scans[filled],
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)

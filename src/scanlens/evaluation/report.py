@@ -1,0 +1,154 @@
+"""The facts of an evaluation as plain JSON values: no NaN, no clock, the same bytes for the same input."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from scanlens.config.schema import Evaluation
+from scanlens.evaluation.metrics import PER_CLASS, SCALARS
+from scanlens.evaluation.scoring import SplitScore
+from scanlens.types import FloatArray
+
+
+def number(value: float | FloatArray) -> float | None:
+    """A finite float, or None (null)."""
+    return float(value) if np.isfinite(value) else None
+
+
+def build_facts(
+    scores: dict[str, SplitScore],
+    config: Evaluation,
+    calibration: dict[str, Any],
+    warnings: list[str],
+) -> dict[str, Any]:
+    """Everything the report says.
+
+    Args:
+        scores: By split, test and val always among them.
+        config: As used.
+        calibration: Method, temperature, and nll and ece before and after.
+        warnings: Plain sentences.
+
+    Returns:
+        ``test`` and ``val`` hold ``{metric: {value, low, high}}`` (with ``reason`` where null and ``note``
+        where a macro value leaves classes out); ``per_class``, ``counts``, ``confusion``, ``baseline``,
+        ``calibration``, ``bootstrap``, ``settings``, ``labels`` and ``warnings`` explain them.
+    """
+    test = scores["test"]
+    return {
+        "test": split_metrics(test),
+        "val": split_metrics(scores["val"]),
+        **({"train": split_metrics(scores["train"])} if "train" in scores else {}),
+        "baseline": baseline(test),
+        "calibration": calibration,
+        "per_class": {name: per_class_metrics(score) for name, score in scores.items()},
+        "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
+        "counts": {name: _counts(score) for name, score in scores.items()},
+        "bootstrap": {
+            name: {
+                "unit": "patient",
+                "resamples": score.intervals.resamples,
+                "redrawn": score.intervals.redrawn,
+                "reason": score.intervals.reason or None,
+            }
+            for name, score in scores.items()
+        },
+        "settings": dataclasses.asdict(config),
+        "labels": test.labels,
+        "warnings": warnings,
+    }
+
+
+def dvc_metrics(facts: dict[str, Any]) -> dict[str, Any]:
+    """The numbers ``dvc metrics`` follows: test with intervals, val as values."""
+    bounds = ("value", "low", "high")
+    return {
+        "test": {name: {key: facts["test"][name][key] for key in bounds} for name in SCALARS},
+        "val": {name: facts["val"][name]["value"] for name in SCALARS},
+    }
+
+
+def split_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
+    """``{metric: {value, low, high}}`` of one split."""
+    facts = {}
+    for name in SCALARS:
+        entry = _entry(score, name, ())
+        if entry["value"] is None:
+            entry["reason"] = _reason(score)
+        elif score.absent and name.endswith("macro"):
+            rest = len(score.labels) - len(score.absent)
+            absent = ", ".join(score.absent)
+            entry["note"] = f"over {rest} of {len(score.labels)} classes: no {score.name} scan of {absent}"
+        facts[name] = entry
+    return facts
+
+
+def per_class_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
+    """``{label: {scans, patients, auc, sensitivity, specificity, f1}}`` of one split."""
+    facts: dict[str, dict[str, Any]] = {}
+    for k, label in enumerate(score.labels):
+        facts[label] = {"scans": int(score.label_scans[k]), "patients": int(score.label_patients[k])}
+        for name in PER_CLASS:
+            entry = _entry(score, name, (k,))
+            if entry["value"] is None:
+                entry["reason"] = _reason(score, k)
+            facts[label][name] = entry
+    return facts
+
+
+def baseline(score: SplitScore) -> dict[str, Any]:
+    """What answering without looking reaches: always the split's most frequent class.
+
+    Its ``nll`` is that of always stating the split's own class shares.
+    """
+    if not score.scans:
+        return {"class": None, "accuracy": None, "balanced_accuracy": None, "auc_macro": None, "nll": None}
+    shares = score.label_scans[score.label_scans > 0] / score.scans
+    return {
+        "class": score.labels[int(score.label_scans.argmax())],
+        "accuracy": float(shares.max()),
+        "balanced_accuracy": 1.0 / len(shares),
+        "auc_macro": 0.5,
+        "nll": float(-(shares * np.log(shares)).sum()),
+    }
+
+
+def _entry(score: SplitScore, name: str, position: tuple[int, ...]) -> dict[str, Any]:
+    intervals = score.intervals
+    return {
+        "value": number(score.metrics[name][position]),
+        "low": number(intervals.low[name][position]) if intervals.low else None,
+        "high": number(intervals.high[name][position]) if intervals.high else None,
+    }
+
+
+def _reason(score: SplitScore, k: int | None = None) -> str:
+    if not score.scans:
+        return f"there is no {score.name} scan"
+    if k is not None and not score.label_scans[k]:
+        return f"no {score.name} scan of {score.labels[k]}"
+    return f"every {score.name} scan has the same label"
+
+
+def _counts(score: SplitScore) -> dict[str, Any]:
+    return {
+        "scans": score.scans,
+        "patients": score.patients,
+        "unknown_patients": score.unknown_patients,
+        "sites": score.sites,
+        "labels": {label: int(scans) for label, scans in zip(score.labels, score.label_scans, strict=True)},
+    }
+
+
+def tracked_metrics(facts: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a report by the names MLflow shows: ``test.auc_macro``, ``test.auc_macro.low``…"""
+    flat: dict[str, float] = {}
+    for split in ("test", "val"):
+        for name, entry in facts[split].items():
+            for part in ("value", "low", "high"):
+                if entry.get(part) is not None:
+                    flat[f"{split}.{name}" + ("" if part == "value" else f".{part}")] = float(entry[part])
+    return {**flat, "calibration.temperature": float(facts["calibration"]["temperature"])}

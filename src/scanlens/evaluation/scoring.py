@@ -1,0 +1,94 @@
+"""One split, scored: its counts, metrics and intervals together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from scanlens.config.schema import Evaluation
+from scanlens.evaluation.intervals import Intervals, patient_codes, patient_intervals
+from scanlens.evaluation.metrics import IntArray, all_metrics, confusion
+from scanlens.types import FloatArray
+
+
+@dataclass(frozen=True)
+class SplitScore:
+    """What is known of one split.
+
+    Attributes:
+        name: train, val or test.
+        labels: Class names in order.
+        scans: How many.
+        patients: How many; each scan of unknown patient counts as one.
+        unknown_patients: Scans without a patient.
+        sites: How many distinct known sites.
+        label_scans: ``(class,)`` scans a class.
+        label_patients: ``(class,)`` patients a class.
+        metrics: As :func:`scanlens.evaluation.metrics.all_metrics` gives them, from calibrated probabilities.
+        intervals: Over patients.
+        confusion: ``(actual class, predicted class)`` counts.
+    """
+
+    name: str
+    labels: list[str]
+    scans: int
+    patients: int
+    unknown_patients: int
+    sites: int
+    label_scans: IntArray
+    label_patients: IntArray
+    metrics: dict[str, FloatArray]
+    intervals: Intervals
+    confusion: IntArray
+
+    @property
+    def absent(self) -> list[str]:
+        """Labels without a scan in this split."""
+        return [label for label, scans in zip(self.labels, self.label_scans, strict=True) if not scans]
+
+
+def score_split(
+    name: str,
+    index: pd.DataFrame,
+    probabilities: FloatArray,
+    targets: IntArray,
+    labels: list[str],
+    config: Evaluation,
+) -> SplitScore:
+    """Score one split.
+
+    Args:
+        name: The split.
+        index: Its rows of the predictions table.
+        probabilities: ``(scan, class)``, calibrated.
+        targets: ``(scan,)`` class indices.
+        labels: Class names.
+        config: Resamples, confidence and seed of the intervals. Training scans get none: the network has
+            seen them, so no interval around their metrics would mean anything.
+    """
+    classes = len(labels)
+    patients = index["patient"].to_numpy()
+    codes = patient_codes(patients)
+    resamples = 0 if name == "train" else config.bootstrap
+    return SplitScore(
+        name=name,
+        labels=labels,
+        scans=len(index),
+        patients=len(np.unique(codes)),
+        unknown_patients=int((index["patient"] == "").sum()),
+        sites=int(index["site"][index["site"] != ""].nunique()),
+        label_scans=np.bincount(targets, minlength=classes),
+        label_patients=np.array([len(np.unique(codes[targets == k])) for k in range(classes)]),
+        metrics=all_metrics(probabilities, targets),
+        intervals=patient_intervals(
+            probabilities,
+            targets,
+            patients,
+            resamples=resamples,
+            confidence=config.confidence,
+            seed=config.seed,
+        ),
+        confusion=confusion(probabilities.argmax(axis=1), targets, classes),
+    )

@@ -1,0 +1,1 @@
+"""Probability maps, overlays and the gallery."""

@@ -1,0 +1,105 @@
+"""Probability maps: what the evidence at each place alone argues for. Array code, no framework.
+
+A network that ends in global average pooling and a linear head has a logit at every place of its last
+feature map: the head applied there. Their mean over the places is the image's logit, exactly, so the
+softmax of the local logits (divided by the calibration temperature) says what the image's probability
+would be if all of it looked like that place. It is a probability, never rescaled per image, and can be
+compared between patients. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016,
+gives the linear part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from scanlens.errors import ScanlensError
+from scanlens.types import FloatArray
+
+
+def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """Calibrated probability of each class from the evidence at each place alone.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``, any finite float.
+        temperature: The temperature fitted on the validation split, > 0.
+
+    Returns:
+        float32 ``(batch, class, *grid)`` in [0, 1], summing to one over the classes.
+
+    Raises:
+        ScanlensError: A logit is not a finite number.
+        ValueError: The axes or the temperature are impossible.
+    """
+    local_logits = np.asarray(local_logits)
+    if local_logits.ndim < 3:
+        raise ValueError(f"expected local logits (batch, class, *grid), got shape {local_logits.shape}")
+    if not temperature > 0:
+        raise ValueError(f"expected a temperature above 0, got {temperature}")
+    if not np.isfinite(local_logits).all():
+        raise ScanlensError(
+            "The network's local logits hold values that are not finite, so there is no map.",
+            "Train again with a lower training.lr or a smaller training.gradient_clip.",
+        )
+    return softmax(local_logits.astype(np.float32) / np.float32(temperature), axis=1)
+
+
+def grad_cam(local_logits: FloatArray, bias: FloatArray) -> npt.NDArray[np.float32]:
+    """Raw Grad-CAM of every class for global average pooling and a linear head, without a gradient.
+
+    There the gradient of class ``c``'s logit is ``weight[c, k] / places`` at every place of channel ``k``,
+    so Grad-CAM is ``relu(sum_k weight[c, k] features[k]) / places``: the local logit less the bias.
+    :mod:`scanlens.explanation.gradcam` is the form for any other head.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``.
+        bias: The linear head's bias ``(class,)``.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
+    """
+    local_logits = np.asarray(local_logits, dtype=np.float32)
+    places = local_logits[0, 0].size
+    own = np.asarray(bias, dtype=np.float32).reshape(-1, *([1] * (local_logits.ndim - 2)))
+    return np.maximum(local_logits - own, 0) / np.float32(places)
+
+
+def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Linear interpolation of the last axes to ``size``; nothing is invented between the places.
+
+    Coordinates are half-pixel: place ``i`` of ``n`` has its centre at ``(i + 0.5) / n`` of the axis, and
+    beyond the outermost centres the edge value holds. This is ``torch.nn.functional.interpolate`` with
+    ``align_corners=False`` and ``scipy.ndimage.zoom`` with ``grid_mode=True, mode="nearest"``.
+
+    Args:
+        maps: ``(*leading, *grid)``; as many trailing axes as ``size`` has are interpolated.
+        size: Wanted spatial size, e.g. ``(height, width)`` or ``(depth, height, width)``.
+
+    Returns:
+        float32 ``(*leading, *size)`` within the range of ``maps``.
+    """
+    if len(size) > np.ndim(maps):
+        raise ValueError(f"expected maps with at least {len(size)} axes, got shape {np.shape(maps)}")
+    result = np.asarray(maps, dtype=np.float32)
+    first = result.ndim - len(size)
+    for axis, length in enumerate(size, start=first):
+        if result.shape[axis] != length:
+            weights = _linear_weights(result.shape[axis], length)
+            result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
+    return np.ascontiguousarray(result)
+
+
+def _linear_weights(places: int, length: int) -> npt.NDArray[np.float32]:
+    """Matrix ``(length, places)`` of linear interpolation weights; every row sums to one."""
+    centres = (np.arange(length) + 0.5) * (places / length) - 0.5
+    centres = np.clip(centres, 0, places - 1)
+    lower = np.floor(centres).astype(np.intp)
+    upper = np.minimum(lower + 1, places - 1)
+    share = centres - lower
+    weights = np.zeros((length, places))
+    np.add.at(weights, (np.arange(length), lower), 1 - share)
+    np.add.at(weights, (np.arange(length), upper), share)
+    return weights.astype(np.float32)

@@ -1,0 +1,46 @@
+"""Lesion masks, where the data has them, brought into the store's geometry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scanlens.errors import UnreadableScan
+from scanlens.preprocess.preprocessor import Preprocessor
+from scanlens.preprocess.store import Store
+from scanlens.sources.read import read_scan
+
+MAX_PIXELS = 2**28
+
+
+def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.NDArray[np.bool_] | None]:
+    """A function from a scan's id to its lesion mask, or None where it has none.
+
+    Args:
+        store: The preprocessed scans; its index names mask files relative to ``root``.
+        folder: The store's folder, for ``preprocessor.json``.
+        root: The data root.
+
+    Returns:
+        The function; it raises UnreadableScan where a mask has another shape than its scan.
+    """
+    preprocessor = Preprocessor.from_json(
+        json.loads((folder / "preprocessor.json").read_text(encoding="utf-8"))
+    )
+    columns = store.index.set_index("scan_id")[["mask", "shape", "spacing"]]
+
+    def read(scan_id: str) -> npt.NDArray[np.bool_] | None:
+        path, shape, spacing = columns.loc[scan_id]
+        if not path:
+            return None
+        mask = read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+        spatial = tuple(int(side) for side in shape)
+        if mask.shape != spatial:
+            raise UnreadableScan(path, f"mask of shape {mask.shape} for a scan of shape {spatial}")
+        return preprocessor.apply_mask(mask, spatial, tuple(spacing) or None)
+
+    return read

@@ -1,0 +1,179 @@
+"""The explanation stage: stream local logits, write maps, scores, overlays and the gallery.
+
+The maps in memory are those of one batch, whatever the number of scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from scanlens.config.schema import Explanation
+from scanlens.errors import SettingsError
+from scanlens.explanation.album import Album
+from scanlens.explanation.files import MapFiles
+from scanlens.explanation.gallery import Card, Heading, write_gallery
+from scanlens.explanation.maps import grad_cam, probability_maps, upsample
+from scanlens.explanation.scores import LesionScore, lesion_score, summarise
+from scanlens.atomic import replacing
+from scanlens.types import FloatArray
+
+if TYPE_CHECKING:
+    from scanlens.preprocess.store import Store
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """What is kept of one scan: its gallery card and the scores of its two maps, where it has them."""
+
+    card: Card | None
+    probability_map: LesionScore | None
+    grad_cam: LesionScore | None
+
+
+def explain(
+    local_logits: Iterable[tuple[npt.NDArray[np.integer], FloatArray]],
+    bias: FloatArray,
+    store: Store,
+    predictions: pd.DataFrame,
+    temperature: float,
+    config: Explanation,
+    output: Path,
+    masks: Callable[[str], npt.NDArray[np.bool_] | None],
+) -> dict[str, Any]:
+    """Draw and score the maps of the test split.
+
+    Args:
+        local_logits: Batches ``(store rows, local logits (n, class, *grid))`` that cover
+            ``store.rows("test")``, e.g. from :func:`scanlens.models.predict.local_logits`.
+        bias: The linear head's bias ``(class,)``.
+        store: The preprocessed scans.
+        predictions: Evaluation's table; it holds every test scan of the store.
+        temperature: The calibration's.
+        config: Section ``explanation``.
+        output: Folder that receives the map arrays, ``index.parquet``, ``overlays/``, ``gallery.html``.
+        masks: From a scan_id to its lesion mask ``(*spatial)`` in the store's geometry, or None. Every
+            scan with a lesion in its mask is scored by the map of its own label.
+
+    Returns:
+        Facts for ``explanation.json``: counts, ``identity`` (greatest difference between the mean of a
+        scan's local logits and its logit in ``predictions``) and ``scores`` of both kinds of map.
+
+    Raises:
+        SettingsError: There is no test scan, the predictions do not fit the store, or a mask its scan.
+        ScanlensError: Logits are not finite, or do not cover the test split.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    rows = store.rows("test")
+    table = _test_predictions(predictions, store, rows)
+    logits = table[[f"logit_{label}" for label in store.labels]].to_numpy(np.float64)
+    ranked = table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
+    pictured = set(ranked.index[: config.max_overlays])
+
+    files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
+    explained: dict[int, _Explained] = {}
+    difference = 0.0
+    for batch_rows, local in local_logits:
+        maps, cams = probability_maps(local, temperature), grad_cam(local, bias)
+        positions = files.put(batch_rows, maps, cams)
+        means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64)
+        difference = max(difference, float(np.abs(means - logits[positions]).max()))
+        for row, position, own_maps, own_cams in zip(batch_rows, positions, maps, cams, strict=True):
+            prediction = table.iloc[position].to_dict()
+            mask = masks(prediction["scan_id"])
+            label = store.labels.index(prediction["label"])
+            of_map, of_cam = (_score(values[label], mask, store) for values in (own_maps, own_cams))
+            card = None
+            if position in pictured:
+                image = store.read(np.array([row]))[0]
+                card = album.draw(prediction, image, own_maps, mask, of_map)
+            explained[int(position)] = _Explained(card, of_map, of_cam)
+
+    grid = files.close()
+    album.close()
+    index = _index(table, rows, explained)
+    with replacing(output / "index.parquet") as partial:
+        index.to_parquet(partial, index=False)
+    scores = {kind: _summary(table, explained, kind) for kind in ("probability_map", "grad_cam")}
+    cards = [explained[position].card for position in ranked.index if position in pictured]
+    heading = Heading(
+        labels=store.labels,
+        scans=len(rows),
+        errors=int((table["label"] != table["predicted"]).sum()),
+        picture=album.picture_shape,
+        slices=store.shape[1] if len(store.shape) == 4 else None,
+        grid=grid,
+        scores=scores["probability_map"],
+    )
+    write_gallery(output / "gallery.html", [card for card in cards if card is not None], heading)
+    return {
+        "scans": len(rows),
+        "errors": heading.errors,
+        "overlays": len(cards),
+        "labels": list(store.labels),
+        "grid": list(grid),
+        "temperature": float(temperature),
+        "identity": {"max_logit_difference": difference},
+        "scores": scores,
+    }
+
+
+def _test_predictions(predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
+    """The test rows of the predictions in the order of ``rows``, numbered from 0."""
+    if not len(rows):
+        raise SettingsError(
+            "The test split is empty, so there is nothing to explain.", "Check manifest.split."
+        )
+    scan_ids = store.index["scan_id"].iloc[rows]
+    test = predictions[predictions["split"] == "test"].set_index("scan_id", drop=False)
+    missing = scan_ids[~scan_ids.isin(test.index)]
+    if len(missing):
+        raise SettingsError(
+            f"The predictions lack {len(missing)} of {len(rows)} test scans, first {missing.iloc[0]}.",
+            "Run the evaluation stage on this store.",
+        )
+    return test.loc[scan_ids].reset_index(drop=True)
+
+
+def _score(values: FloatArray, mask: npt.NDArray[np.bool_] | None, store: Store) -> LesionScore | None:
+    return None if mask is None else lesion_score(upsample(values, store.shape[1:]), mask)
+
+
+def _summary(table: pd.DataFrame, explained: dict[int, _Explained], kind: str) -> dict[str, Any]:
+    found = {position: getattr(explained[position], kind) for position in sorted(explained)}
+    scored = {position: score for position, score in found.items() if score is not None}
+    return summarise([table["label"].iloc[position] for position in scored], list(scored.values()))
+
+
+def _index(
+    table: pd.DataFrame, rows: npt.NDArray[np.integer], explained: dict[int, _Explained]
+) -> pd.DataFrame:
+    """One row a test scan, in the order of the map arrays.
+
+    Columns: ``scan_id``; ``row`` (of the map arrays); ``store_row``; ``label``, ``predicted``,
+    ``uncertainty``; ``overlay`` (relative to the index; empty where none was drawn); ``slice`` (the one
+    drawn of a volume, from 0; -1 elsewhere); ``pointing_hit``, ``mass_in_mask``, ``area_share`` of the
+    label's probability map (NaN without a mask).
+    """
+    records = []
+    for position in range(len(rows)):
+        card, score = explained[position].card, explained[position].probability_map
+        records.append(
+            {
+                "row": position,
+                "store_row": int(rows[position]),
+                "overlay": card.overlay if card else "",
+                "slice": card.slice if card and card.slice is not None else -1,
+                "pointing_hit": score.hit if score else np.nan,
+                "mass_in_mask": score.mass if score else np.nan,
+                "area_share": score.area if score else np.nan,
+            }
+        )
+    own = table[["scan_id", "label", "predicted", "uncertainty"]]
+    return pd.concat([own, pd.DataFrame.from_records(records)], axis=1)

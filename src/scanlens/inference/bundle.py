@@ -1,0 +1,100 @@
+"""What a bundle is: a folder of plain files that batch inference loads without running any code from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scanlens.errors import BundleError, SettingsError
+from scanlens.preprocess.preprocessor import Preprocessor
+
+FORMAT = 1
+DESCRIPTION = "bundle.json"
+WEIGHTS = "model.safetensors"
+ONNX = "model.onnx"
+CARD = "MODEL_CARD.md"
+_REQUIRED = (
+    "format", "name", "bundle_id", "labels", "task", "dims", "architecture", "preprocessor", "statistics",
+    "calibration", "lineage", "versions", "files",
+)  # fmt: skip
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's description, checked.
+
+    Attributes:
+        folder: Where it is.
+        bundle_id: First 16 hex digits of the SHA-256 over its description; predictions carry it.
+        labels: Class names in the logits' order.
+        dims: 2 or 3.
+        preprocessor: The training's own.
+        statistics: Mean and standard deviation a channel.
+        temperature: Logits are divided by it.
+        architecture: Plain values that rebuild the network by registry name.
+        description: The whole of ``bundle.json``.
+    """
+
+    folder: Path
+    bundle_id: str
+    labels: list[str]
+    dims: int
+    preprocessor: Preprocessor
+    statistics: dict[str, Any]
+    temperature: float
+    architecture: dict[str, Any]
+    description: dict[str, Any]
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle; every file it lists must have the listed SHA-256.
+
+    Raises:
+        BundleError: Naming the file and what is wrong with it.
+    """
+    target = folder / DESCRIPTION
+    if not target.is_file():
+        raise BundleError(f"{folder}: no bundle here ({DESCRIPTION} is missing).", "Run stage packaging first.")
+    try:
+        description = json.loads(target.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{target}: not readable as JSON ({error}).") from error
+    if not isinstance(description, dict) or (missing := [k for k in _REQUIRED if k not in description]):
+        raise BundleError(f"{target}: lacks {', '.join(missing) if isinstance(description, dict) else 'everything'}.")
+    if description["format"] != FORMAT:
+        raise BundleError(
+            f"{target}: bundle format {description['format']}, this scanlens reads {FORMAT}.",
+            "Install the scanlens version named in its model card.",
+        )
+    for name, expected in description["files"].items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise BundleError(f"{path}: listed in {DESCRIPTION} but missing.", "Copy the whole folder again.")
+        if sha256(path) != expected:
+            raise BundleError(f"{path}: altered since packaging (SHA-256 differs).", "Copy the whole folder again.")
+    try:
+        return Bundle(
+            folder=folder,
+            bundle_id=str(description["bundle_id"]),
+            labels=[str(label) for label in description["labels"]],
+            dims=int(description["dims"]),
+            preprocessor=Preprocessor.from_json(description["preprocessor"]),
+            statistics=description["statistics"],
+            temperature=float(description["calibration"]["temperature"]),
+            architecture=description["architecture"],
+            description=description,
+        )
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise BundleError(f"{target}: malformed ({error}).") from error

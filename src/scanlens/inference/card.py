@@ -1,0 +1,60 @@
+"""The model card: what a person must know before a bundle sees a patient's scan (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_METRICS = ("auc_macro", "accuracy", "f1_macro", "sensitivity_macro", "specificity_macro", "brier", "ece")
+
+
+def _number(entry: dict[str, Any]) -> str:
+    if entry.get("value") is None:
+        return "not defined"
+    if entry.get("low") is None:
+        return f"{entry['value']:.3f}"
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+
+
+def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
+    """Markdown text of ``MODEL_CARD.md``.
+
+    Args:
+        description: Of ``bundle.json``.
+        evaluation: Of ``evaluation.json``.
+    """
+    network, preprocessor = description["architecture"], description["preprocessor"]
+    labels = description["labels"]
+    lines = [
+        f"# Model card: {description['name']} {description['bundle_id']}",
+        "",
+        "**Not a medical device.** For research; a person decides about every patient.",
+        "",
+        "## What it does",
+        f"Gives each of {len(labels)} classes ({', '.join(labels)}) a calibrated probability for one "
+        f"{'volume' if description['dims'] == 3 else 'image'}, and maps of where the evidence lies.",
+        "",
+        "## Network",
+        f"{network['name']} ({network['library']}), input {network['channels']} x "
+        f"{' x '.join(str(side) for side in network['size'])}, intensities by rule "
+        f"`{preprocessor['intensity']}`, temperature {description['calibration']['temperature']:.3f}.",
+        "",
+        "## Data",
+        "| split | " + " | ".join(labels) + " |",
+        "|---|" + "---|" * len(labels),
+    ]
+    for split, counts in description["splits"].items():
+        lines.append(f"| {split} | " + " | ".join(str(counts.get(label, 0)) for label in labels) + " |")
+    lines += ["", "## Test split", "Values with patient-resampled confidence intervals.", "", "| metric | value |", "|---|---|"]
+    lines += [f"| {name} | {_number(evaluation['test'][name])} |" for name in _METRICS if name in evaluation["test"]]
+    cautions = evaluation.get("warnings", [])
+    lines += ["", "## Cautions", *[f"- {caution}" for caution in cautions]]
+    lines += [
+        "- Scans from other devices, sites or populations than the training data may be judged wrongly.",
+        "- A map shows what the network responds to, not where a disease is.",
+        "",
+        "## Lineage",
+        *[f"- {key}: `{value}`" for key, value in description["lineage"].items()],
+        *[f"- {name} {version}" for name, version in description["versions"].items()],
+        "",
+    ]
+    return "\n".join(lines)

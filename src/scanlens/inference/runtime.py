@@ -1,0 +1,85 @@
+"""What computes a bundle's local logits: ONNX Runtime where it is installed, else torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from scanlens.errors import BundleError, MissingExtra
+from scanlens.inference.bundle import ONNX, WEIGHTS, Bundle
+from scanlens.preprocess.intensity import standardise
+from scanlens.types import FloatArray
+
+RuntimeName = Literal["auto", "onnx", "torch"]
+LocalLogits = Callable[[FloatArray], FloatArray]
+"""From scans in [0, 1], ``(n, channel, *spatial)``, to local logits ``(n, class, *grid)``, float32."""
+
+
+def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            str(bundle.folder / ONNX), options, providers=["CPUExecutionProvider"]
+        )
+    except RuntimeError as error:
+        raise BundleError(f"{bundle.folder / ONNX}: ONNX Runtime refuses it.", "Use --runtime torch.") from error
+    name = session.get_inputs()[0].name
+
+    def run(scans: FloatArray) -> FloatArray:
+        standardised = np.ascontiguousarray(standardise(scans, bundle.statistics), np.float32)
+        result: FloatArray = session.run(None, {name: standardised})[0]
+        return result
+
+    return run
+
+
+def _torch(bundle: Bundle, threads: int) -> LocalLogits:
+    import torch
+
+    from scanlens.models.predict import to_input
+    from scanlens.models.registry import Architecture, build
+    from scanlens.models.weights import read_weights
+
+    torch.set_num_threads(threads)
+    network = build(Architecture.from_json(bundle.architecture))
+    network.load_state_dict(read_weights(bundle.folder / WEIGHTS))
+    network.eval()
+
+    def run(scans: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            result: FloatArray = network.local_logits(to_input(scans, bundle.statistics, "cpu")).numpy()
+        return result
+
+    return run
+
+
+def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, LocalLogits]:
+    """The runtime's name and its function.
+
+    Args:
+        bundle: Opened.
+        runtime: ``auto`` takes ONNX Runtime where bundle and machine have it.
+        threads: Arithmetic threads.
+
+    Raises:
+        BundleError: Where the bundle holds no ONNX model.
+        MissingExtra: Where the runtime asked for is not installed.
+    """
+    has_model = ONNX in bundle.description["files"]
+    has_onnx = importlib.util.find_spec("onnxruntime") is not None
+    if runtime == "onnx" and not has_model:
+        raise BundleError(f"{bundle.folder}: holds no {ONNX}.", "Package with packaging.onnx=true or use --runtime torch.")
+    if runtime == "onnx" and not has_onnx:
+        raise MissingExtra("onnxruntime", "onnx")
+    if runtime != "torch" and has_model and has_onnx:
+        return "onnx", _onnx(bundle, threads)
+    if importlib.util.find_spec("torch") is None:
+        raise BundleError(f"{bundle.folder}: neither ONNX Runtime nor torch can run it here.", "Install onnxruntime.")
+    return "torch", _torch(bundle, threads)

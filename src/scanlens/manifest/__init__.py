@@ -1,0 +1,1 @@
+"""The manifest: every scan checked once and dealt to a split by patient."""

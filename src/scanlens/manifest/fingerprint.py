@@ -1,0 +1,61 @@
+"""Hashes: of how a scan looks, of the data and of the split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from scanlens.manifest.columns import OK
+from scanlens.types import ImageArray
+
+_SIDE = 32
+_KEPT = 8
+
+
+def perceptual_hash(pixels: ImageArray) -> str:
+    """64-bit DCT hash of how a scan looks: scaling, recompression or contrast change few of its bits.
+
+    The picture (the mean over channels; the middle slice of a volume) is reduced to 32 by 32; its 8 by 8
+    lowest frequencies, each compared with their median, are the bits.
+
+    Args:
+        pixels: float32, ``(channel, [depth,] height, width)``, any range, finite.
+
+    Returns:
+        16 hex digits.
+
+    References:
+        C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010 (pHash).
+    """
+    picture = pixels.mean(axis=0, dtype=np.float32)
+    if picture.ndim == 3:
+        picture = picture[picture.shape[0] // 2]
+    lowest, highest = float(picture.min()), float(picture.max())
+    scaled = (picture - lowest) / max(highest - lowest, np.finfo(np.float32).tiny)
+    small = cv2.resize(np.ascontiguousarray(scaled), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    frequencies = np.asarray(cv2.dct(small))[:_KEPT, :_KEPT].ravel()
+    bits = frequencies > np.median(frequencies)
+    return np.packbits(bits).tobytes().hex()
+
+
+def data_hash(manifest: pd.DataFrame) -> str:
+    """SHA-256 over the accepted scans' ids, contents and labels; the order of the rows does not matter."""
+    accepted = manifest[manifest["status"] == OK]
+    return _hash_lines(accepted["scan_id"] + " " + accepted["sha256"] + " " + accepted["label"])
+
+
+def split_hash(manifest: pd.DataFrame) -> str:
+    """SHA-256 over the accepted scans' ids and splits; the order of the rows does not matter."""
+    accepted = manifest[manifest["status"] == OK]
+    return _hash_lines(accepted["scan_id"] + " " + accepted["split"])
+
+
+def _hash_lines(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in sorted(lines):
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Networks by registry name."""

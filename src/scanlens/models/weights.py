@@ -1,0 +1,73 @@
+"""Weights in and out as safetensors: no pickle, no code."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from scanlens.atomic import replacing
+from scanlens.errors import SettingsError
+
+
+def save_weights(network: nn.Module, target: Path) -> str:
+    """Write a network's state, by way of a temporary name.
+
+    Returns:
+        SHA-256 of the file.
+    """
+    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    with replacing(target) as temporary:
+        save_file(state, temporary)
+    return hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def read_weights(source: Path) -> dict[str, Tensor]:
+    """A state dict from ``.safetensors``, or from ``.pt``/``.pth`` read as tensors only.
+
+    Raises:
+        SettingsError: Where the file is missing or holds anything but tensors.
+    """
+    if not source.is_file():
+        raise SettingsError(f"{source}: no such weights file.", "Check transfer.file.")
+    try:
+        if source.suffix == ".safetensors":
+            return load_file(source)
+        state = torch.load(source, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise SettingsError(f"{source}: not readable as weights ({str(error).splitlines()[0]}).") from error
+    except Exception as error:  # torch raises pickle.UnpicklingError, which must not be imported to be named
+        raise SettingsError(
+            f"{source}: holds more than tensors and was not opened.", "Convert it to safetensors first."
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise SettingsError(f"{source}: holds no state dict of tensors.", "Save network.state_dict().")
+    return state
+
+
+def load_matching(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
+    """Load the tensors whose name and shape fit; the rest of the network keeps its weights.
+
+    Args:
+        network: Receives the weights.
+        state: From :func:`read_weights`. Prefixes ``module.`` and ``model.`` are dropped, and names are
+            tried below ``backbone.`` too, so plain timm checkpoints fit.
+
+    Returns:
+        Names that were loaded.
+    """
+    own = network.state_dict()
+    taken: dict[str, Tensor] = {}
+    for raw, tensor in state.items():
+        name = raw.removeprefix("module.").removeprefix("model.")
+        for candidate in (name, f"backbone.{name}"):
+            if candidate in own and own[candidate].shape == tensor.shape:
+                taken[candidate] = tensor
+                break
+    network.load_state_dict(taken, strict=False)
+    return sorted(taken)

@@ -1,0 +1,1 @@
+"""Fixed-shape arrays in [0, 1] and the store that keeps them."""

@@ -1,0 +1,1 @@
+"""Training on made scans before the real ones."""

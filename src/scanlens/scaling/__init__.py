@@ -1,0 +1,1 @@
+"""Where work runs: this machine's device, and later the distributed engine."""

@@ -1,0 +1,17 @@
+"""How many processes this machine can keep busy; no framework is asked."""
+
+from __future__ import annotations
+
+import os
+
+from scanlens.config.schema import Runtime
+
+
+def available_cores() -> int:
+    """Cores this process may use (not the machine's: a container may own fewer)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def preprocess_workers(runtime: Runtime) -> int:
+    """Processes that decode scans: one a core."""
+    return available_cores() if runtime.workers == "auto" else int(runtime.workers)

@@ -1,0 +1,68 @@
+"""This machine: device, precision, threads. The only place that asks the hardware."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from scanlens.config.schema import Runtime
+from scanlens.errors import SettingsError
+from scanlens.scaling.cores import available_cores
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a stage runs on, every ``auto`` resolved.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        bf16: Whether training uses bfloat16 autocast. Evaluation and inference never do: their
+            probabilities must not depend on the machine.
+        threads: Arithmetic threads of one process.
+        batch_size: Scans a forward pass outside training.
+    """
+
+    device: Literal["cpu", "cuda"]
+    bf16: bool
+    threads: int
+    batch_size: int
+
+
+def _bf16_is_fast(device: str, dims: int) -> bool:
+    """Whether the hardware multiplies bfloat16 natively.
+
+    Volumes stay in float32: measured on AMX processors, 3-D convolutions gain nothing from bfloat16.
+    """
+    if dims == 3:
+        return False
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu.get_capabilities().get("avx512_bf16", False) or torch.cpu.get_capabilities().get(
+        "amx_bf16", False
+    )
+
+
+def prepare(runtime: Runtime, dims: int) -> Machine:
+    """Resolve the runtime settings and make torch repeatable.
+
+    Args:
+        runtime: Section ``runtime``.
+        dims: 2 for images, 3 for volumes.
+
+    Raises:
+        SettingsError: Where a GPU is demanded and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if runtime.device == "cuda" and not has_gpu:
+        raise SettingsError("runtime.device is cuda, but torch sees no GPU.", "Use runtime=auto or runtime=cpu.")
+    device: Literal["cpu", "cuda"] = "cuda" if has_gpu and runtime.device != "cpu" else "cpu"
+    threads = available_cores() if runtime.threads == "auto" else int(runtime.threads)
+    torch.set_num_threads(threads)
+    # cuBLAS is repeatable only with a fixed workspace; it must be set before the first call.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and _bf16_is_fast(device, dims))
+    return Machine(device, bf16, threads, runtime.batch_size)

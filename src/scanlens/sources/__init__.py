@@ -1,0 +1,1 @@
+"""Readers: everything that turns a file into a Scan."""

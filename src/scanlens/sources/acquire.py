@@ -1,0 +1,85 @@
+"""The acquire stage: list the data set, take what is wanted of it, and write down what it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scanlens.atomic import replacing, write_json
+from scanlens.config.schema import Acquire, Data
+from scanlens.errors import SettingsError
+from scanlens.sources.labels import ordered_labels, resolve_task
+from scanlens.sources.listing import list_scans
+from scanlens.sources.phantom import write_phantoms
+from scanlens.sources.sample import sample_scans
+
+HERE = "."
+"""Root of a data set whose scans lie in the stage's own folder, wherever that is moved."""
+_PHANTOM_TABLE = "labels.csv"
+
+
+def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
+    """Write ``listing.parquet`` and ``source.json`` (and for phantoms the scans themselves) into a folder.
+
+    ``source.json`` holds ``kind``, ``root`` (as the settings give it; for phantoms :data:`HERE`),
+    ``labels`` in order, ``dims`` and the resolved ``task``.
+
+    Args:
+        data: The data set.
+        config: How much of it to take.
+        output: The stage's folder; made where it does not exist.
+
+    Returns:
+        Facts for the stage's report: counts of scans, unusable rows, classes, patients, sites and splits.
+
+    Raises:
+        SettingsError: Whatever :func:`scanlens.sources.listing.list_scans` refuses; nothing is written then.
+    """
+    root = Path(data.root).expanduser()
+    if data.kind == "phantom":
+        if data.phantom is None:
+            raise SettingsError("data.kind is phantom but data.phantom is null.", "Choose data=phantom.")
+        output.mkdir(parents=True, exist_ok=True)
+        write_phantoms(data.phantom, output, config.seed)
+        root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
+    listing = list_scans(data, root)
+    labels = ordered_labels(data, listing)
+    unusable = int((listing["problem"] != "").sum())
+    if config.limit is not None:
+        listing = sample_scans(listing, config.limit, config.seed)
+    source = {
+        "kind": data.kind,
+        "root": HERE if data.kind == "phantom" else data.root,
+        "labels": labels,
+        "dims": data.dims,
+        "task": resolve_task(data, labels),
+    }
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(output / "listing.parquet") as temporary:
+        listing.to_parquet(temporary, index=False)
+    write_json(output / "source.json", source)
+    return {
+        "kind": data.kind,
+        "scans": len(listing),
+        "unusable": unusable,
+        "classes": {label: int((listing["label"] == label).sum()) for label in labels},
+        "patients": int(listing.loc[listing["patient"] != "", "patient"].nunique()),
+        "sites": _counts(listing["site"]),
+        "splits": _counts(listing["split"]),
+    }
+
+
+def read_source(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The data root and the description that :func:`acquire` wrote into ``folder``."""
+    source: dict[str, Any] = json.loads((folder / "source.json").read_text(encoding="utf-8"))
+    root = folder if source["root"] == HERE else Path(source["root"]).expanduser()
+    return root, source
+
+
+def _counts(column: pd.Series) -> dict[str, int]:
+    known = column[column != ""]
+    return {str(value): int(count) for value, count in known.value_counts().sort_index().items()}

@@ -1,0 +1,129 @@
+"""NIfTI-1 and NIfTI-2 images and volumes (``.nii``, ``.nii.gz``) through nibabel.
+
+Axis convention, stated here once: volumes arrive as ``(1, depth, height, width)`` with depth going to the
+patient's superior, height to the posterior and width to the left ("SPL"), so that every
+``pixels[0, k]`` is an axial slice drawn as DICOM viewers draw it: nose up, the patient's right hand on
+the left. Files stored along other axes are flipped and transposed to the closest such order, never
+resampled. ``orientation`` holds the code of each spatial axis in that order, and ``spacing`` follows it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel import orientations
+
+from scanlens.errors import UnreadableScan
+from scanlens.types import ImageArray, Scan
+
+AXES = ("S", "P", "L")
+"""The direction in which each spatial axis of ``pixels`` grows."""
+
+_SINGLE_FILE = {b"n+1\0": nib.Nifti1Image, b"n+2\0": nib.Nifti2Image}
+_TWO_FILES = (b"ni1\0", b"ni2\0")
+_MAGIC_1 = slice(344, 348)
+_MAGIC_2 = slice(4, 8)
+_MAX_OFFSET = 1 << 26  # header extensions before the voxels; real ones take kilobytes
+_MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+
+
+def is_nifti(head: bytes) -> bool:
+    """Tell from the first (unzipped) bytes whether this is NIfTI."""
+    return _magic(head) in (*_SINGLE_FILE, *_TWO_FILES)
+
+
+def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+    """Read a volume, or with ``dims=2`` an image with one slice.
+
+    Returns:
+        ``pixels`` (1, depth, height, width) or (1, height, width) in the file's scaled units.
+
+    Raises:
+        UnreadableScan: More than ``max_pixels``, four or more dimensions, colour or complex voxels, no
+            usable axes, or an image where ``dims`` is 3 and a volume where it is 2.
+        Exception: Whatever nibabel raises on a damaged file; the caller turns it into a reason.
+    """
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
+        magic = _magic(stream.read(348))
+        if magic not in _SINGLE_FILE:
+            raise UnreadableScan(
+                reference, "a NIfTI header without its data: convert the pair to one .nii file"
+            )
+        stream.seek(0)
+        _refuse_header(_SINGLE_FILE[magic].header_class.from_fileobj(stream), reference, dims, max_pixels)
+        stream.seek(0)
+        image = _SINGLE_FILE[magic].from_stream(stream)
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    header = image.header
+    pixels, spacing, axes = _to_axes(values, image.affine, _zooms(header), reference)
+    if dims == 2:
+        kept = [axis for axis in range(3) if axis != pixels.shape.index(1)]
+        pixels, spacing = pixels.squeeze(pixels.shape.index(1)), tuple(spacing[axis] for axis in kept)
+        axes = "".join(axes[axis] for axis in kept)
+    stored = header.get_data_dtype()
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    return Scan(
+        pixels=np.ascontiguousarray(pixels)[None],
+        spacing=spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None,
+        photometric=stored.name,
+        orientation=axes,
+        window=(low, high) if math.isfinite(high - low) and high > low else None,
+        bits=32 if stored.kind == "f" else 8 * stored.itemsize,
+    )
+
+
+def _magic(head: bytes) -> bytes:
+    first = head[_MAGIC_1]
+    return first if first in (b"n+1\0", b"ni1\0") else head[_MAGIC_2]
+
+
+def _refuse_header(header: Any, reference: str, dims: int, max_pixels: int) -> None:
+    """Refuse by the header alone, before any voxel takes memory."""
+    shape = tuple(int(side) for side in header.get_data_shape())
+    stored = header.get_data_dtype()
+    if not shape or min(shape) <= 0:
+        raise UnreadableScan(reference, f"a side is zero or negative: {shape}")
+    if math.prod(shape) > max_pixels:
+        raise UnreadableScan(reference, f"{shape} voxels, more than the {max_pixels} allowed")
+    if not 0 <= float(header["vox_offset"]) <= _MAX_OFFSET:
+        raise UnreadableScan(reference, "the header puts the voxels at an absurd place")
+    if stored.kind not in "iuf":
+        raise UnreadableScan(reference, f"voxels of type {stored.name}: only real numbers are read")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) > 3:
+        raise UnreadableScan(
+            reference, f"{len(shape)} dimensions {shape}: save each volume as a file of its own"
+        )
+    if dims == 3 and len(shape) < 3:
+        raise UnreadableScan(reference, f"an image {shape}, not a volume: set data.dims=2")
+    if dims == 2 and len(shape) == 3 and 1 not in shape:
+        raise UnreadableScan(reference, f"a volume {shape}, not an image: set data.dims=3")
+
+
+def _zooms(header: Any) -> list[float]:
+    scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+    zooms = [float(zoom) * scale for zoom in header.get_zooms()[:3]]
+    return zooms + [1.0] * (3 - len(zooms))
+
+
+def _to_axes(
+    values: np.ndarray, affine: np.ndarray, zooms: list[float], reference: str
+) -> tuple[ImageArray, tuple[float, ...], str]:
+    volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
+    found = orientations.io_orientation(affine)
+    if not np.isfinite(found).all():
+        raise UnreadableScan(reference, "the axes cannot be told: its affine is singular or not finite")
+    change = orientations.ornt_transform(found, orientations.axcodes2ornt(AXES))
+    spacing = [0.0, 0.0, 0.0]
+    for axis, target in enumerate(change[:, 0].astype(int)):
+        spacing[target] = zooms[axis]
+    return orientations.apply_orientation(volume, change), tuple(spacing), "".join(AXES)

@@ -1,0 +1,130 @@
+"""Reading one scan, whatever its file is called: the first bytes decide which reader takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from scanlens.errors import UnreadableScan
+from scanlens.sources.dicom import read_dicom
+from scanlens.sources.locate import locate, os_reason
+from scanlens.sources.medmnist import npz_row, read_npz_row, row_values
+from scanlens.sources.nifti import is_nifti, read_nifti
+from scanlens.sources.quiet import quiet
+from scanlens.sources.raster import is_raster, read_raster
+from scanlens.types import Scan
+
+_HEAD_BYTES = 4096
+_HASH_BYTES = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_FORMAT = 31  # zlib's window bits for a gzip header with the largest window
+_DICOM_MAGIC = b"DICM"
+_DICOM_MAGIC_AT = 128
+# The first group of a DICOM file without preamble: file meta (0002) or identification (0008), in either
+# byte order. Enough to try; the reader then asks for pixel data.
+_BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
+
+
+def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+    """Read one scan below the data root.
+
+    Args:
+        root: The data root: a folder, or a MedMNIST ``.npz`` file.
+        reference: Path relative to the root, or ``file.npz#split/row``.
+        dims: 2 for images, 3 for volumes.
+        max_pixels: Files whose header declares more pixels (all frames together) are refused unread.
+
+    Returns:
+        The scan as :class:`scanlens.types.Scan` says; one channel where all channels are equal.
+
+    Raises:
+        UnreadableScan: The file is absent, empty, no image, damaged, too large, of the other ``dims``,
+            or holds values that are not finite. The reason quotes nothing of the file.
+    """
+    row = npz_row(reference)
+    path = locate(root, row.file if row else reference)
+    with _reasons(reference):
+        if row is not None:
+            scan = read_npz_row(path, row, reference, dims=dims, max_pixels=max_pixels)
+        else:
+            scan = _read_file(path, reference, dims=dims, max_pixels=max_pixels)
+        return _checked(scan, reference)
+
+
+def content_sha256(root: Path, reference: str) -> str:
+    """Return the SHA-256 of a scan's content: the file's bytes, or a MedMNIST row's array bytes.
+
+    Raises:
+        UnreadableScan: The file is absent, outside the root or cannot be read.
+    """
+    row = npz_row(reference)
+    path = locate(root, row.file if row else reference)
+    digest = hashlib.sha256()
+    with _reasons(reference):
+        if row is not None:
+            digest.update(row_values(path, row, reference).tobytes())
+        else:
+            with path.open("rb") as file:
+                while block := file.read(_HASH_BYTES):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _reasons(reference: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a reason.
+
+    Decoders raise dozens of exception types on damaged files, and their messages may quote patient data:
+    this is the one place that catches all of them, and only the type's name goes on.
+    """
+    try:
+        with quiet():
+            yield
+    except UnreadableScan:
+        raise
+    except MemoryError as error:
+        raise UnreadableScan(reference, "needs more memory than there is") from error
+    except Exception as error:
+        reason = f"truncated or corrupt ({type(error).__name__})"
+        if isinstance(error, OSError) and error.errno is not None:
+            reason = os_reason(error)
+        raise UnreadableScan(reference, reason) from error
+
+
+def _read_file(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head:
+        raise UnreadableScan(reference, "empty file")
+    if head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC):
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels)
+    if is_nifti(_unzipped(head)):
+        return read_nifti(path, reference, dims=dims, max_pixels=max_pixels)
+    if is_raster(head):
+        return read_raster(path, reference, dims=dims, max_pixels=max_pixels)
+    if head.startswith(_BARE_DICOM):
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels)
+    raise UnreadableScan(reference, "not an image this scanlens reads")
+
+
+def _unzipped(head: bytes) -> bytes:
+    if not head.startswith(_GZIP_MAGIC):
+        return head
+    return zlib.decompressobj(_GZIP_FORMAT).decompress(head, _HEAD_BYTES)
+
+
+def _checked(scan: Scan, reference: str) -> Scan:
+    pixels = scan.pixels
+    if 0 in pixels.shape:
+        raise UnreadableScan(reference, f"a side is zero: {pixels.shape[1:]}")
+    if not np.isfinite(pixels).all():
+        raise UnreadableScan(reference, "pixel values are not all finite (NaN or infinity)")
+    if pixels.shape[0] == 3 and (pixels[0] == pixels[1]).all() and (pixels[0] == pixels[2]).all():
+        return replace(scan, pixels=pixels[:1].copy())
+    return scan

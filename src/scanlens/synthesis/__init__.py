@@ -1,0 +1,1 @@
+"""Made scans from a generator that saw the training split only."""

@@ -1,0 +1,119 @@
+"""The synthesis stage: train a generator on the training split, make scans, compare them with it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from scanlens.config.schema import Synthesis
+from scanlens.errors import SettingsError
+from scanlens.preprocess.sheet import SheetRow, write_sheet
+from scanlens.preprocess.store import IntArray, Store, StoreWriter
+from scanlens.synthesis.audit import audit
+from scanlens.synthesis.gan import plan, train_generator
+from scanlens.synthesis.make import make_scans, save_generator
+
+SHARD_ROWS = 1024
+SHOWN = 8
+"""Scans of each class and kind on the contact sheet."""
+
+
+def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> dict[str, Any]:
+    """Write a store of made scans, ``generator.safetensors`` and ``sheet.png``.
+
+    The index's ``parents`` names the whole training split by its hash: every training scan has a part in
+    every made one. ``patient``, ``site`` and ``path`` are empty. Classes without training scans stay empty.
+
+    Args:
+        store: The preprocessed scans; only the training split is read.
+        config: The settings.
+        output: The folder to write.
+        device: ``cpu`` or ``cuda``.
+
+    Returns:
+        ``made``, ``training_scans``, ``lineage``, ``working`` (the sizes in effect), ``fidelity`` and
+        ``memorisation``.
+
+    Raises:
+        SettingsError: A setting is out of range, or the training split is empty.
+    """
+    if config.scans_per_class < 1:
+        raise SettingsError(
+            f"synthesis.scans_per_class: expected at least 1, got {config.scans_per_class}.", "Raise it."
+        )
+    rows = store.rows("train")
+    sizes = plan(store.shape, config, device)
+    generator = train_generator(store, rows, config, device)
+    lineage = lineage_of(store.index["scan_id"].iloc[rows])
+    counts = {int(label): config.scans_per_class for label in np.unique(store.targets(rows))}
+    identifiers = label_slugs(store.labels)
+    entries: list[dict[str, Any]] = []
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS) as writer:
+        total = config.scans_per_class * len(counts)
+        with tqdm(total=total, desc="synthesis make", unit="scan") as progress:
+            for made in make_scans(generator, counts, store.shape[1:], config.seed):
+                for image, label, seed in zip(made.images, made.targets, made.seeds, strict=True):
+                    number = len(entries) % config.scans_per_class
+                    entries.append(
+                        {
+                            "scan_id": f"synthetic-{identifiers[label]}-{number:05d}",
+                            "patient": "",
+                            "label": store.labels[label],
+                            "split": "train",
+                            "site": "",
+                            "path": "",
+                            "parents": lineage,
+                            "seed": int(seed),
+                        }
+                    )
+                    writer.append(image)
+                progress.update(len(made.seeds))
+        writer.close(pd.DataFrame(entries))
+    save_generator(generator, output / "generator.safetensors")
+    made_store = Store.open(output)
+    _write_sheet(output / "sheet.png", store, rows, made_store)
+    return {
+        "made": len(made_store),
+        "training_scans": len(rows),
+        "lineage": lineage,
+        "working": asdict(sizes),
+        **audit(store, rows, made_store, config.seed),
+    }
+
+
+def lineage_of(scan_ids: Iterable[str]) -> str:
+    """``train:`` and 16 hex digits of the SHA-256 of the sorted scan ids, a line each."""
+    digest = hashlib.sha256("\n".join(sorted(scan_ids)).encode()).hexdigest()
+    return f"train:{digest[:16]}"
+
+
+def label_slugs(labels: list[str]) -> list[str]:
+    """Labels as parts of an identifier: lower-case letters and digits, a hash where something was lost."""
+    slugs = []
+    for label in labels:
+        slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:32]
+        lost = slug != label
+        slugs.append(f"{slug}-{hashlib.sha256(label.encode()).hexdigest()[:6]}".lstrip("-") if lost else slug)
+    return slugs
+
+
+def _write_sheet(path: Path, store: Store, rows: IntArray, made: Store) -> None:
+    """A row of training scans and a row of made scans for each class."""
+    lines = []
+    for label, name in enumerate(store.labels):
+        real = rows[store.targets(rows) == label][:SHOWN]
+        drawn = np.flatnonzero(made.targets(np.arange(len(made))) == label)[:SHOWN]
+        if not len(drawn):
+            continue
+        seeds = [f"seed {seed}" for seed in made.index["seed"].iloc[drawn]]
+        lines.append(SheetRow(f"{name}: training scans", list(store.read(real)), [""] * len(real)))
+        lines.append(SheetRow(f"{name}: made", list(made.read(drawn)), seeds))
+    write_sheet(path, lines)

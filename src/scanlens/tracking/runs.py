@@ -1,0 +1,192 @@
+"""MLflow runs: the only module that talks to MLflow's tracking API.
+
+Tracking never stops the work: where the server can't be reached, or fails on the way, a run says so once
+and swallows what follows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# MLflow reads these when it is imported: no telemetry, and no minute of retries on a dead server.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from scanlens.config.schema import Tracking
+from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
+
+WEIGHTS = "scanlens.weights_sha256"
+SETTINGS = "scanlens.settings_sha256"
+ARTIFACTS = "mlruns"
+
+
+def _unreachable(tracking: Tracking) -> str:
+    """Why the tracking server can't be used, or an empty string."""
+    parts = urlsplit(tracking.uri)
+    if parts.scheme not in ("http", "https"):
+        return ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=tracking.timeout_s).close()
+    except OSError as error:
+        return f"{parts.hostname}:{port} does not answer ({error})"
+    return ""
+
+
+class Run:
+    """One MLflow run, or nothing at all where tracking is off or failed.
+
+    Args:
+        client: MLflow's client; None switches every method off.
+        run_id: The run.
+    """
+
+    def __init__(self, client: MlflowClient | None, run_id: str = "") -> None:
+        self._client = client
+        self.run_id = run_id
+
+    def __enter__(self) -> Run:
+        """The run; leaving the block closes it as finished or failed."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self._try(lambda client: client.set_terminated(self.run_id, "FINISHED" if kind is None else "FAILED"))
+
+    def _try(self, action: Callable[[MlflowClient], Any]) -> None:
+        if self._client is None:
+            return
+        try:
+            action(self._client)
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            print(f"warning: tracking stopped, the work goes on: {reason}", file=sys.stderr)
+            self._client = None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log finite numbers at one step (an epoch)."""
+        now = int(pd.Timestamp.now().timestamp() * 1000)
+        entries = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None and v == v]
+        self._try(lambda client: client.log_batch(self.run_id, metrics=entries))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set text tags."""
+        entries = [RunTag(k, str(v)) for k, v in tags.items()]
+        self._try(lambda client: client.log_batch(self.run_id, tags=entries))
+
+    def log_files(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, or a folder with all in it, as artefacts."""
+        if path.is_dir():
+            self._try(lambda client: client.log_artifacts(self.run_id, str(path), folder))
+        else:
+            self._try(lambda client: client.log_artifact(self.run_id, str(path), folder))
+
+    def register_bundle(self, bundle: Path, code: Path, name: str, labels: list[str]) -> str:
+        """Log the bundle as an MLflow model with a signature and register a version of it.
+
+        Args:
+            bundle: The bundle folder; it travels as the model's artefact, nothing is pickled.
+            code: A "model from code" script that loads it.
+            name: Registered name.
+            labels: Classes, for the signature.
+
+        Returns:
+            The registered version, or an empty string.
+        """
+        from mlflow.models import ModelSignature
+        from mlflow.types.schema import ColSpec, Schema
+
+        outputs = [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in labels)]
+        signature = ModelSignature(Schema([ColSpec("string", "path")]), Schema(outputs))
+        version = ""
+
+        def action(client: MlflowClient) -> None:
+            nonlocal version
+            with mlflow.start_run(run_id=self.run_id):
+                info = mlflow.pyfunc.log_model(
+                    name="bundle",
+                    python_model=str(code),
+                    artifacts={"bundle": str(bundle)},
+                    signature=signature,
+                    registered_model_name=name,
+                    pip_requirements=["scanlens"],
+                )
+            version = str(info.registered_model_version)
+            client.set_registered_model_alias(name, "latest-run", version)
+
+        self._try(action)
+        return version
+
+
+def data_tags(manifest: Path) -> dict[str, str]:
+    """Hashes of the data and of the split, from the manifest stage's facts."""
+    facts = json.loads((manifest / "manifest.json").read_text(encoding="utf-8"))
+    return {"scanlens.data_hash": facts["data_hash"], "scanlens.split_hash": facts["split_hash"]}
+
+
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # A relative SQLite store keeps its artefacts beside it; a server decides for itself.
+    local = uri.startswith("sqlite:")
+    return str(client.create_experiment(name, Path(ARTIFACTS).resolve().as_uri() if local else None))
+
+
+def open_run(
+    tracking: Tracking, settings: Mapping[str, Any], tags: Mapping[str, str], weights: str | None = None
+) -> Run:
+    """The MLflow run of these settings.
+
+    Args:
+        tracking: Section ``tracking``.
+        settings: All of ``params.yaml``; logged as parameters.
+        tags: Data and split hashes.
+        weights: SHA-256 of trained weights. Given, the run that trained them under these settings is
+            continued if it exists, so that later stages log where training did, also on another day.
+
+    Returns:
+        A run; one that does nothing where tracking is off or the server can't be reached.
+    """
+    if not tracking.enabled:
+        return Run(None)
+    if reason := _unreachable(tracking):
+        print(f"warning: not tracked: {reason}. The work goes on.", file=sys.stderr)
+        return Run(None)
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(1, int(tracking.timeout_s * 4)))
+    identity = settings_hash(settings)
+    try:
+        mlflow.set_tracking_uri(tracking.uri)
+        client = MlflowClient(tracking.uri)
+        experiment = _experiment(client, tracking.experiment, tracking.uri)
+        if weights is not None:
+            wanted = f"tags.`{WEIGHTS}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
+            found = client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"], max_results=1)
+            if found:
+                return Run(client, found[0].info.run_id)
+        revision = revision_tags(Path())
+        name = revision.get("dvc.experiment") or f"{settings['model']['name']}-{settings['data']['kind']}"
+        created = client.create_run(experiment, run_name=name)
+        run = Run(client, created.info.run_id)
+        entries = [Param(k, v[:6000]) for k, v in flatten(settings).items()]
+        for start in range(0, len(entries), 100):
+            client.log_batch(run.run_id, params=entries[start : start + 100])
+        run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS: weights} if weights else {})})
+    except (MlflowException, OSError) as error:
+        print(f"warning: not tracked: {str(error).splitlines()[0]}. The work goes on.", file=sys.stderr)
+        return Run(None)
+    return run

@@ -1,0 +1,159 @@
+"""Batches of stored scans for Lightning.
+
+A batch is read from the memory map in one call, changed in one call and handed over as it is: no
+per-sample objects, no collation. The sampler draws an order and a seed a scan; the data set applies them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from scanlens.augmentation.policy import AugmentPolicy
+from scanlens.models.predict import to_input
+from scanlens.preprocess.store import Store
+from scanlens.types import FloatArray
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of one store."""
+
+    store: Store
+    rows: np.ndarray
+
+
+class ScanBatches(Dataset[Batch]):
+    """Stored scans as standardised batches.
+
+    Args:
+        parts: Stores of one shape and their rows; positions count through them in order.
+        statistics: Mean and standard deviation a channel, from the training split.
+        policy: Random changes, or None for the scans as they are.
+    """
+
+    def __init__(self, parts: Sequence[Part], statistics: dict[str, Any], policy: AugmentPolicy | None) -> None:
+        self.parts = [part for part in parts if len(part.rows)]
+        self.statistics = statistics
+        self.policy = policy
+        self.part_of = np.repeat(np.arange(len(self.parts)), [len(part.rows) for part in self.parts])
+        self.row_of = np.concatenate([part.rows for part in self.parts] or [np.zeros(0, int)])
+        self.targets = np.concatenate([p.store.targets(p.rows) for p in self.parts] or [np.zeros(0, int)])
+
+    def __len__(self) -> int:
+        return len(self.row_of)
+
+    def _read(self, positions: np.ndarray) -> FloatArray:
+        shape = self.parts[0].store.shape
+        scans = np.empty((len(positions), *shape), np.float32)
+        for number, part in enumerate(self.parts):
+            chosen = self.part_of[positions] == number
+            if chosen.any():
+                scans[chosen] = part.store.read(self.row_of[positions[chosen]])
+        return scans
+
+    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> Batch:
+        """The batch at ``(position, seed)`` pairs, as ``DataLoader`` asks for it."""
+        positions = np.array([position for position, _ in drawn])
+        scans = self._read(positions)
+        if self.policy is not None:
+            scans = self.policy.apply_batch(scans, [seed for _, seed in drawn])
+        return to_input(scans, self.statistics, "cpu"), torch.from_numpy(self.targets[positions])
+
+
+class EpochOrder(Sampler[tuple[int, int]]):
+    """A fresh order and fresh seeds every epoch, the same for the same ``(seed, epoch)``.
+
+    Args:
+        count: Number of scans.
+        seed: Of the run.
+        shuffle: False gives the plain order, as validation wants it.
+        at_least: Few scans are passed through several times an epoch, until so many were drawn.
+    """
+
+    def __init__(self, count: int, seed: int, shuffle: bool, at_least: int = 0) -> None:
+        self.count = count
+        self.passes = max(1, -(-at_least // max(count, 1)))
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count * self.passes
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        passes = [rng.permutation(self.count) if self.shuffle else np.arange(self.count) for _ in range(self.passes)]
+        order = np.concatenate(passes)
+        seeds = rng.integers(0, 2**31 - 1, len(order))
+        return zip(order.tolist(), seeds.tolist(), strict=True)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+class ScanData(pl.LightningDataModule):
+    """Training and validation batches.
+
+    Args:
+        train: What is learnt from.
+        val: What early stopping watches.
+        batch_size: Scans a step.
+        seed: Of order and changes.
+        epoch_scans: Scans an epoch draws at least.
+        workers: Processes that prepare batches; 0 prepares them between steps.
+    """
+
+    def __init__(
+        self, train: ScanBatches, val: ScanBatches, batch_size: int, seed: int, epoch_scans: int, workers: int = 0
+    ) -> None:
+        super().__init__()
+        self.train_batches = train
+        self.val_batches = val
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch_scans = epoch_scans
+        self.workers = workers
+
+    def _loader(self, batches: ScanBatches, shuffle: bool) -> DataLoader[Batch]:
+        order = EpochOrder(len(batches), self.seed, shuffle, self.epoch_scans if shuffle else 0)
+        # A last batch of one scan has no batch statistics to normalise by.
+        sampler = BatchSampler(order, self.batch_size, drop_last=shuffle and len(order) > self.batch_size)
+        return DataLoader(
+            batches,
+            batch_sampler=sampler,
+            collate_fn=_as_is,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled, changed anew each epoch."""
+        return self._loader(self.train_batches, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """In order, unchanged."""
+        return self._loader(self.val_batches, shuffle=False)
+
+
+def loader_workers(device: str) -> int:
+    """Processes that prepare training batches.
+
+    On a processor every core computes already, so a helper would only compete; a GPU is fed by some.
+    """
+    return min(4, max(1, (os.cpu_count() or 1) // 2)) if device == "cuda" else 0

@@ -1,0 +1,51 @@
+"""The few shapes every stage shares. Array code only: nothing here imports a framework.
+
+Axis order is stated once, here: images are ``(channel, height, width)`` and volumes
+``(channel, depth, height, width)``; batches put ``batch`` in front. Spatial tuples (size, spacing)
+follow the array's own spatial axes, so ``spacing[0]`` belongs to ``pixels.shape[1]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+"""Any float array; its docstring names the axes."""
+ImageArray: TypeAlias = npt.NDArray[np.float32]
+"""``(channel, height, width)`` or ``(channel, depth, height, width)``, float32."""
+Split: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image or volume of one patient, decoded, not yet preprocessed.
+
+    Attributes:
+        pixels: float32, ``(channel, [depth,] height, width)``, 1 channel (grey) or 3 (RGB), in the
+            file's own units after the modality LUT (HU for CT). Larger always means brighter:
+            MONOCHROME1 arrives inverted.
+        spacing: Millimetres along each spatial axis of ``pixels``; None where the file says nothing.
+        modality: DICOM modality code (``CR``, ``DX``, ``CT``, ``MR``, ``US``…) or ``OT``.
+        photometric: How the source stored it, e.g. ``MONOCHROME1``, ``RGB``, ``L``.
+        orientation: Axis codes such as ``RAS`` for volumes; empty where unknown.
+        window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
+        bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
+        patient: The identifier in the file itself, or an empty string. It is an identifier:
+            callers pass it through :func:`scanlens.sources.pseudonym.pseudonym` before storing it.
+        burned_in: True or False where the file declares burned-in annotation, else None.
+    """
+
+    pixels: ImageArray
+    spacing: tuple[float, ...] | None = None
+    modality: str = "OT"
+    photometric: str = ""
+    orientation: str = ""
+    window: tuple[float, float] | None = None
+    bits: int = 8
+    patient: str = ""
+    burned_in: bool | None = None

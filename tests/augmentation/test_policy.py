@@ -1,0 +1,130 @@
+"""The policy: laws that hold for images and volumes alike, and what each field does."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from scanlens.augmentation.policy import LIMITS, build_policy
+from scanlens.config.schema import Policy
+from scanlens.errors import SettingsError
+from scanlens.types import ImageArray
+
+SHAPES = [(1, 24, 20), (3, 24, 20), (1, 12, 14, 16)]
+FIELDS = [field.name for field in dataclasses.fields(Policy)]
+
+
+def smooth_scan(shape: tuple[int, ...]) -> ImageArray:
+    """A scan with structure on every axis and values within 0.2 to 0.8."""
+    axes = np.meshgrid(*[np.linspace(0, 3, side) for side in shape[1:]], indexing="ij")
+    grey = 0.5 + 0.3 * np.sin(sum((number + 1) * axis for number, axis in enumerate(axes)))
+    return np.stack([grey * (1 - 0.1 * channel) for channel in range(shape[0])]).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_laws(policy: Policy, shape: tuple[int, ...]) -> None:
+    image = smooth_scan(shape)
+    before = image.copy()
+    augment = build_policy(policy, len(shape) - 1, shape[0])
+    first = augment.apply(image, 7)
+    other = augment.apply(image, 8)
+    again = augment.apply(image, 7)
+    assert np.array_equal(image, before)
+    assert first.shape == shape
+    assert first.dtype == np.float32
+    assert 0 <= first.min() <= first.max() <= 1
+    assert first.tobytes() == again.tobytes()
+    assert not np.array_equal(first, other)
+    fresh = build_policy(policy, len(shape) - 1, shape[0]).apply(image, 7)
+    assert first.tobytes() == fresh.tobytes()
+    batch = augment.apply_batch(np.stack([image, image]), [8, 7])
+    assert np.array_equal(batch, np.stack([other, first]))
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2]])
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_field_changes_something(no_policy: Policy, field: str, shape: tuple[int, ...]) -> None:
+    value = {"horizontal_flip": 1.0, "rotate_deg": 10.0, "blur": 4.0}.get(field, 0.4)
+    image = smooth_scan(shape)
+    still = build_policy(no_policy, len(shape) - 1, 1).apply(image, 3)
+    changed = build_policy(dataclasses.replace(no_policy, **{field: value}), len(shape) - 1, 1).apply(
+        image, 3
+    )
+    assert np.array_equal(still, image)
+    assert np.abs(changed - image).max() > 1e-4
+
+
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[2]])
+def test_flip_is_along_the_width(no_policy: Policy, shape: tuple[int, ...]) -> None:
+    image = smooth_scan(shape)
+    flip = build_policy(dataclasses.replace(no_policy, horizontal_flip=1.0), len(shape) - 1, 1)
+    assert np.array_equal(flip.apply(image, 0), image[..., ::-1])
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 48), (1, 16, 16, 16)])
+def test_noise_has_the_given_spread(no_policy: Policy, shape: tuple[int, ...]) -> None:
+    noise = build_policy(dataclasses.replace(no_policy, noise=0.08), len(shape) - 1, 1)
+    image = np.full(shape, 0.5, dtype=np.float32)
+    spreads = [(noise.apply(image, seed) - image).std() for seed in range(80)]
+    assert max(spreads) <= 0.085
+    assert abs(np.mean(spreads) - 0.04) < 0.01
+
+
+def test_changes_are_drawn_independently(no_policy: Policy) -> None:
+    """One seed for all transforms would draw contrast and gamma alike: correlation 1."""
+    both = dataclasses.replace(no_policy, gamma=0.5, brightness=0.2)
+    image = np.stack([np.linspace(0.3, 0.7, 32, dtype=np.float32)] * 8)[None]
+    augment = build_policy(both, 2, 1)
+    brightness, curve = [], []
+    for seed in range(200):
+        row = augment.apply(image, seed)[0, 0]
+        brightness.append(row[16])
+        curve.append((row[-1] - row[16]) / (row[16] - row[0]))
+    gamma_only = build_policy(dataclasses.replace(no_policy, gamma=0.5), 2, 1)
+    middle = [gamma_only.apply(image, seed)[0, 0, 16] for seed in range(200)]
+    rest = np.asarray(brightness) - np.asarray(middle)
+    assert np.std(rest) > 0.05
+    assert abs(np.corrcoef(rest, curve)[0, 1]) < 0.3
+
+
+def test_other_random_state_does_not_matter(policy: Policy) -> None:
+    image = smooth_scan(SHAPES[0])
+    augment = build_policy(policy, 2, 1)
+    first = augment.apply(image, 5)
+    cv2.setRNGSeed(99)
+    np.random.default_rng(1).random(3)
+    assert np.array_equal(first, augment.apply(image, 5))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("excess", [-0.01, 1.01])
+def test_refuses_a_range_out_of_limits(no_policy: Policy, field: str, excess: float) -> None:
+    wrong = dataclasses.replace(no_policy, **{field: excess if excess < 0 else excess * LIMITS[field]})
+    with pytest.raises(SettingsError, match=f"augmentation.policy.{field}"):
+        build_policy(wrong, 2, 1)
+
+
+def test_images_need_no_monai() -> None:
+    program = (
+        "import sys; from scanlens.config.schema import Policy;"
+        "from scanlens.augmentation.policy import build_policy;"
+        "build_policy(Policy(5, 0, 0, 0, 0, 0, 0, 0, 0), 2, 1);"
+        "assert 'monai' not in sys.modules, 'monai was imported'"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_seeding_costs_little(policy: Policy) -> None:
+    """Generous here; the benchmark has the number that counts (2,000 a second and core at 128 px)."""
+    images = np.random.default_rng(0).random((64, 1, 128, 128), dtype=np.float32)
+    augment = build_policy(policy, 2, 1)
+    augment.apply_batch(images[:2], [0, 1])
+    start = time.process_time()
+    augment.apply_batch(images, range(64))
+    assert time.process_time() - start < 0.32

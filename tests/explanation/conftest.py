@@ -1,0 +1,92 @@
+"""A tiny test split with a known lesion, as the explanation stage meets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import softmax
+
+from scanlens.preprocess.store import Rows, Store, StoreWriter
+from scanlens.types import ImageArray
+
+LABELS = ["normal", "<script>alert(1)</script>", "nodule"]
+
+
+class WatchedStore(Store):
+    """A store that notes the rows it was asked for."""
+
+    def read(self, rows: Rows) -> ImageArray:
+        self.reads = [*getattr(self, "reads", []), *(int(row) for row in rows)]
+        return super().read(rows)
+
+
+@dataclass
+class Case:
+    """A store, its local logits for every row, predictions of its test rows, and masks by scan_id."""
+
+    store: WatchedStore
+    local: np.ndarray
+    bias: np.ndarray
+    predictions: pd.DataFrame
+    masks: dict[str, np.ndarray]
+
+    def batches(self, size: int = 4):
+        rows = self.store.rows("test")
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], self.local[rows[start : start + size]]
+
+
+def make_case(folder: Path, spatial: tuple[int, ...], grid: tuple[int, ...], scans: int) -> Case:
+    """Scans whose label 2 has a lesion in the last place of the grid, where its local logits peak."""
+    rng = np.random.default_rng(5)
+    targets = np.arange(scans) % len(LABELS)
+    images = rng.random((scans, 1, *spatial), dtype=np.float32)
+    local = rng.normal(0, 0.5, (scans, len(LABELS), *grid)).astype(np.float32)
+    corner = tuple([-1] * len(grid))
+    masks = {}
+    index = pd.DataFrame(
+        {
+            "scan_id": [f"{row:016x}" for row in range(scans)],
+            "label": [LABELS[target] for target in targets],
+            "split": ["train", *["test"] * (scans - 1)],
+            "patient": "p1",
+            "site": "",
+            "path": "",
+        }
+    )
+    with StoreWriter(folder, images.shape[1:], LABELS, shard_rows=5) as writer:
+        for image in images:
+            writer.append(image)
+        writer.close(index)
+    for row in np.flatnonzero(targets == 2):
+        local[(row, 2, *corner)] += 8
+        mask = np.zeros(spatial, bool)
+        mask[tuple(slice(-(size // place), None) for size, place in zip(spatial, grid, strict=True))] = True
+        masks[index["scan_id"][row]] = mask
+    logits = local.reshape(scans, len(LABELS), -1).mean(-1, dtype=np.float64)
+    probabilities = softmax(logits / 1.5, axis=1)
+    entropy = -(probabilities * np.log(probabilities)).sum(1) / np.log(len(LABELS))
+    predictions = index.assign(
+        predicted=[LABELS[best] for best in probabilities.argmax(1)],
+        **{f"logit_{label}": logits[:, c] for c, label in enumerate(LABELS)},
+        **{f"probability_{label}": probabilities[:, c] for c, label in enumerate(LABELS)},
+        uncertainty=entropy,
+    )
+    predictions = predictions[predictions["split"] == "test"].sample(frac=1, random_state=1)
+    return Case(WatchedStore.open(folder), local, np.array([0.1, -0.2, 0.3]), predictions, masks)
+
+
+@pytest.fixture
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Images."""
+    return make_case(tmp_path_factory.mktemp("store"), (32, 24), (4, 3), scans=14)
+
+
+@pytest.fixture
+def volume_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Volumes of 12 slices whose lesion lies in the last ones."""
+    return make_case(tmp_path_factory.mktemp("store"), (12, 16, 16), (3, 2, 2), scans=8)

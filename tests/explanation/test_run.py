@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from scanlens.config.schema import Explanation
+from scanlens.errors import ScanlensError, SettingsError
+from scanlens.explanation.maps import probability_maps
+from scanlens.explanation.run import explain
+
+CONFIG = Explanation(max_overlays=5, overlay_side=48)
+
+
+def run(case: Any, output: Path, config: Explanation = CONFIG, batch: int = 4) -> dict[str, Any]:
+    return explain(
+        case.batches(batch), case.bias, case.store, case.predictions, 1.5, config, output, case.masks.get
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: Path) -> None:
+    facts = run(case, tmp_path)
+    rows = case.store.rows("test")
+    index = pd.read_parquet(tmp_path / "index.parquet")
+    maps = np.load(tmp_path / "maps-00000.npy")
+    cams = np.load(tmp_path / "gradcam-00000.npy")
+    assert (maps.dtype, cams.dtype) == (np.float16, np.float32)
+    np.testing.assert_allclose(maps, probability_maps(case.local[rows], 1.5), atol=1e-3)
+    own = case.bias[:, None, None]
+    np.testing.assert_allclose(cams, np.maximum(case.local[rows] - own, 0) / 12, rtol=1e-5, atol=1e-8)
+    assert (cams > 0).any()
+    assert index["scan_id"].tolist() == case.store.index["scan_id"].iloc[rows].tolist()
+    assert index["store_row"].tolist() == rows.tolist()
+    assert index["label"].tolist() == case.store.index["label"].iloc[rows].tolist()
+    assert "patient" not in index.columns
+
+    drawn = index[index["overlay"] != ""]
+    assert len(drawn) == facts["overlays"] == 5
+    assert drawn["uncertainty"].min() >= index.loc[index["overlay"] == "", "uncertainty"].max()
+    for path in drawn["overlay"]:
+        assert Image.open(tmp_path / path).size == (36, 48 + 24)
+    assert sorted(case.store.reads) == sorted(drawn["store_row"]), "only pictured scans are read again"
+    assert (facts["scans"], facts["grid"]) == (13, [4, 3])
+    assert facts["errors"] == int((index["label"] != index["predicted"]).sum())
+    assert facts["identity"]["max_logit_difference"] < 1e-6
+    assert not list(tmp_path.rglob("*.part*"))
+
+    page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    positions = [
+        page.index(f">{scan_id}<") for scan_id in drawn.sort_values("uncertainty", ascending=False)["scan_id"]
+    ]
+    assert positions == sorted(positions)
+    assert "<script>alert(1)" not in page
+
+
+def test_lesions_are_scored_by_the_map_of_their_label(case: Any, tmp_path: Path) -> None:
+    facts = run(case, tmp_path)
+    index = pd.read_parquet(tmp_path / "index.parquet")
+    scored = index.dropna(subset="mass_in_mask")
+    assert set(scored["scan_id"]) == set(case.masks) & set(index["scan_id"])
+    for kind in ("probability_map", "grad_cam"):
+        scores = facts["scores"][kind]
+        assert scores["scans"] == len(scored) == 4
+        assert scores["pointing_game"] == 1
+        assert scores["area_share"] == pytest.approx(1 / 12)
+        assert scores["mass_over_area"] > 2
+        assert list(scores["per_label"]) == ["nodule"]
+    assert facts["scores"]["probability_map"]["mass_in_mask"] == pytest.approx(scored["mass_in_mask"].mean())
+
+
+def test_without_masks_there_are_no_scores(case: Any, tmp_path: Path) -> None:
+    case.masks.clear()
+    assert run(case, tmp_path)["scores"] == {"probability_map": {"scans": 0}, "grad_cam": {"scans": 0}}
+    assert "lesion outline" not in (tmp_path / "gallery.html").read_text(encoding="utf-8")
+
+
+def test_volumes(volume_case: Any, tmp_path: Path) -> None:
+    volume_case.predictions["predicted"] = "nodule"
+    facts = run(volume_case, tmp_path, Explanation(max_overlays=100, overlay_side=32))
+    index = pd.read_parquet(tmp_path / "index.parquet")
+    assert facts["grid"] == [3, 2, 2]
+    assert facts["scores"]["probability_map"]["pointing_game"] == 1
+    nodules = index[index["label"] == "nodule"]
+    assert len(nodules) == 2
+    assert (nodules["slice"] >= 9).all(), "the lesion lies in the last slices"
+    page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    for shown in index["slice"]:
+        assert f"slice {shown + 1} of 12" in page
+
+
+def test_same_input_same_bytes_whatever_the_batch(case: Any, tmp_path: Path) -> None:
+    run(case, tmp_path / "one")
+    run(case, tmp_path / "two", batch=5)
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    run(case, tmp_path / "one", Explanation(max_overlays=2, overlay_side=48))
+    run(case, tmp_path / "three", Explanation(max_overlays=2, overlay_side=48))
+    assert digests(tmp_path / "one") == digests(tmp_path / "three"), "an earlier run leaves nothing behind"
+    assert digests(tmp_path / "one") != digests(tmp_path / "two")
+
+
+def test_batches_are_taken_one_at_a_time(case: Any, tmp_path: Path) -> None:
+    taken = 0
+
+    def watched() -> Any:
+        nonlocal taken
+        for rows, local in case.batches(1):
+            if taken:
+                stored = np.load(tmp_path / "maps-00000.npy.partial", mmap_mode="r")
+                assert int((stored > 0).any(axis=(1, 2, 3)).sum()) == taken
+            taken += 1
+            yield rows, local
+
+    explain(watched(), case.bias, case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    assert taken == 13
+
+
+def test_stale_predictions_are_refused(case: Any, tmp_path: Path) -> None:
+    case.predictions = case.predictions.iloc[2:]
+    with pytest.raises(SettingsError, match="lack 2 of 13 test scans"):
+        run(case, tmp_path)
+
+
+def test_predictions_of_another_network_show_in_the_identity(case: Any, tmp_path: Path) -> None:
+    case.predictions["logit_nodule"] += 0.25
+    assert run(case, tmp_path)["identity"]["max_logit_difference"] == pytest.approx(0.25, abs=1e-6)
+
+
+def test_missing_batches_and_empty_splits_are_refused(case: Any, tmp_path: Path) -> None:
+    batches = list(case.batches())[:-1]
+    arguments = (case.bias, case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    with pytest.raises(ScanlensError, match="12 of 13"):
+        explain(batches, *arguments)
+    assert not (tmp_path / "maps-00000.npy").exists()
+    case.store.rows = lambda split: np.zeros(0, int)
+    with pytest.raises(SettingsError, match="test split is empty"):
+        explain([], *arguments)

@@ -1,0 +1,60 @@
+"""Settings and tiny stores with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scanlens.config.schema import Preprocess
+from scanlens.preprocess.store import StoreWriter
+
+
+@pytest.fixture
+def preprocess_config() -> Callable[..., Preprocess]:
+    """Make the preprocess section; keywords replace the defaults."""
+
+    def make(**changes: Any) -> Preprocess:
+        default: dict[str, Any] = {
+            "size": "auto",
+            "channels": "auto",
+            "aspect": "pad",
+            "intensity": "auto",
+            "percentiles": [0.5, 99.5],
+            "window": None,
+            "shard_rows": 4,
+        }
+        return Preprocess(**{**default, **changes})
+
+    return make
+
+
+@pytest.fixture
+def write_store() -> Callable[..., np.ndarray]:
+    """Write a store of random rows into a folder and return the rows, float32 in [0, 1]."""
+
+    def make(folder: Path, rows: int = 10, shape: tuple[int, ...] = (2, 3, 5), shard_rows: int = 4) -> Any:
+        images = np.random.default_rng(0).random((rows, *shape), dtype=np.float32)
+        number = np.arange(rows)
+        index = pd.DataFrame(
+            {
+                "scan_id": [f"id{row}" for row in number],
+                "patient": [f"p{row // 2}" for row in number],
+                "label": np.array(["b", "a"])[number % 2],
+                "split": np.array(["train", "val", "train", "test", "train"])[number % 5],
+                "site": "",
+                "path": [f"{row}.png" for row in number],
+            },
+            index=number[::-1],
+        )
+        with StoreWriter(folder, shape, ["a", "b"], shard_rows) as writer:
+            for image in images:
+                writer.append(image)
+            writer.close(index)
+        return images
+
+    return make

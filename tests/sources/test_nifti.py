@@ -1,0 +1,140 @@
+"""Volumes arrive as axial slices, nose up and the right hand on the left, however they were stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from scanlens.errors import UnreadableScan
+from scanlens.sources.read import read_scan
+from scanlens.types import Scan
+
+SIDES = (2.0, 3.0, 4.0)
+RAS = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
+
+
+def read(path: Path, *, dims: int = 3, max_pixels: int = 1000) -> Scan:
+    return read_scan(path.parent, path.name, dims=dims, max_pixels=max_pixels)
+
+
+def write(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nib.save(nib.Nifti1Image(values, np.diag([*SIDES, 1.0]) if affine is None else affine), path)
+    return path
+
+
+def test_axes_and_spacing(tmp_path: Path) -> None:
+    scan = read(write(tmp_path / "a.nii", RAS))
+    assert scan.pixels.shape == (1, 5, 4, 3)
+    assert scan.orientation == "SPL"
+    assert scan.spacing == (4.0, 3.0, 2.0)
+    assert scan.pixels[0, 0, 0, 0] == RAS[2, 3, 0]  # lowest slice, front, right: the top left of the picture
+    assert scan.pixels[0, 4, 3, 2] == RAS[0, 0, 4]  # highest slice, back, left: the bottom right
+
+
+@pytest.mark.parametrize("stored", ["RAS", "LPS", "SAR", "ASL", "PIR", "IRP", "LAI"])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_the_stored_axes_do_not_matter(tmp_path: Path, stored: str, ending: str) -> None:
+    image = nib.Nifti1Image(RAS, np.diag([*SIDES, 1.0]))
+    turned = image.as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(stored)
+        )
+    )
+    assert "".join(nib.aff2axcodes(turned.affine)) == stored
+    nib.save(turned, tmp_path / f"turned.{ending}")
+    scan = read(tmp_path / f"turned.{ending}")
+    np.testing.assert_array_equal(scan.pixels, read(write(tmp_path / "a.nii", RAS)).pixels)
+    assert scan.spacing == (4.0, 3.0, 2.0)
+
+
+def test_the_ending_does_not_matter(tmp_path: Path) -> None:
+    write(tmp_path / "a.nii.gz", RAS).rename(tmp_path / "a.png")
+    assert read(tmp_path / "a.png").pixels.shape == (1, 5, 4, 3)
+
+
+def test_nifti_2_and_scaling(tmp_path: Path) -> None:
+    image = nib.Nifti2Image(RAS, np.diag([*SIDES, 1.0]))
+    image.header.set_slope_inter(2.0, -1000.0)
+    image.header["cal_min"], image.header["cal_max"] = -50, 100
+    nib.save(image, tmp_path / "a.nii")
+    scan = read(tmp_path / "a.nii")
+    reference = nib.load(tmp_path / "a.nii").get_fdata()
+    np.testing.assert_allclose(scan.pixels[0], reference.transpose(2, 1, 0)[:, ::-1, ::-1])
+    assert (scan.window, scan.bits, scan.photometric) == ((-50.0, 100.0), 16, "int16")
+
+
+def test_micrometres_become_millimetres(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(RAS, np.diag([500.0, 500.0, 1000.0, 1.0]))
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "a.nii")
+    assert read(tmp_path / "a.nii").spacing == pytest.approx((1.0, 0.5, 0.5))
+
+
+def test_one_slice_is_an_image_or_a_volume_of_depth_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.nii", RAS[:, :, :1])
+    image = read(path, dims=2)
+    assert (image.pixels.shape, image.spacing, image.orientation) == ((1, 4, 3), (3.0, 2.0), "PL")
+    assert read(path, dims=3).pixels.shape == (1, 1, 4, 3)
+
+
+def test_sagittal_slice_keeps_its_own_axes(tmp_path: Path) -> None:
+    image = read(write(tmp_path / "a.nii", RAS[:1]), dims=2)
+    assert (image.pixels.shape, image.spacing, image.orientation) == ((1, 5, 4), (4.0, 3.0), "SP")
+
+
+@pytest.mark.parametrize(
+    ("values", "dims", "reason"),
+    [
+        (RAS, 2, r"set data\.dims=3"),
+        (RAS[:, :, 0], 3, r"set data\.dims=2"),
+        (np.stack([RAS, RAS], axis=-1), 3, "4 dimensions"),
+        (np.zeros((11, 10, 10), np.int16), 3, "more than the 1000 allowed"),
+        (RAS.astype(np.complex64), 3, "only real numbers"),
+        (np.full((3, 3, 3), np.nan, np.float32), 3, "not all finite"),
+        (np.full((3, 3, 3), 1e300), 3, "not all finite"),
+    ],
+)
+def test_refused(tmp_path: Path, values: np.ndarray, dims: int, reason: str) -> None:
+    with pytest.raises(UnreadableScan, match=reason):
+        read(write(tmp_path / "a.nii", values), dims=dims)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "reason"),
+    [
+        (slice(42, 44), b"\0\0", "a side is zero"),
+        (slice(42, 48), b"\xff\x7f" * 3, "more than the 1000"),
+        (slice(108, 112), np.float32(1e12).tobytes(), "absurd place"),
+        (slice(108, 112), np.float32(np.nan).tobytes(), "absurd place"),
+        (slice(344, 348), b"ni1\0", "without its data"),
+    ],
+)
+def test_absurd_headers(tmp_path: Path, at: slice, value: bytes, reason: str) -> None:
+    header = bytearray(write(tmp_path / "a.nii", RAS).read_bytes())
+    header[at] = value
+    (tmp_path / "a.nii").write_bytes(header)
+    with pytest.raises(UnreadableScan, match=reason):
+        read(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_truncated(tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 99, (9, 9, 9), dtype=np.int16)
+    whole = write(tmp_path / f"a.{ending}", noise).read_bytes()
+    for cut in (400, len(whole) // 2, len(whole) - 40):
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        with pytest.raises(UnreadableScan, match="truncated"):
+            read(tmp_path / "cut")
+
+
+def test_real_volumes_agree_with_nibabel(shared_data: Path) -> None:
+    for path in sorted((shared_data / "hippocampus").glob("*.nii.gz"))[::15]:
+        scan = read(path, max_pixels=10**6)
+        closest = nib.as_closest_canonical(nib.load(path))
+        np.testing.assert_allclose(
+            scan.pixels[0], closest.get_fdata().transpose(2, 1, 0)[:, ::-1, ::-1], rtol=1e-6
+        )
+        assert scan.spacing == pytest.approx(tuple(closest.header.get_zooms()[::-1]))

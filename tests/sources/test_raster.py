@@ -1,0 +1,138 @@
+"""Rasters are read as a viewer shows them, in the file's own units."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scanlens.errors import UnreadableScan
+from scanlens.sources.read import read_scan
+from scanlens.types import Scan
+
+GREY = np.arange(6 * 4, dtype=np.uint8).reshape(6, 4) * 10
+COLOUR = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=-1)
+
+
+def read(path: Path, *, dims: int = 2, max_pixels: int = 1000) -> Scan:
+    return read_scan(path.parent, path.name, dims=dims, max_pixels=max_pixels)
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff", "bmp", "webp"])
+@pytest.mark.parametrize("stored", [GREY, COLOUR], ids=["grey", "colour"])
+def test_lossless_formats_keep_every_value(tmp_path: Path, ending: str, stored: np.ndarray) -> None:
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(stored).save(path, **({"lossless": True} if ending == "webp" else {}))
+    scan = read(path)
+    expected = stored[None] if stored.ndim == 2 else stored.transpose(2, 0, 1)
+    assert scan.pixels.dtype == np.float32
+    np.testing.assert_array_equal(scan.pixels, expected)
+    assert (scan.bits, scan.modality, scan.spacing, scan.patient) == (8, "OT", None, "")
+
+
+def test_the_ending_does_not_matter(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(read(tmp_path / "a.dcm").pixels[0], GREY)
+
+
+def test_sixteen_bits(tmp_path: Path) -> None:
+    stored = GREY.astype(np.uint16) * 257
+    Image.fromarray(stored).save(tmp_path / "a.png")
+    scan = read(tmp_path / "a.png")
+    np.testing.assert_array_equal(scan.pixels[0], stored)
+    assert scan.bits == 16
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero_is_inverted(tmp_path: Path, dtype: type[np.unsignedinteger]) -> None:
+    stored = GREY.astype(dtype)
+    bits, (rows, columns) = 8 * stored.itemsize, stored.shape
+    tags = {256: columns, 257: rows, 258: bits, 259: 1, 262: 0, 273: 8, 277: 1, 278: rows, 279: stored.nbytes}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    header = b"II*\0" + struct.pack("<I", 8 + stored.nbytes)
+    (tmp_path / "a.tiff").write_bytes(header + stored.tobytes() + directory)
+    np.testing.assert_array_equal(read(tmp_path / "a.tiff").pixels[0], np.iinfo(dtype).max - stored)
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    Image.fromarray(GREY > 100).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels[0], np.where(GREY > 100, 255, 0))
+
+
+def test_palette(tmp_path: Path) -> None:
+    image = Image.fromarray(GREY // 100)
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    image.save(tmp_path / "a.png")
+    pixels = read(tmp_path / "a.png").pixels
+    np.testing.assert_array_equal(pixels[2] - pixels[0], 20)
+    np.testing.assert_array_equal(pixels[0], (GREY // 100) * 30 + 10)
+
+
+def test_transparency_is_laid_on_black(tmp_path: Path) -> None:
+    alpha = np.full_like(GREY, 255)
+    alpha[:3] = 0
+    Image.fromarray(np.dstack([COLOUR, alpha])).save(tmp_path / "a.png")
+    pixels = read(tmp_path / "a.png").pixels
+    assert (pixels[:, :3] == 0).all()
+    np.testing.assert_array_equal(pixels[:, 3:], COLOUR.transpose(2, 0, 1)[:, 3:])
+
+
+def test_equal_channels_become_one(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([GREY] * 3)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, GREY[None])
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
+    Image.fromarray(GREY).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels[0], np.rot90(GREY, -1))
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    Image.new("CMYK", (4, 4), (0, 255, 255, 0)).save(tmp_path / "a.tiff")
+    np.testing.assert_array_equal(read(tmp_path / "a.tiff").pixels[:, 0, 0], [255, 0, 0])
+
+
+def test_more_pixels_than_allowed(tmp_path: Path) -> None:
+    Image.new("L", (100, 30)).save(tmp_path / "a.png")
+    limit = Image.MAX_IMAGE_PIXELS
+    assert read(tmp_path / "a.png", max_pixels=3000).pixels.shape == (1, 30, 100)
+    for allowed in (2999, 100):
+        with pytest.raises(UnreadableScan, match=f"more than the {allowed}"):
+            read(tmp_path / "a.png", max_pixels=allowed)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_limit_above_pillow_s_own_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    Image.new("L", (100, 30)).save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png", max_pixels=3000).pixels.shape == (1, 30, 100)
+
+
+def test_an_image_is_no_volume(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    with pytest.raises(UnreadableScan, match=r"data\.dims=2"):
+        read(tmp_path / "a.png", dims=3)
+
+
+def test_several_pages_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.tiff", save_all=True, append_images=[Image.fromarray(GREY)])
+    with pytest.raises(UnreadableScan, match="several images"):
+        read(tmp_path / "a.tiff")
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "bmp", "webp"])
+def test_truncated_at_every_tenth(tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (30, 30), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"a.{ending}")
+    whole = (tmp_path / f"a.{ending}").read_bytes()
+    for tenth in range(1, 9):
+        (tmp_path / "cut").write_bytes(whole[: len(whole) * tenth // 10])
+        with pytest.raises(UnreadableScan, match=r"truncated|header"):
+            read(tmp_path / "cut")

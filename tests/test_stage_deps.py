@@ -1,0 +1,64 @@
+"""DVC does not see Python imports: what a pipeline file imports must stand among its stage's deps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grimp
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parent.parent
+STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+# Logging a run changes none of its results. The other modules are single files without behaviour of a
+# stage's own; a release that changes them changes a listed package too.
+EXEMPT = {"scanlens.tracking", "scanlens.errors", "scanlens.types", "scanlens.atomic", "scanlens"}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("pipelines", "scanlens", cache_dir=None)
+
+
+def imported_packages(graph: grimp.ImportGraph, module: str) -> set[str]:
+    """Top-level parts of scanlens that ``module`` imports, directly or through others (not through tracking)."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        for name in graph.find_modules_directly_imported_by(current):
+            if name not in seen and not name.startswith("scanlens.tracking"):
+                seen.add(name)
+                waiting.append(name)
+    return {".".join(name.split(".")[:2]) for name in seen if name.startswith("scanlens")} - EXEMPT
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_every_import_is_a_dependency(graph: grimp.ImportGraph, stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
+    needed = {f"src/{name.replace('.', '/')}" for name in imported_packages(graph, f"pipelines.{stage}")}
+    assert needed <= declared, f"add to deps of {stage}: {sorted(needed - declared)}"
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_no_dependency_is_superfluous(graph: grimp.ImportGraph, stage: str) -> None:
+    declared = {dep for dep in STAGES[stage]["deps"] if dep.startswith("src/")}
+    needed = {f"src/{name.replace('.', '/')}" for name in imported_packages(graph, f"pipelines.{stage}")}
+    assert declared <= needed, f"remove from deps of {stage}: {sorted(declared - needed)}"
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_a_stage_depends_on_its_own_file(stage: str) -> None:
+    assert {f"pipelines/{stage}.py", "pipelines/stage.py"} <= set(STAGES[stage]["deps"])
+    assert STAGES[stage]["cmd"] == f"python -m pipelines.{stage}"
+
+
+def test_no_stage_declares_the_machine() -> None:
+    declared = {name.split(".")[0] for stage in STAGES.values() for name in stage["params"]}
+    assert declared.isdisjoint({"runtime", "tracking"})
+
+
+def test_every_pipeline_file_is_a_stage() -> None:
+    files = {path.stem for path in (PROJECT / "pipelines").glob("*.py")} - {"__init__", "stage"}
+    assert files == set(STAGES)
