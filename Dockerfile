@@ -44,9 +44,7 @@ COPY --from=build /bundle /bundle
 # A read-only root: all that a library might write goes to /tmp.
 ENV PATH="/opt/scanlens/bin:${PATH}" \
     HOME=/tmp \
-    LC_ALL=C.UTF-8 \
-    PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONDONTWRITEBYTECODE=1
 # A number, for orchestrators that must know that it is not root; it needs no entry in /etc/passwd.
 USER 10001:10001
 # Python as process 1 ignores SIGTERM, but ends in order on SIGINT.

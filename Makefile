@@ -48,7 +48,7 @@ docs: $(STAMP) ## run the commands and snippets that the docs show
 bench: $(STAMP) ## make bench NAME=training [FULL=1]
 	python -m benchmarks.$(NAME) $(if $(FULL),,--quick)
 
-image: $(STAMP) ## build the inference image and run it on three scans
+image: ## build the inference image and run it on three scans
 	sh docker/image.sh
 
 clean: ## remove what stages and tools wrote, not the DVC cache

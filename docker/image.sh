@@ -6,24 +6,30 @@
 #   docker/image.sh run IN OUT [ARG]... predict IN with the built image; ARG goes to scanlens predict
 #
 # IMAGE names the image (default scanlens:latest), BASE another base image (Debian-like, Python 3.11 or
-# newer), CA a CA file for networks that inspect TLS (default: the system's).
+# newer), CA a CA file for networks that inspect TLS (default: the system's). Ends with 1 where it refuses,
+# 2 on wrong usage; run ends as scanlens predict does.
 set -eu
-cd "$(dirname "$0")/.."
+project=$(cd "$(dirname "$0")/.." && pwd)
 
 image=${IMAGE:-scanlens:latest}
-registry_base=$(sed -n 's/^ARG BASE=//p' Dockerfile)
+registry_base=$(sed -n 's/^ARG BASE=//p' "$project/Dockerfile")
 own_base=scanlens-base:bookworm
 bundle=data/09_bundle
 scans=data/01_raw/scans
 
 refuse() {
     echo "image: $1" >&2
-    exit 1
+    exit "${2:-1}"
 }
 
-# A folder for everything temporary, gone at the end whatever happens.
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# A folder for everything temporary, gone at the end whatever happens. Not in /tmp: there debootstrap is
+# often refused (mounted nodev), and interrupted it leaves /proc mounted below.
+work=$(mktemp -d "${TMPDIR:-/var/tmp}/scanlens.XXXXXX")
+clean_up() {
+    umount "$work/base/proc" "$work/base/sys" 2> /dev/null || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 
 find_engine() {
@@ -45,7 +51,7 @@ make_base() {
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/base" \
         > "$work/debootstrap.log" 2>&1 || {
         tail -n 3 "$work/debootstrap.log" >&2
-        refuse "debootstrap failed. Run with network, or name a base image: BASE=... make image"
+        refuse "debootstrap failed, see above. Name a base image that is there: BASE=... make image"
     }
     rm -rf "$work"/base/var/cache/apt/* "$work"/base/var/lib/apt/lists/* "$work"/base/usr/share/doc/*
     tar -C "$work/base" -c . | $engine import - "$own_base" > /dev/null
@@ -60,7 +66,7 @@ find_base() {
     if $engine pull "$base" > "$work/pull.log" 2>&1; then return; fi
     if [ -n "${BASE:-}" ] || [ "$(id -u)" != 0 ] || ! command -v debootstrap > /dev/null; then
         tail -n 1 "$work/pull.log" >&2
-        refuse "$base can't be pulled. Name another base image (BASE=... make image), or run as root after: apt-get install debootstrap"
+        refuse "$base can't be pulled. Name a base image that can (BASE=... make image), or let one be made: as root, apt-get install debootstrap"
     fi
     make_base
     base=$own_base
@@ -75,7 +81,6 @@ find_options() {
         if $engine $global run --rm --network none $limits --entrypoint true "$1" > "$work/probe.log" 2>&1; then
             return
         fi
-        if [ "$engine" = docker ]; then break; fi
     done
     tail -n 1 "$work/probe.log" >&2
     refuse "$engine can't run containers here"
@@ -103,9 +108,10 @@ predict() {
         user="--user $(id -u):$(id -g)"
         if [ "$engine" = podman ]; then user="$user --userns keep-id"; fi
     fi
+    # label=disable: SELinux would else forbid both folders, or have to relabel the caller's data.
     # shellcheck disable=SC2086
     $engine $global run --rm --read-only --tmpfs /tmp --network none --cap-drop all \
-        --security-opt no-new-privileges $user $limits \
+        --security-opt no-new-privileges --security-opt label=disable $user $limits \
         -v "$input:/in:ro" -v "$output:/out" "$image" "$@"
 }
 
@@ -129,6 +135,7 @@ check() {
 
 case ${1:-all} in
 all)
+    cd "$project"
     if [ ! -f "$bundle/bundle.json" ] || [ "$(find "$scans" -type f 2> /dev/null | head -n 3 | wc -l)" != 3 ]; then
         refuse "$bundle or $scans is missing. Run: make repro"
     fi
@@ -145,12 +152,12 @@ base)
     echo "image: $engine, $base"
     ;;
 run)
-    if [ ! -d "${2:-}" ] || [ ! -d "${3:-}" ]; then refuse "usage: docker/image.sh run IN OUT [ARG]... (two folders)"; fi
+    if [ ! -d "${2:-}" ] || [ ! -d "${3:-}" ]; then refuse "run needs two folders: run IN OUT [ARG]..." 2; fi
     shift
     find_engine
     has_image "$image" || refuse "$image is not built. Run: make image"
     find_options "$image"
     predict "$@"
     ;;
-*) refuse "unknown command $1: base, run, or none" ;;
+*) refuse "no command $1. Commands: base, run, or none at all" 2 ;;
 esac

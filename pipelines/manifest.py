@@ -17,4 +17,6 @@ if __name__ == "__main__":
         facts = write_manifest(manifest, run.folder(MANIFEST))
         for warning in facts["warnings"]:
             print(f"warning: {warning}", flush=True)
-        run.report(facts, f"{facts['accepted']} scans accepted, {facts['quarantined']} quarantined in {MANIFEST}")
+        run.report(
+            facts, f"{facts['accepted']} scans accepted, {facts['quarantined']} quarantined in {MANIFEST}"
+        )

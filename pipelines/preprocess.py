@@ -13,6 +13,8 @@ if __name__ == "__main__":
         root, source = read_source(RAW)
         manifest = read_manifest(MANIFEST / "manifest.parquet")
         workers = preprocess_workers(load_section(Runtime))
-        facts = preprocess(manifest, root, source, load_section(Preprocess), run.folder(PREPROCESSED), workers)
+        facts = preprocess(
+            manifest, root, source, load_section(Preprocess), run.folder(PREPROCESSED), workers
+        )
         left = f", {len(facts['left_out'])} left out" if facts["left_out"] else ""
         run.report(facts, f"{facts['stored']} scans of shape {facts['shape']} in {PREPROCESSED}{left}")

@@ -12,7 +12,10 @@ from scanlens.training.run import train
 FOLDERS = {"store": PREPROCESSED, "bank": AUGMENTED, "synthetic": SYNTHETIC, "pretrained": PRETRAINED}
 
 if __name__ == "__main__":
-    with stage("training") as run, open_run(load_section(Tracking), read_settings(Path()), data_tags(MANIFEST)) as tracked:
+    with (
+        stage("training") as run,
+        open_run(load_section(Tracking), read_settings(Path()), data_tags(MANIFEST)) as tracked,
+    ):
         facts = train(
             FOLDERS,
             load_section(Model),

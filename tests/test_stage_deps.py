@@ -22,7 +22,7 @@ def graph() -> grimp.ImportGraph:
 
 
 def imported_packages(graph: grimp.ImportGraph, module: str) -> set[str]:
-    """Top-level parts of scanlens that ``module`` imports, directly or through others (not through tracking)."""
+    """Top-level parts of scanlens that ``module`` imports, directly or not, but not by way of tracking."""
     seen: set[str] = set()
     waiting = [module]
     while waiting:

@@ -20,7 +20,9 @@ def _params(arguments: argparse.Namespace) -> int:
     project = Path()
     if arguments.check:
         current = project / PARAMS
-        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(project, arguments.overrides):
+        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
+            project, arguments.overrides
+        ):
             return DONE
         raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
     changed = write_params(project, arguments.overrides)
@@ -37,12 +39,20 @@ def _predict(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or len(os.sched_getaffinity(0))
     name, run = choose(bundle, arguments.runtime, threads)
     good, bad = predict_batch(
-        bundle, run, arguments.input, arguments.output, batch_size=arguments.batch_size, maps=not arguments.no_maps
+        bundle,
+        run,
+        arguments.input,
+        arguments.output,
+        batch_size=arguments.batch_size,
+        maps=not arguments.no_maps,
     )
     if arguments.json:
         print(json.dumps({"predicted": good, "failed": bad, "bundle": bundle.bundle_id, "runtime": name}))
     else:
-        print(f"predict: {good} scans predicted, {bad} failed, bundle {bundle.bundle_id} ({name}), {arguments.output}")
+        print(
+            f"predict: {good} scans predicted, {bad} failed in {arguments.output} "
+            f"(bundle {bundle.bundle_id}, {name})"
+        )
     return SOME_FAILED if bad else DONE
 
 
@@ -72,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="scanlens",
         description="From raw scans to calibrated classifiers and probability maps.",
-        epilog="The pipeline itself runs with: dvc repro, or dvc exp run -S group=choice -S section.key=value",
+        epilog="The pipeline runs with: dvc repro, or dvc exp run -S group=choice -S section.key=value",
     )
     top.add_argument("--version", action="version", version=f"scanlens {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -85,10 +95,16 @@ def parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="predict scans with a bundle")
     predict.add_argument("--bundle", type=Path, required=True, help="folder written by stage packaging")
     predict.add_argument("--input", type=Path, required=True, help="a scan, or a folder searched for scans")
-    predict.add_argument("--output", type=Path, required=True, help="folder for predictions.csv, failures.csv, maps/")
+    predict.add_argument(
+        "--output", type=Path, required=True, help="folder for predictions.csv, failures.csv, maps/"
+    )
     predict.add_argument("--runtime", choices=["auto", "onnx", "torch"], default="auto", help="default: auto")
-    predict.add_argument("--batch-size", type=int, default=32, metavar="N", help="scans a forward pass (default 32)")
-    predict.add_argument("--threads", type=int, default=0, metavar="N", help="arithmetic threads (default: all cores)")
+    predict.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="scans a forward pass (default 32)"
+    )
+    predict.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="arithmetic threads (default: all cores)"
+    )
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
     predict.set_defaults(run=_predict)

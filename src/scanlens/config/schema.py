@@ -156,7 +156,8 @@ class Model:
 
     name: str
     library: Literal["auto", "timm", "monai"]
-    stem: Literal["auto", "standard", "small"]
+    stem: Literal["auto", "standard", "medium", "small"]
+    width: float
     dropout: float
     args: dict[str, Any]
 

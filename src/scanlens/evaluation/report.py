@@ -144,7 +144,7 @@ def _counts(score: SplitScore) -> dict[str, Any]:
 
 
 def tracked_metrics(facts: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a report by the names MLflow shows: ``test.auc_macro``, ``test.auc_macro.low``…"""
+    """The numbers of a report by the names MLflow shows: ``test.auc_macro``, its ``.low``."""
     flat: dict[str, float] = {}
     for split in ("test", "val"):
         for name, entry in facts[split].items():

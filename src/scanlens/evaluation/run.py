@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scanlens.atomic import replacing, write_json, write_text
 from scanlens.config.schema import Evaluation
 from scanlens.errors import SettingsError
 from scanlens.evaluation import cautions, figures, plots
@@ -16,7 +17,6 @@ from scanlens.evaluation.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
-from scanlens.atomic import replacing, write_json, write_text
 from scanlens.evaluation.metrics import IntArray, ece
 from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import jinja2
 
+from scanlens.atomic import replacing
 from scanlens.explanation.overlays import ALPHAS, COLOURS, OUTLINE
 from scanlens.explanation.scores import LesionScore
-from scanlens.atomic import replacing
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.N
     columns = store.index.set_index("scan_id")[["mask", "shape", "spacing"]]
 
     def read(scan_id: str) -> npt.NDArray[np.bool_] | None:
-        path, shape, spacing = columns.loc[scan_id]
+        row = columns.loc[scan_id].to_dict()
+        path, spacing = str(row["mask"]), row["spacing"]
         if not path:
             return None
         mask = read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
-        spatial = tuple(int(side) for side in shape)
+        spatial = tuple(int(side) for side in row["shape"])
         if mask.shape != spatial:
             raise UnreadableScan(path, f"mask of shape {mask.shape} for a scan of shape {spatial}")
         return preprocessor.apply_mask(mask, spatial, tuple(spacing) or None)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scanlens.atomic import replacing
 from scanlens.config.schema import Explanation
 from scanlens.errors import SettingsError
 from scanlens.explanation.album import Album
@@ -21,7 +22,6 @@ from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import Card, Heading, write_gallery
 from scanlens.explanation.maps import grad_cam, probability_maps, upsample
 from scanlens.explanation.scores import LesionScore, lesion_score, summarise
-from scanlens.atomic import replacing
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:

@@ -111,7 +111,15 @@ class _Rows:
             numbers = [f"{value:.6f}" for value in row]
             name = self.bundle.labels[label]
             self.writer.writerow(
-                [item.reference, item.scan_id, name, *numbers, f"{certainty:.6f}", picture, self.bundle.bundle_id]
+                [
+                    item.reference,
+                    item.scan_id,
+                    name,
+                    *numbers,
+                    f"{certainty:.6f}",
+                    picture,
+                    self.bundle.bundle_id,
+                ]
             )
             self.count += 1
 
@@ -129,7 +137,14 @@ class _Rows:
 
 
 def predict_batch(
-    bundle: Bundle, run: LocalLogits, path: Path, output: Path, *, batch_size: int, maps: bool, side: int = 320
+    bundle: Bundle,
+    run: LocalLogits,
+    path: Path,
+    output: Path,
+    *,
+    batch_size: int,
+    maps: bool,
+    side: int = 320,
 ) -> tuple[int, int]:
     """Predict every scan below ``path``.
 

@@ -66,13 +66,17 @@ def open_bundle(folder: Path) -> Bundle:
     """
     target = folder / DESCRIPTION
     if not target.is_file():
-        raise BundleError(f"{folder}: no bundle here ({DESCRIPTION} is missing).", "Run stage packaging first.")
+        raise BundleError(
+            f"{folder}: no bundle here ({DESCRIPTION} is missing).", "Run stage packaging first."
+        )
     try:
         description = json.loads(target.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise BundleError(f"{target}: not readable as JSON ({error}).") from error
     if not isinstance(description, dict) or (missing := [k for k in _REQUIRED if k not in description]):
-        raise BundleError(f"{target}: lacks {', '.join(missing) if isinstance(description, dict) else 'everything'}.")
+        raise BundleError(
+            f"{target}: lacks {', '.join(missing) if isinstance(description, dict) else 'everything'}."
+        )
     if description["format"] != FORMAT:
         raise BundleError(
             f"{target}: bundle format {description['format']}, this scanlens reads {FORMAT}.",
@@ -83,7 +87,9 @@ def open_bundle(folder: Path) -> Bundle:
         if Path(name).name != name or not path.is_file():
             raise BundleError(f"{path}: listed in {DESCRIPTION} but missing.", "Copy the whole folder again.")
         if sha256(path) != expected:
-            raise BundleError(f"{path}: altered since packaging (SHA-256 differs).", "Copy the whole folder again.")
+            raise BundleError(
+                f"{path}: altered since packaging (SHA-256 differs).", "Copy the whole folder again."
+            )
     try:
         return Bundle(
             folder=folder,

@@ -44,8 +44,17 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
     ]
     for split, counts in description["splits"].items():
         lines.append(f"| {split} | " + " | ".join(str(counts.get(label, 0)) for label in labels) + " |")
-    lines += ["", "## Test split", "Values with patient-resampled confidence intervals.", "", "| metric | value |", "|---|---|"]
-    lines += [f"| {name} | {_number(evaluation['test'][name])} |" for name in _METRICS if name in evaluation["test"]]
+    lines += [
+        "",
+        "## Test split",
+        "Values with patient-resampled confidence intervals.",
+        "",
+        "| metric | value |",
+        "|---|---|",
+    ]
+    lines += [
+        f"| {name} | {_number(evaluation['test'][name])} |" for name in _METRICS if name in evaluation["test"]
+    ]
     cautions = evaluation.get("warnings", [])
     lines += ["", "## Cautions", *[f"- {caution}" for caution in cautions]]
     lines += [

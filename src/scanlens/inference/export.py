@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.errors import ScanlensError
+from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import Architecture
 
 TOLERANCE = 1e-3
 """Greatest difference of a local logit between torch and ONNX Runtime that an export may have."""

@@ -15,7 +15,7 @@ from scanlens.config.schema import Packaging
 from scanlens.inference.bundle import CARD, DESCRIPTION, FORMAT, ONNX, WEIGHTS, sha256
 from scanlens.inference.card import model_card
 from scanlens.inference.export import export_onnx
-from scanlens.models.registry import Architecture
+from scanlens.models.architecture import Architecture
 from scanlens.models.saved import load_model
 
 
@@ -25,9 +25,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def package(
-    config: Packaging, source: dict[str, Any], manifest: Path, preprocessed: Path, trained: Path, reports: Path,
+    config: Packaging,
+    source: dict[str, Any],
+    manifest: Path,
+    preprocessed: Path,
+    trained: Path,
+    reports: Path,
     output: Path,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Write the bundle.
 
     Args:
@@ -48,7 +53,9 @@ def package(
     shutil.copyfile(trained / WEIGHTS, output / WEIGHTS)
     facts: dict[str, Any] = {"labels": model["labels"], "weights_sha256": model["weights_sha256"]}
     if config.onnx:
-        facts["onnx_difference"] = export_onnx(network, Architecture.from_json(model["architecture"]), output / ONNX)
+        facts["onnx_difference"] = export_onnx(
+            network, Architecture.from_json(model["architecture"]), output / ONNX
+        )
     description: dict[str, Any] = {
         "format": FORMAT,
         "name": config.name,
@@ -76,4 +83,9 @@ def package(
     # Last: a folder without it is no bundle.
     write_json(output / DESCRIPTION, description)
     size = sum(path.stat().st_size for path in output.iterdir())
-    return {**facts, "bundle_id": description["bundle_id"], "bytes": size, "files": sorted(description["files"])}
+    return {
+        **facts,
+        "bundle_id": description["bundle_id"],
+        "bytes": size,
+        "files": sorted(description["files"]),
+    }

@@ -1,4 +1,4 @@
-"""The registered MLflow model: a script that loads the bundle beside it. MLflow stores the text, no pickle."""
+"""The registered MLflow model: a script that loads the bundle beside it. No pickle is stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class BundleModel(PythonModel):
         self.bundle = open_bundle(Path(context.artifacts["bundle"]))
         self.local_logits = choose(self.bundle, "auto", os.cpu_count() or 1)[1]
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Predict.
 
         Args:

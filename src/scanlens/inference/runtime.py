@@ -29,7 +29,9 @@ def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
             str(bundle.folder / ONNX), options, providers=["CPUExecutionProvider"]
         )
     except RuntimeError as error:
-        raise BundleError(f"{bundle.folder / ONNX}: ONNX Runtime refuses it.", "Use --runtime torch.") from error
+        raise BundleError(
+            f"{bundle.folder / ONNX}: ONNX Runtime refuses it.", "Use --runtime torch."
+        ) from error
     name = session.get_inputs()[0].name
 
     def run(scans: FloatArray) -> FloatArray:
@@ -43,8 +45,9 @@ def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
 def _torch(bundle: Bundle, threads: int) -> LocalLogits:
     import torch
 
+    from scanlens.models.architecture import Architecture
     from scanlens.models.predict import to_input
-    from scanlens.models.registry import Architecture, build
+    from scanlens.models.registry import build
     from scanlens.models.weights import read_weights
 
     torch.set_num_threads(threads)
@@ -75,11 +78,15 @@ def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Loc
     has_model = ONNX in bundle.description["files"]
     has_onnx = importlib.util.find_spec("onnxruntime") is not None
     if runtime == "onnx" and not has_model:
-        raise BundleError(f"{bundle.folder}: holds no {ONNX}.", "Package with packaging.onnx=true or use --runtime torch.")
+        raise BundleError(
+            f"{bundle.folder}: holds no {ONNX}.", "Package with packaging.onnx=true or use --runtime torch."
+        )
     if runtime == "onnx" and not has_onnx:
         raise MissingExtra("onnxruntime", "onnx")
     if runtime != "torch" and has_model and has_onnx:
         return "onnx", _onnx(bundle, threads)
     if importlib.util.find_spec("torch") is None:
-        raise BundleError(f"{bundle.folder}: neither ONNX Runtime nor torch can run it here.", "Install onnxruntime.")
+        raise BundleError(
+            f"{bundle.folder}: neither ONNX Runtime nor torch can run it here.", "Install onnxruntime."
+        )
     return "torch", _torch(bundle, threads)

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scanlens.errors import SettingsError
 from scanlens.atomic import replacing
+from scanlens.errors import SettingsError
 
 Kind = Literal["text", "integer", "integers", "numbers"]
 

@@ -42,6 +42,9 @@ class Classifier(nn.Module):
 
     def forward(self, scans: Tensor) -> Tensor:
         """Logits ``(batch, class)`` of standardised scans ``(batch, channel, *spatial)``."""
-        pooled = self.features(scans).flatten(2).mean(2)
-        logits: Tensor = self.head(self.dropout(pooled))
+        maps = self.features(scans)
+        # A small lesion moves the mean by less than bfloat16 can tell apart: pool and judge in float32.
+        with torch.autocast(maps.device.type, enabled=False):
+            pooled = maps.float().flatten(2).mean(2)
+            logits: Tensor = self.head(self.dropout(pooled))
         return logits

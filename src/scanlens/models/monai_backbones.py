@@ -9,8 +9,14 @@ from monai.networks import nets
 from torch import Tensor, nn
 
 from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
 
-RESNETS = {"resnet10": nets.resnet10, "resnet18": nets.resnet18, "resnet34": nets.resnet34, "resnet50": nets.resnet50}
+RESNETS = {
+    "resnet10": nets.resnet10,
+    "resnet18": nets.resnet18,
+    "resnet34": nets.resnet34,
+    "resnet50": nets.resnet50,
+}
 DENSENETS = {"densenet121": nets.DenseNet121, "densenet169": nets.DenseNet169}
 NAMES = (*RESNETS, *DENSENETS)
 
@@ -18,7 +24,7 @@ NAMES = (*RESNETS, *DENSENETS)
 class ResNetFeatures(nn.Module):
     """MONAI's ResNet up to its last block: ``(batch, channel, *spatial)`` to ``(batch, feature, *grid)``."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nets.ResNet) -> None:
         super().__init__()
         pool = nn.Identity() if network.no_max_pool else network.maxpool
         self.stem = nn.Sequential(network.conv1, network.bn1, network.act, pool)
@@ -33,35 +39,45 @@ class ResNetFeatures(nn.Module):
 class DenseNetFeatures(nn.Module):
     """MONAI's DenseNet up to its last norm, with the ReLU that stands in its class layers."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nets.DenseNet) -> None:
         super().__init__()
-        self.layers = network.features
+        self.layers: nn.Module = network.features
 
     def forward(self, scans: Tensor) -> Tensor:
         """Feature maps of the last block."""
         return F.relu(self.layers(scans))
 
 
-def build_monai(name: str, dims: int, channels: int, small: bool, args: dict[str, Any]) -> nn.Module:
+# 3-D convolutions are dear: even the smallest stem halves the volume at once.
+STEMS: dict[str, dict[str, Any]] = {
+    "standard": {"conv1_t_stride": 2},
+    "medium": {"conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True},
+    "small": {"conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True},
+}
+
+
+def build_monai(architecture: Architecture) -> nn.Module:
     """A MONAI network without pooling and head.
 
     Args:
-        name: One of ``NAMES``.
-        dims: Spatial dimensions, 2 or 3.
-        channels: Input channels.
-        small: Whether the stem keeps more resolution (ResNet only: 3-voxel kernel, no pooling).
-        args: Passed to the constructor.
+        architecture: Its name is one of ``NAMES``. DenseNets keep their own stem and width.
 
     Raises:
         SettingsError: Where the name is unknown here or the arguments do not fit.
     """
+    name, dims, channels = architecture.name, len(architecture.size), architecture.channels
     try:
         if name in RESNETS:
-            stem = {"conv1_t_size": 3, "conv1_t_stride": 2, "no_max_pool": True} if small else {"conv1_t_stride": 2}
-            network = RESNETS[name](spatial_dims=dims, n_input_channels=channels, num_classes=1, **{**stem, **args})
+            arguments = {**STEMS[architecture.stem], "widen_factor": architecture.width, **architecture.args}
+            network = RESNETS[name](spatial_dims=dims, n_input_channels=channels, num_classes=1, **arguments)
             return ResNetFeatures(network)
         if name in DENSENETS:
-            return DenseNetFeatures(DENSENETS[name](spatial_dims=dims, in_channels=channels, out_channels=1, **args))
+            network = DENSENETS[name](
+                spatial_dims=dims, in_channels=channels, out_channels=1, **architecture.args
+            )
+            return DenseNetFeatures(network)
     except TypeError as error:
         raise SettingsError(f"model.args do not fit {name}: {error}") from error
-    raise SettingsError(f"model.name {name} has no {dims}-D form in MONAI here.", f"Choices: {', '.join(NAMES)}.")
+    raise SettingsError(
+        f"model.name {name} has no {dims}-D form in MONAI here.", f"Choices: {', '.join(NAMES)}."
+    )

@@ -24,7 +24,12 @@ def to_input(scans: FloatArray, statistics: dict[str, object], device: str) -> t
 
 
 def local_logits(
-    network: Classifier, store: Store, rows: np.ndarray, statistics: dict[str, object], batch_size: int, device: str
+    network: Classifier,
+    store: Store,
+    rows: np.ndarray,
+    statistics: dict[str, object],
+    batch_size: int,
+    device: str,
 ) -> Iterator[tuple[np.ndarray, FloatArray]]:
     """Yield ``(rows, local logits (n, class, *grid))`` batch by batch.
 
@@ -50,7 +55,12 @@ def local_logits(
 
 
 def predict(
-    network: Classifier, store: Store, rows: np.ndarray, statistics: dict[str, object], batch_size: int, device: str
+    network: Classifier,
+    store: Store,
+    rows: np.ndarray,
+    statistics: dict[str, object],
+    batch_size: int,
+    device: str,
 ) -> FloatArray:
     """Logits ``(n, class)``: the mean of the local logits, which is what training optimises."""
     batches = [

@@ -1,52 +1,18 @@
-"""From a name in the settings to a network. The bundle stores the same arguments and calls the same function."""
+"""From a name in the settings to a network; a bundle stores the arguments and calls the same function."""
 
 from __future__ import annotations
-
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
 from scanlens.config.schema import Model
 from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 
 SMALL_SIDE = {2: 64, 3: 32}
-"""Longest side up to which ``stem: auto`` keeps resolution, by dimensions."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """All it takes to build a network again, as plain JSON values.
-
-    Attributes:
-        name: Registry name.
-        library: ``timm`` or ``monai``.
-        small: Whether the stem keeps resolution.
-        channels: Input channels.
-        size: Spatial size of the input, pixels or voxels.
-        classes: Number of logits.
-        dropout: Probability.
-        args: Constructor arguments beyond these.
-    """
-
-    name: str
-    library: str
-    small: bool
-    channels: int
-    size: tuple[int, ...]
-    classes: int
-    dropout: float
-    args: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for ``model.json`` and ``bundle.json``."""
-        return {**asdict(self), "size": list(self.size)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Architecture:
-        """The inverse of :meth:`to_json`."""
-        return cls(**{**values, "size": tuple(values["size"])})
+"""Longest side up to which ``stem: auto`` is ``small``, by dimensions."""
+MEDIUM_SIDE = {2: 160, 3: 32}
+"""Longest side up to which it is ``medium``; beyond it is ``standard``."""
 
 
 def resolve(model: Model, shape: tuple[int, ...], classes: int) -> Architecture:
@@ -59,8 +25,20 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int) -> Architecture:
     """
     dims = len(shape) - 1
     library = model.library if model.library != "auto" else ("timm" if dims == 2 else "monai")
-    small = max(shape[1:]) <= SMALL_SIDE[dims] if model.stem == "auto" else model.stem == "small"
-    return Architecture(model.name, library, small, shape[0], shape[1:], classes, model.dropout, dict(model.args))
+    side = max(shape[1:])
+    by_side = "small" if side <= SMALL_SIDE[dims] else "medium" if side <= MEDIUM_SIDE[dims] else "standard"
+    stem = by_side if model.stem == "auto" else model.stem
+    return Architecture(
+        name=model.name,
+        library=library,
+        stem=stem,
+        width=model.width,
+        channels=shape[0],
+        size=shape[1:],
+        classes=classes,
+        dropout=model.dropout,
+        args=dict(model.args),
+    )
 
 
 def build(architecture: Architecture, seed: int = 0) -> Classifier:
@@ -75,21 +53,19 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
         if architecture.library == "monai":
             from scanlens.models.monai_backbones import build_monai
 
-            backbone = build_monai(
-                architecture.name, dims, architecture.channels, architecture.small, architecture.args
-            )
+            backbone = build_monai(architecture)
         elif dims != 2:
             raise SettingsError("timm has no networks for volumes.", "Use model.library=monai.")
         else:
             from scanlens.models.timm_backbones import build_timm
 
-            backbone = build_timm(architecture.name, architecture.channels, architecture.small, architecture.args)
+            backbone = build_timm(architecture)
         backbone.eval()
         with torch.inference_mode():
             grid = backbone(torch.zeros(1, architecture.channels, *architecture.size))
         if grid.ndim != dims + 2:
             raise SettingsError(
-                f"model.name {architecture.name} has no spatial features ({grid.ndim - 2} axes, expected {dims}).",
+                f"model.name {architecture.name} has no spatial features: {grid.ndim - 2} axes, not {dims}.",
                 "Probability maps need them: choose a convolutional network.",
             )
         network = Classifier(backbone, grid.shape[1], architecture.classes, architecture.dropout)

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from scanlens.atomic import write_json
+from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import Architecture, build
+from scanlens.models.registry import build
 from scanlens.models.weights import read_weights, save_weights
 
 
 def save_model(
-    folder: Path, network: Classifier, architecture: Architecture, labels: list[str], statistics: dict[str, Any],
+    folder: Path,
+    network: Classifier,
+    architecture: Architecture,
+    labels: list[str],
+    statistics: dict[str, Any],
     facts: dict[str, Any],
-) -> str:  # fmt: skip
+) -> str:
     """Write weights and description.
 
     Args:

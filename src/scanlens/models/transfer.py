@@ -11,15 +11,17 @@ from torch import Tensor
 
 from scanlens.config.schema import Transfer
 from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import Architecture
 from scanlens.models.weights import load_matching, read_weights
 
 
 def _imagenet_state(architecture: Architecture) -> dict[str, Tensor]:
     """ImageNet weights by name from timm's hub, adapted to the number of input channels by timm."""
     if architecture.library != "timm":
-        raise SettingsError("transfer.source=imagenet fits images only.", "Use transfer=file or transfer=full.")
+        raise SettingsError(
+            "transfer.source=imagenet fits images only.", "Use transfer=file or transfer=full."
+        )
     # Without these two the hub client retries for most of a minute before it gives up.
     os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "5")
     os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "5")
@@ -30,7 +32,11 @@ def _imagenet_state(architecture: Architecture) -> dict[str, Tensor]:
     try:
         socket.create_connection((str(hub.hostname), hub.port or 443), timeout=5).close()
         network = timm.create_model(
-            architecture.name, pretrained=True, num_classes=0, in_chans=architecture.channels, **architecture.args
+            architecture.name,
+            pretrained=True,
+            num_classes=0,
+            in_chans=architecture.channels,
+            **architecture.args,
         )
     except (OSError, RuntimeError) as error:
         raise SettingsError(
@@ -41,7 +47,9 @@ def _imagenet_state(architecture: Architecture) -> dict[str, Tensor]:
     return dict(network.state_dict())
 
 
-def initialise(network: Classifier, architecture: Architecture, transfer: Transfer, pretrained: Path) -> list[str]:
+def initialise(
+    network: Classifier, architecture: Architecture, transfer: Transfer, pretrained: Path
+) -> list[str]:
     """Load the first weights as section ``transfer`` says; the head always starts fresh unless they fit.
 
     Args:
@@ -68,5 +76,7 @@ def initialise(network: Classifier, architecture: Architecture, transfer: Transf
         state, origin = read_weights(pretrained), "stage pretraining"
     taken = load_matching(network, state)
     if not any(name.startswith("backbone.") for name in taken):
-        raise SettingsError(f"No tensor of {origin} fits {architecture.name}.", "Check model.name and transfer.file.")
+        raise SettingsError(
+            f"No tensor of {origin} fits {architecture.name}.", "Check model.name and transfer.file."
+        )
     return taken

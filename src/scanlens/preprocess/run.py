@@ -18,9 +18,9 @@ import cv2
 import pandas as pd
 from tqdm import tqdm
 
+from scanlens.atomic import write_json
 from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
-from scanlens.atomic import write_json
 from scanlens.manifest.columns import OK
 from scanlens.preprocess.preprocessor import Preprocessor, resolve
 from scanlens.preprocess.statistics import write_statistics

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from scanlens.manifest.atomic import replacing
+from scanlens.atomic import replacing
 from scanlens.types import ImageArray
 
 MARGIN = 6

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scanlens.errors import SettingsError
 from scanlens.atomic import write_json
+from scanlens.errors import SettingsError
 from scanlens.preprocess.store import Store
 
 STD_FLOOR = 1e-3

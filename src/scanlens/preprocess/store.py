@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scanlens.errors import SettingsError
 from scanlens.atomic import replacing, write_json
+from scanlens.errors import SettingsError
 from scanlens.types import ImageArray
 
 IntArray = npt.NDArray[np.int64]

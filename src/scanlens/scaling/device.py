@@ -57,7 +57,9 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
     """
     has_gpu = torch.cuda.is_available()
     if runtime.device == "cuda" and not has_gpu:
-        raise SettingsError("runtime.device is cuda, but torch sees no GPU.", "Use runtime=auto or runtime=cpu.")
+        raise SettingsError(
+            "runtime.device is cuda, but torch sees no GPU.", "Use runtime=auto or runtime=cpu."
+        )
     device: Literal["cpu", "cuda"] = "cuda" if has_gpu and runtime.device != "cpu" else "cpu"
     threads = available_cores() if runtime.threads == "auto" else int(runtime.threads)
     torch.set_num_threads(threads)

@@ -12,8 +12,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
-from scanlens.manifest.atomic import replacing
 from scanlens.preprocess.store import IntArray
 from scanlens.synthesis.networks import Generator
 from scanlens.synthesis.resize import resize

@@ -62,6 +62,10 @@ def as_table(rows: list[dict[str, Any]], metrics: list[str]) -> str:
     for key in rows[0]["changed"] if rows else []:
         lines.append([key, *(row["changed"][key] for row in rows)])
     for name in metrics:
-        lines.append([name, *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "-" for row in rows)])
+        lines.append(
+            [name, *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "-" for row in rows)]
+        )
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -108,9 +108,12 @@ class Run:
             The registered version, or an empty string.
         """
         from mlflow.models import ModelSignature
-        from mlflow.types.schema import ColSpec, Schema
+        from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
-        outputs = [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in labels)]
+        outputs: list[ColSpec | TensorSpec] = [
+            ColSpec("string", "label"),
+            *(ColSpec("double", f"probability_{label}") for label in labels),
+        ]
         signature = ModelSignature(Schema([ColSpec("string", "path")]), Schema(outputs))
         version = ""
 
@@ -175,7 +178,9 @@ def open_run(
         experiment = _experiment(client, tracking.experiment, tracking.uri)
         if weights is not None:
             wanted = f"tags.`{WEIGHTS}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
-            found = client.search_runs([experiment], wanted, order_by=["attributes.start_time DESC"], max_results=1)
+            found = client.search_runs(
+                [experiment], wanted, order_by=["attributes.start_time DESC"], max_results=1
+            )
             if found:
                 return Run(client, found[0].info.run_id)
         revision = revision_tags(Path())

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
-from scanlens.augmentation.policy import AugmentPolicy
+from scanlens.augmentation.policy import BatchPolicy
 from scanlens.models.predict import to_input
 from scanlens.preprocess.store import Store
 from scanlens.types import FloatArray
@@ -41,7 +41,7 @@ class ScanBatches(Dataset[Batch]):
         policy: Random changes, or None for the scans as they are.
     """
 
-    def __init__(self, parts: Sequence[Part], statistics: dict[str, Any], policy: AugmentPolicy | None) -> None:
+    def __init__(self, parts: Sequence[Part], statistics: dict[str, Any], policy: BatchPolicy | None) -> None:
         self.parts = [part for part in parts if len(part.rows)]
         self.statistics = statistics
         self.policy = policy
@@ -96,13 +96,15 @@ class EpochOrder(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        passes = [rng.permutation(self.count) if self.shuffle else np.arange(self.count) for _ in range(self.passes)]
+        passes = [
+            rng.permutation(self.count) if self.shuffle else np.arange(self.count) for _ in range(self.passes)
+        ]
         order = np.concatenate(passes)
         seeds = rng.integers(0, 2**31 - 1, len(order))
         return zip(order.tolist(), seeds.tolist(), strict=True)
 
 
-def _as_is(batch: Batch) -> Batch:
+def _as_is(batch: Any) -> Any:
     return batch
 
 
@@ -119,7 +121,13 @@ class ScanData(pl.LightningDataModule):
     """
 
     def __init__(
-        self, train: ScanBatches, val: ScanBatches, batch_size: int, seed: int, epoch_scans: int, workers: int = 0
+        self,
+        train: ScanBatches,
+        val: ScanBatches,
+        batch_size: int,
+        seed: int,
+        epoch_scans: int,
+        workers: int = 0,
     ) -> None:
         super().__init__()
         self.train_batches = train
@@ -132,7 +140,9 @@ class ScanData(pl.LightningDataModule):
     def _loader(self, batches: ScanBatches, shuffle: bool) -> DataLoader[Batch]:
         order = EpochOrder(len(batches), self.seed, shuffle, self.epoch_scans if shuffle else 0)
         # A last batch of one scan has no batch statistics to normalise by.
-        sampler = BatchSampler(order, self.batch_size, drop_last=shuffle and len(order) > self.batch_size)
+        sampler = BatchSampler(
+            cast("Sampler[int]", order), self.batch_size, drop_last=shuffle and len(order) > self.batch_size
+        )
         return DataLoader(
             batches,
             batch_sampler=sampler,

@@ -45,7 +45,9 @@ def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: Histo
         Reseed(recipe.seed),
         HeadFirst(recipe.head_epochs, recipe.freeze_backbone),
         history,
-        ModelCheckpoint(checkpoints, "best", monitor="val_loss", save_last=True, enable_version_counter=False),
+        ModelCheckpoint(
+            checkpoints, "best", monitor="val_loss", save_last=True, enable_version_counter=False
+        ),
         progress_bar(),
     ]
     if recipe.patience is not None:
@@ -111,7 +113,9 @@ def fit(
     if len(train.parts[0].store.shape) == 3:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     history = History(listener)
-    data = ScanData(train, val, recipe.batch_size, recipe.seed, recipe.epoch_scans, loader_workers(machine.device))
+    data = ScanData(
+        train, val, recipe.batch_size, recipe.seed, recipe.epoch_scans, loader_workers(machine.device)
+    )
     with warnings.catch_warnings():
         # One process on purpose; Lightning recommends more workers, and notes every missing logger.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -125,7 +129,9 @@ def fit(
     if not table["train_loss"].map(lambda v: v == v and abs(v) != float("inf")).all():
         raise ScanlensError("The training loss is not finite.", "Lower the learning rate (training.lr).")
     best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
-    network.load_state_dict({k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")})
+    network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")}
+    )
     shutil.rmtree(checkpoints)
     scans = int(trainer.num_training_batches) * recipe.batch_size
     return table, scans * len(history.seconds) / max(sum(history.seconds), 1e-9)

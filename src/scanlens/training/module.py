@@ -68,5 +68,7 @@ class ScanClassifier(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and the one-cycle schedule, a step at a time."""
         steps = int(self.trainer.estimated_stepping_batches)
-        optimiser, schedule = one_cycle(self.network, self.lr, self.backbone_lr_scale, self.weight_decay, steps)
+        optimiser, schedule = one_cycle(
+            self.network, self.lr, self.backbone_lr_scale, self.weight_decay, steps
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

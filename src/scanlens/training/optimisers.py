@@ -34,7 +34,11 @@ def one_cycle(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser and its schedule over ``steps`` steps (Smith & Topin 2019)."""
     # A backbone that never learns has rate 0, which the schedule cannot divide by.
-    groups = [g for g in parameter_groups(network, lr, backbone_lr_scale, weight_decay) if g["lr"] > 0 and g["params"]]
+    groups = [
+        g
+        for g in parameter_groups(network, lr, backbone_lr_scale, weight_decay)
+        if g["lr"] > 0 and g["params"]
+    ]
     optimiser = torch.optim.AdamW(groups)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=[g["lr"] for g in groups], total_steps=max(steps, 2), pct_start=0.25

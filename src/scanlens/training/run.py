@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
@@ -42,7 +41,7 @@ def train(
     machine: Machine,
     output: Path,
     listener: EpochHook | None = None,
-) -> tuple[dict[str, Any], pd.DataFrame]:
+) -> dict[str, Any]:
     """Train on the training split (with the bank and made scans as set), choose by the validation split.
 
     Args:
@@ -56,7 +55,7 @@ def train(
         listener: Called with each epoch's metrics.
 
     Returns:
-        Facts for the report, and one row of metrics an epoch.
+        Facts for the report.
     """
     store = Store.open(folders["store"])
     parts = [Part(store, store.rows("train"))]
@@ -67,7 +66,9 @@ def train(
     architecture = resolve(model, store.shape, len(store.labels))
     network = build(architecture, training.seed)
     loaded = initialise(network, architecture, transfer, folders["pretrained"] / "model.safetensors")
-    policy = build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0]) if training.augment else None
+    policy = (
+        build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0]) if training.augment else None
+    )
     batches = ScanBatches(parts, store.statistics, policy)
     recipe = Recipe(
         epochs=training.epochs,
@@ -90,16 +91,20 @@ def train(
     )  # fmt: skip
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
     history, speed = fit(network, batches, val, recipe, machine, checkpoints, listener)
-    best = int(history["val_loss"].idxmin())
+    best = int(history["val_loss"].to_numpy().argmin())
     facts = {"first_weights": transfer.source, "tensors_loaded": len(loaded), "best_epoch": best}
     digest = save_model(output, network, architecture, store.labels, store.statistics, facts)
     history.to_csv(output / "history.csv", index=False)
-    counts = {"scans": len(batches), "epochs": len(history), "parameters": sum(p.numel() for p in network.parameters())}
-    best_row = {k: float(v) for k, v in history.iloc[best].items() if k.startswith("val_")}
+    counts = {
+        "scans": len(batches),
+        "epochs": len(history),
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    best_row = {str(k): float(v) for k, v in history.iloc[best].items() if str(k).startswith("val_")}
     return {
         **counts, **facts, **best_row, "scans_per_second": speed, "device": machine.device,
         "precision": "bf16" if machine.bf16 else "32", "weights_sha256": digest,
-    }, history  # fmt: skip
+    }  # fmt: skip
 
 
 def _digest(network: Classifier) -> str:

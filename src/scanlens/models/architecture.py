@@ -1,0 +1,43 @@
+"""All it takes to build a network again, as plain JSON values: ``model.json`` and ``bundle.json`` hold it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All it takes to build a network again, as plain JSON values.
+
+    Attributes:
+        name: Registry name.
+        library: ``timm`` or ``monai``.
+        stem: ``standard`` (the network's own), ``medium`` (stride 2, no pooling) or ``small`` (stride 1, no
+            pooling).
+        width: Multiplies the number of features; 1 is the network's own.
+        channels: Input channels.
+        size: Spatial size of the input, pixels or voxels.
+        classes: Number of logits.
+        dropout: Probability.
+        args: Constructor arguments beyond these.
+    """
+
+    name: str
+    library: str
+    stem: str
+    width: float
+    channels: int
+    size: tuple[int, ...]
+    classes: int
+    dropout: float
+    args: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``model.json`` and ``bundle.json``."""
+        return {**asdict(self), "size": list(self.size)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Architecture:
+        """The inverse of :meth:`to_json`."""
+        return cls(**{**values, "size": tuple(values["size"])})
