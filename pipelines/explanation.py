@@ -9,7 +9,7 @@ from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Explanation, Runtime, Tracking
 from scanlens.evaluation.calibration import read_temperature
 from scanlens.explanation.masks import mask_reader
-from scanlens.explanation.run import explain
+from scanlens.explanation.run import explain, tracked_files
 from scanlens.explanation.scores import tracked_scores
 from scanlens.models.predict import local_logits
 from scanlens.models.saved import load_model
@@ -41,4 +41,5 @@ if __name__ == "__main__":
         load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
     ) as tracked:
         tracked.log_metrics(tracked_scores(facts["scores"]))
-        tracked.log_files(MAPS, "maps")
+        for path in tracked_files(MAPS):
+            tracked.log_files(path, "maps" if path.parent == MAPS else "maps/overlays")

@@ -155,7 +155,7 @@ class Model:
     """One network by its registry name."""
 
     name: str
-    library: Literal["auto", "timm", "monai"]
+    library: Literal["auto", "timm", "monai", "scanlens"]
     stem: Literal["auto", "standard", "medium", "small"]
     width: float
     dropout: float

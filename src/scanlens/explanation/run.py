@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from scanlens.preprocess.store import Store
 
 
+TRACKED_OVERLAYS = 24
+"""Overlays that go along into a tracked run."""
+
+
 @dataclass(frozen=True)
 class _Explained:
     """What is kept of one scan: its gallery card and the scores of its two maps, where it has them."""
@@ -122,6 +126,18 @@ def explain(
         "identity": {"max_logit_difference": difference},
         "scores": scores,
     }
+
+
+def tracked_files(folder: Path) -> list[Path]:
+    """What of the maps is worth a copy in every tracked run: arrays, table, the most uncertain overlays.
+
+    Args:
+        folder: Where :func:`explain` wrote.
+    """
+    table = pd.read_parquet(folder / "index.parquet")
+    shown = table[table["overlay"] != ""].sort_values(["uncertainty", "scan_id"], ascending=[False, True])
+    overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
+    return [*sorted(folder.glob("*.npy")), folder / "index.parquet", *overlays]
 
 
 def _test_predictions(predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]) -> pd.DataFrame:

@@ -87,6 +87,7 @@ def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Loc
         return "onnx", _onnx(bundle, threads)
     if importlib.util.find_spec("torch") is None:
         raise BundleError(
-            f"{bundle.folder}: neither ONNX Runtime nor torch can run it here.", "Install onnxruntime."
+            f"{bundle.folder}: neither ONNX Runtime nor torch can run it here.",
+            "Package with packaging.onnx=true, or install torch.",
         )
     return "torch", _torch(bundle, threads)

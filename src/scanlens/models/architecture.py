@@ -12,7 +12,7 @@ class Architecture:
 
     Attributes:
         name: Registry name.
-        library: ``timm`` or ``monai``.
+        library: ``timm``, ``monai`` or ``scanlens`` (its own plain network).
         stem: ``standard`` (the network's own), ``medium`` (stride 2, no pooling) or ``small`` (stride 1, no
             pooling).
         width: Multiplies the number of features; 1 is the network's own.

@@ -69,13 +69,13 @@ def build_monai(architecture: Architecture) -> nn.Module:
     try:
         if name in RESNETS:
             arguments = {**STEMS[architecture.stem], "widen_factor": architecture.width, **architecture.args}
-            network = RESNETS[name](spatial_dims=dims, n_input_channels=channels, num_classes=1, **arguments)
-            return ResNetFeatures(network)
-        if name in DENSENETS:
-            network = DENSENETS[name](
-                spatial_dims=dims, in_channels=channels, out_channels=1, **architecture.args
+            return ResNetFeatures(
+                RESNETS[name](spatial_dims=dims, n_input_channels=channels, num_classes=1, **arguments)
             )
-            return DenseNetFeatures(network)
+        if name in DENSENETS:
+            return DenseNetFeatures(
+                DENSENETS[name](spatial_dims=dims, in_channels=channels, out_channels=1, **architecture.args)
+            )
     except TypeError as error:
         raise SettingsError(f"model.args do not fit {name}: {error}") from error
     raise SettingsError(

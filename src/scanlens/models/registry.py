@@ -8,7 +8,10 @@ from scanlens.config.schema import Model
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
+from scanlens.models.layers import build_plain
 
+PLAIN = "cnn"
+"""Name of the network in :mod:`scanlens.models.layers`."""
 SMALL_SIDE = {2: 64, 3: 32}
 """Longest side up to which ``stem: auto`` is ``small``, by dimensions."""
 MEDIUM_SIDE = {2: 160, 3: 32}
@@ -24,7 +27,9 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int) -> Architecture:
         classes: Number of labels.
     """
     dims = len(shape) - 1
-    library = model.library if model.library != "auto" else ("timm" if dims == 2 else "monai")
+    library: str = model.library
+    if library == "auto":
+        library = "scanlens" if model.name == PLAIN else "timm" if dims == 2 else "monai"
     side = max(shape[1:])
     by_side = "small" if side <= SMALL_SIDE[dims] else "medium" if side <= MEDIUM_SIDE[dims] else "standard"
     stem = by_side if model.stem == "auto" else model.stem
@@ -54,6 +59,8 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             from scanlens.models.monai_backbones import build_monai
 
             backbone = build_monai(architecture)
+        elif architecture.library == "scanlens":
+            backbone = build_plain(architecture)
         elif dims != 2:
             raise SettingsError("timm has no networks for volumes.", "Use model.library=monai.")
         else:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,9 @@ class Run:
 
         def action(client: MlflowClient) -> None:
             nonlocal version
-            with mlflow.start_run(run_id=self.run_id):
+            with mlflow.start_run(run_id=self.run_id), warnings.catch_warnings():
+                # An example would have to be some patient's scan.
+                warnings.filterwarnings("ignore", message=".*input example.*")
                 info = mlflow.pyfunc.log_model(
                     name="bundle",
                     python_model=str(code),

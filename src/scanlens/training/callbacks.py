@@ -73,11 +73,16 @@ class History(Callback):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the epoch's metrics; validation has run by now."""
+        """Note the epoch's metrics and print them; validation has run by now."""
         self.seconds.append(time.perf_counter() - self._start)
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         metrics["lr"] = float(trainer.optimizers[0].param_groups[-1]["lr"])
         self.rows.append({"epoch": float(trainer.current_epoch), **metrics})
+        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("train_loss", "val_loss", "val_auc"))
+        print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {self.seconds[-1]:.1f} s",
+            flush=True,
+        )
         if self.listener is not None:
             self.listener(metrics, trainer.current_epoch)
 
@@ -90,6 +95,6 @@ class History(Callback):
         self.rows, self.seconds = list(state_dict["rows"]), list(state_dict["seconds"])
 
 
-def progress_bar() -> TQDMProgressBar:
-    """A bar on a terminal; a line now and then in a log."""
-    return TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50)
+def progress_bar() -> list[Callback]:
+    """A bar on a terminal; a log has the line an epoch that :class:`History` prints."""
+    return [TQDMProgressBar()] if sys.stderr.isatty() else []

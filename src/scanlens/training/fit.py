@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +43,14 @@ class Recipe:
 
 
 def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: History) -> pl.Trainer:
-    callbacks = [
+    callbacks: list[pl.Callback] = [
         Reseed(recipe.seed),
         HeadFirst(recipe.head_epochs, recipe.freeze_backbone),
         history,
         ModelCheckpoint(
             checkpoints, "best", monitor="val_loss", save_last=True, enable_version_counter=False
         ),
-        progress_bar(),
+        *progress_bar(),
     ]
     if recipe.patience is not None:
         callbacks.append(EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False))
@@ -59,8 +61,9 @@ def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: Histo
         max_epochs=recipe.epochs,
         gradient_clip_val=recipe.gradient_clip or None,
         deterministic="warn",
-        callbacks=callbacks,  # type: ignore[arg-type]
+        callbacks=callbacks,
         logger=False,
+        enable_progress_bar=sys.stderr.isatty(),
         num_sanity_val_steps=0,
         enable_model_summary=False,
         default_root_dir=checkpoints,
@@ -112,6 +115,8 @@ def fit(
     )
     if len(train.parts[0].store.shape) == 3:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Lightning's own lines (accelerators found, products of its makers) say nothing about this run.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     history = History(listener)
     data = ScanData(
         train, val, recipe.batch_size, recipe.seed, recipe.epoch_scans, loader_workers(machine.device)
@@ -121,6 +126,7 @@ def fit(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*No (positive|negative) samples in targets.*")
         warnings.filterwarnings("ignore", message=".*number of training batches.*")
+        warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists and is not empty.*")
         trainer = _trainer(recipe, machine, checkpoints, history)
         # The checkpoint is this project's own, in a folder keyed by these settings.
