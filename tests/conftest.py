@@ -22,3 +22,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared/data folder beside the checkout: real data is not part of the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a tiny trained network, with ONNX; copy it before changing it."""
+    from tests.helpers.tiny import write_bundle
+
+    return write_bundle(tmp_path_factory.mktemp("tiny"))

@@ -60,10 +60,10 @@ def build_monai(architecture: Architecture) -> nn.Module:
     """A MONAI network without pooling and head.
 
     Args:
-        architecture: Its name is one of ``NAMES``. DenseNets keep their own stem and width.
+        architecture: Its name is one of ``NAMES``. DenseNets keep their own stem.
 
     Raises:
-        SettingsError: Where the name is unknown here or the arguments do not fit.
+        SettingsError: Where the name is unknown here, or the arguments or the width do not fit.
     """
     name, dims, channels = architecture.name, len(architecture.size), architecture.channels
     try:
@@ -73,6 +73,10 @@ def build_monai(architecture: Architecture) -> nn.Module:
                 RESNETS[name](spatial_dims=dims, n_input_channels=channels, num_classes=1, **arguments)
             )
         if name in DENSENETS:
+            if architecture.width != 1:
+                raise SettingsError(
+                    f"model.width={architecture.width} fits ResNets only, not {name}.", "Use model.width=1."
+                )
             return DenseNetFeatures(
                 DENSENETS[name](spatial_dims=dims, in_channels=channels, out_channels=1, **architecture.args)
             )

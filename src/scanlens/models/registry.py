@@ -60,6 +60,10 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
 
             backbone = build_monai(architecture)
         elif architecture.library == "scanlens":
+            if architecture.name != PLAIN:
+                raise SettingsError(
+                    f"model.library=scanlens has no {architecture.name}.", f"Choices: {PLAIN}."
+                )
             backbone = build_plain(architecture)
         elif dims != 2:
             raise SettingsError("timm has no networks for volumes.", "Use model.library=monai.")
@@ -68,8 +72,15 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
 
             backbone = build_timm(architecture)
         backbone.eval()
-        with torch.inference_mode():
-            grid = backbone(torch.zeros(1, architecture.channels, *architecture.size))
+        try:
+            with torch.inference_mode():
+                grid = backbone(torch.zeros(1, architecture.channels, *architecture.size))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise SettingsError(
+                f"model.name {architecture.name} does not take scans of size {architecture.size}: {reason}",
+                "Change preprocess.size or choose another network.",
+            ) from error
         if grid.ndim != dims + 2:
             raise SettingsError(
                 f"model.name {architecture.name} has no spatial features: {grid.ndim - 2} axes, not {dims}.",

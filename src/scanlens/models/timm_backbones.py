@@ -77,6 +77,11 @@ def build_timm(architecture: Architecture) -> nn.Module:
         )
     except TypeError as error:
         raise SettingsError(f"model.args do not fit {name}: {error}") from error
+    if getattr(network, "output_fmt", "NCHW") != "NCHW":
+        raise SettingsError(
+            f"model.name {name} gives its features last ({network.output_fmt}), the head takes them first.",
+            "Choose a convolutional network.",
+        )
     if architecture.stem != "standard":
         shrink_stem(network, 1 if architecture.stem == "small" else 2)
     return network

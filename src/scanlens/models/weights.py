@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from scanlens.atomic import replacing
@@ -22,7 +22,8 @@ def save_weights(network: nn.Module, target: Path) -> str:
     """
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     with replacing(target) as temporary:
-        save_file(state, temporary)
+        # Not save_file: it makes the file readable by its owner alone, and bundles are mounted by others.
+        temporary.write_bytes(save(state))
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 
@@ -39,7 +40,8 @@ def read_weights(source: Path) -> dict[str, Tensor]:
             return load_file(source)
         state = torch.load(source, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
-        raise SettingsError(f"{source}: not readable as weights ({str(error).splitlines()[0]}).") from error
+        reason = (str(error) or "empty").splitlines()[0]
+        raise SettingsError(f"{source}: not readable as weights ({reason}).") from error
     except Exception as error:  # torch raises pickle.UnpicklingError, which must not be imported to be named
         raise SettingsError(
             f"{source}: holds more than tensors and was not opened.", "Convert it to safetensors first."

@@ -1,0 +1,48 @@
+"""The plain network: how far it pools, what it costs, what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
+from scanlens.models.layers import FEATURES, LEAST_GRID, build_plain
+
+Make = Callable[..., Architecture]
+
+
+@pytest.mark.parametrize(
+    ("dims", "side"), [(2, side) for side in (7, 13, 14, 27, 28, 56, 64, 112)] + [(3, 13), (3, 28)]
+)
+def test_the_longest_side_keeps_enough_places(architecture: Make, dims: int, side: int) -> None:
+    size = (side, *[max(side // 2, 8)] * (dims - 1))
+    network = build_plain(architecture(size=size, width=0.1)).eval()
+    with torch.inference_mode():
+        grid = network(torch.zeros(1, 1, *size)).shape[2:]
+    assert max(grid) >= min(side, LEAST_GRID)
+    # No more than four halvings, and as many as the rule allows.
+    assert max(grid) // 2 < LEAST_GRID or side // max(grid) >= 2 ** len(FEATURES)
+
+
+@pytest.mark.parametrize("width", [0.001, 0.25, 1.0, 1.5])
+def test_width_multiplies_the_features(architecture: Make, width: float) -> None:
+    convolutions = [
+        m for m in build_plain(architecture(width=width)).modules() if isinstance(m, torch.nn.Conv2d)
+    ]
+    assert [c.out_channels for c in convolutions[::2]] == [max(1, round(f * width)) for f in FEATURES]
+
+
+def test_every_pixel_reaches_the_maps(architecture: Make) -> None:
+    network = build_plain(architecture(size=(16, 16))).eval()
+    scans = torch.rand(1, 1, 16, 16, requires_grad=True)
+    network(scans).sum().backward()
+    assert scans.grad is not None
+    assert (scans.grad != 0).float().mean() > 0.95
+
+
+def test_arguments_are_refused(architecture: Make) -> None:
+    with pytest.raises(SettingsError, match=r"model\.args.*depth"):
+        build_plain(architecture(args={"depth": 3}))

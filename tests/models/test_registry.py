@@ -1,0 +1,117 @@
+"""Names to networks: reproducible, and wrong names are refused with the choices."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
+from scanlens.models.classifier import Classifier
+from scanlens.models.registry import build, resolve
+from tests.helpers.tiny import model
+
+Make = Callable[..., Architecture]
+
+
+def same(one: Classifier, two: Classifier) -> bool:
+    pairs = zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "size"),
+    [("cnn", "scanlens", (16, 16)), ("resnet18", "timm", (32, 32)), ("resnet10", "monai", (16, 16, 16))],
+)
+def test_the_seed_decides_the_weights(architecture: Make, name: str, library: str, size: Any) -> None:
+    made = architecture(name=name, library=library, size=size)
+    torch.manual_seed(1)
+    first = build(made, 3)
+    torch.manual_seed(2)
+    assert same(first, build(made, 3))
+    assert not same(first, build(made, 4))
+
+
+def test_building_leaves_the_global_generator_alone(architecture: Make) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    build(architecture(), 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_building_updates_no_batch_statistics(architecture: Make) -> None:
+    network = build(architecture())
+    assert network.training
+    for name, tensor in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            assert tensor == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "library"),
+    [
+        ("cnn", (1, 32, 32), "scanlens"),
+        ("cnn", (1, 16, 16, 16), "scanlens"),
+        ("resnet18", (3, 32, 32), "timm"),
+        ("resnet18", (1, 16, 16, 16), "monai"),
+    ],
+)
+def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
+    made = resolve(model(name=name), shape, 4)
+    assert made.library == library
+    assert (made.channels, made.size, made.classes) == (shape[0], shape[1:], 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stem"),
+    [
+        ((1, 64, 28), "small"),
+        ((1, 28, 65), "medium"),
+        ((1, 160, 160), "medium"),
+        ((1, 161, 28), "standard"),
+        ((1, 32, 32, 32), "small"),
+        ((1, 33, 8, 8), "standard"),
+    ],
+)
+def test_auto_stem_goes_by_the_longest_side(shape: tuple[int, ...], stem: str) -> None:
+    assert resolve(model(), shape, 2).stem == stem
+    assert resolve(model(stem="medium"), shape, 2).stem == "medium"
+
+
+def test_unknown_names_list_choices(architecture: Make) -> None:
+    with pytest.raises(SettingsError, match=r"resnet1888 is unknown to timm.*resnet18"):
+        build(architecture(name="resnet1888", library="timm", size=(32, 32)))
+    with pytest.raises(SettingsError, match=r"resnet19 has no 3-D form.*resnet18.*densenet121"):
+        build(architecture(name="resnet19", library="monai", size=(16, 16, 16)))
+    with pytest.raises(SettingsError, match=r"resnet18.*cnn"):
+        build(architecture(name="resnet18", library="scanlens"))
+
+
+def test_timm_is_refused_for_volumes(architecture: Make) -> None:
+    with pytest.raises(SettingsError, match=r"no networks for volumes.*model\.library=monai"):
+        build(architecture(name="resnet18", library="timm", size=(16, 16, 16)))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("vit_tiny_patch16_224", (224, 224)),
+        ("vit_tiny_patch16_224", (32, 32)),
+        # Features last: its axis 1 is a row of the image.
+        ("swin_tiny_patch4_window7_224", (224, 224)),
+    ],
+)
+def test_networks_without_feature_maps_are_refused(architecture: Make, name: str, size: Any) -> None:
+    with pytest.raises(SettingsError, match=name):
+        build(architecture(name=name, library="timm", size=size, stem="standard", width=1.0))
+
+
+def test_the_plain_network_needs_neither_timm_nor_monai(monkeypatch: Any, architecture: Make) -> None:
+    for name in ("timm", "monai", "scanlens.models.timm_backbones", "scanlens.models.monai_backbones"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert build(architecture()).head.out_features == 3

@@ -1,0 +1,111 @@
+"""Weights are tensors and nothing else: no code of a weights file ever runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
+from scanlens.models.registry import build
+from scanlens.models.weights import load_matching, read_weights, save_weights
+
+Make = Callable[..., Architecture]
+
+
+class Payload:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> object:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_safetensors_round_trip(tmp_path: Path, architecture: Make) -> None:
+    network = build(architecture(), 1).to(memory_format=torch.channels_last)
+    digest = save_weights(network, tmp_path / "deep" / "model.safetensors")
+    assert digest == hashlib.sha256((tmp_path / "deep" / "model.safetensors").read_bytes()).hexdigest()
+    state = read_weights(tmp_path / "deep" / "model.safetensors")
+    assert state.keys() == network.state_dict().keys() == load_file(tmp_path / "deep/model.safetensors").keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(state[name], tensor)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model.safetensors"]
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path, architecture: Make) -> None:
+    one = save_weights(build(architecture(), 1), tmp_path / "one.safetensors")
+    assert one == save_weights(build(architecture(), 1), tmp_path / "two.safetensors")
+    assert one != save_weights(build(architecture(), 2), tmp_path / "three.safetensors")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_pt_files_of_tensors_are_read(tmp_path: Path, architecture: Make, wrapped: bool) -> None:
+    state = build(architecture(), 1).state_dict()
+    torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "model.pt")
+    found = read_weights(tmp_path / "model.pt")
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".ckpt", ".safetensors"])
+def test_a_pickled_object_is_refused_and_its_code_does_not_run(tmp_path: Path, suffix: str) -> None:
+    marker = tmp_path / "ran"
+    target = tmp_path / f"model{suffix}"
+    torch.save({"w": torch.zeros(2), "evil": Payload(marker)}, target)
+    with pytest.raises(SettingsError, match=f"model{suffix}"):
+        read_weights(target)
+    target.write_bytes(pickle.dumps(Payload(marker)))
+    with pytest.raises(SettingsError, match=f"model{suffix}"):
+        read_weights(target)
+    assert not marker.exists()
+    # The payload is real: unpickling it does run.
+    pickle.loads(target.read_bytes())
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"\x00" * 64])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_damaged_files_are_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
+    target = tmp_path / f"model{suffix}"
+    target.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"model\.") as caught:
+        read_weights(target)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_files_without_tensors_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no such weights file.*transfer\.file"):
+        read_weights(tmp_path / "absent.pt")
+    torch.save({"epoch": 3}, tmp_path / "empty.pt")
+    with pytest.raises(SettingsError, match="no state dict of tensors"):
+        read_weights(tmp_path / "empty.pt")
+    torch.save([torch.zeros(2)], tmp_path / "list.pt")
+    with pytest.raises(SettingsError, match="no state dict of tensors"):
+        read_weights(tmp_path / "list.pt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
+def test_matching_takes_backbones_by_any_usual_name(architecture: Make, prefix: str) -> None:
+    source, target = build(architecture(), 1), build(architecture(), 2)
+    state = {f"{prefix}{name}": tensor for name, tensor in source.backbone.state_dict().items()}
+    taken = load_matching(target, state)
+    assert taken == sorted(f"backbone.{name}" for name in source.backbone.state_dict())
+    for name, tensor in source.backbone.state_dict().items():
+        assert torch.equal(target.backbone.state_dict()[name], tensor)
+
+
+def test_what_does_not_fit_keeps_the_networks_own_weights(architecture: Make) -> None:
+    source, target = build(architecture(classes=5), 1), build(architecture(classes=3), 2)
+    own = target.head.weight.clone()
+    taken = load_matching(target, {**source.state_dict(), "unknown": torch.zeros(3)})
+    assert not any(name.startswith("head") for name in taken)
+    assert torch.equal(target.head.weight, own)
+    assert load_matching(target, {"unknown": torch.zeros(3)}) == []
