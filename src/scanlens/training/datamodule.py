@@ -148,6 +148,8 @@ class ScanData(pl.LightningDataModule):
             batch_sampler=sampler,
             collate_fn=_as_is,
             num_workers=self.workers,
+            # Without its own a loader draws from the network's generator, in a resumed run at another moment.
+            generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -159,6 +161,14 @@ class ScanData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Batch]:
         """In order, unchanged."""
         return self._loader(self.val_batches, shuffle=False)
+
+
+def least_draws(epoch_scans: int, dims: int) -> int:
+    """Scans an epoch draws at least: as set for images, an eighth of it for volumes.
+
+    A volume shows many slices of an organ at once, and costs as much as many images.
+    """
+    return epoch_scans if dims == 2 else epoch_scans // 8
 
 
 def loader_workers(device: str) -> int:

@@ -18,7 +18,7 @@ from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.scaling.device import Machine
 from scanlens.training.callbacks import EpochHook, HeadFirst, History, Reseed, progress_bar
-from scanlens.training.datamodule import ScanBatches, ScanData, loader_workers
+from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loader_workers
 from scanlens.training.losses import class_weights, cross_entropy
 from scanlens.training.module import ScanClassifier
 
@@ -47,9 +47,9 @@ def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: Histo
         Reseed(recipe.seed),
         HeadFirst(recipe.head_epochs, recipe.freeze_backbone),
         history,
-        ModelCheckpoint(
-            checkpoints, "best", monitor="val_loss", save_last=True, enable_version_counter=False
-        ),
+        ModelCheckpoint(checkpoints, "best", monitor="val_loss", enable_version_counter=False),
+        # save_last would keep the last one that was best.
+        ModelCheckpoint(checkpoints, "last", enable_version_counter=False),
         *progress_bar(),
     ]
     if recipe.patience is not None:
@@ -113,14 +113,14 @@ def fit(
         0.0 if recipe.freeze_backbone else recipe.backbone_lr_scale,
         recipe.weight_decay,
     )
-    if len(train.parts[0].store.shape) == 3:
+    dims = len(train.parts[0].store.shape) - 1
+    if dims == 2:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Lightning's own lines (accelerators found, products of its makers) say nothing about this run.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     history = History(listener)
-    data = ScanData(
-        train, val, recipe.batch_size, recipe.seed, recipe.epoch_scans, loader_workers(machine.device)
-    )
+    draws = least_draws(recipe.epoch_scans, dims)
+    data = ScanData(train, val, recipe.batch_size, recipe.seed, draws, loader_workers(machine.device))
     with warnings.catch_warnings():
         # One process on purpose; Lightning recommends more workers, and notes every missing logger.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -139,5 +139,5 @@ def fit(
         {k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")}
     )
     shutil.rmtree(checkpoints)
-    scans = int(trainer.num_training_batches) * recipe.batch_size
+    scans = len(data.train_dataloader()) * recipe.batch_size
     return table, scans * len(history.seconds) / max(sum(history.seconds), 1e-9)

@@ -40,8 +40,10 @@ def one_cycle(
         if g["lr"] > 0 and g["params"]
     ]
     optimiser = torch.optim.AdamW(groups)
+    steps = max(steps, 2)
+    # With a rise of exactly one step (4 steps in all) the schedule divides by zero.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=[g["lr"] for g in groups], total_steps=max(steps, 2), pct_start=0.25
+        optimiser, max_lr=[g["lr"] for g in groups], total_steps=steps, pct_start=max(0.25, 1.5 / steps)
     )
     return optimiser, schedule
 

@@ -1,0 +1,153 @@
+"""A fit is repeatable, can be killed and resumed to the byte, and says why where it can't go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from scanlens.errors import ScanlensError
+from scanlens.models.classifier import Classifier
+from scanlens.models.predict import predict
+from scanlens.models.registry import build, resolve
+from scanlens.preprocess.store import Store
+from scanlens.scaling.device import Machine
+from scanlens.training.datamodule import ScanBatches
+from scanlens.training.fit import Recipe, fit
+from tests.helpers.tiny import model
+
+Fit = Callable[..., tuple[Classifier, pd.DataFrame]]
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+def kill_after(epoch: int) -> Callable[[dict[str, float], int], None]:
+    def listener(metrics: dict[str, float], current: int) -> None:
+        if current == epoch:
+            raise Killed
+
+    return listener
+
+
+def assert_same(one: Classifier, two: Classifier) -> None:
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, two.state_dict()[name]), name
+
+
+def test_two_fits_are_byte_identical(run_fit: Fit) -> None:
+    one, first = run_fit("one")
+    two, second = run_fit("two")
+    assert_same(one, two)
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    other, _ = run_fit("three", seed=4)
+    assert not torch.equal(one.head.weight, other.head.weight)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"head_epochs": 2, "lr": 0.3, "backbone_lr_scale": 0.1}], ids=str)
+def test_a_killed_fit_resumes_to_the_byte(run_fit: Fit, tmp_path: Path, recipe: dict[str, Any]) -> None:
+    whole, expected = run_fit("whole", **recipe)
+    # Killed twice, the second time in the last epoch.
+    for epoch in (1, 3):
+        with pytest.raises(Killed):
+            run_fit("killed", kill_after(epoch), **recipe)
+        assert (tmp_path / "killed").is_dir()
+    resumed, history = run_fit("killed", **recipe)
+    assert_same(whole, resumed)
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
+    assert not (tmp_path / "killed").exists()
+
+
+def test_a_resumed_fit_repeats_no_finished_epoch(run_fit: Fit) -> None:
+    """Also where the last epochs were not the best ones: a rate this high makes the loss worse."""
+    epochs: list[int] = []
+
+    def listener(metrics: dict[str, float], current: int) -> None:
+        epochs.append(current)
+        if current == 2 and epochs.count(2) == 1:
+            raise Killed
+
+    _, history = run_fit("other", lr=0.5)
+    assert history["val_loss"].argmin() < 2
+    with pytest.raises(Killed):
+        run_fit("killed", listener, lr=0.5)
+    run_fit("killed", listener, lr=0.5)
+    assert epochs in ([0, 1, 2, 2, 3], [0, 1, 2, 3])
+
+
+def test_a_fit_killed_after_its_last_epoch_still_ends(
+    run_fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected = run_fit("whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            run_fit("killed")
+    resumed, history = run_fit("killed")
+    assert_same(whole, resumed)
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
+
+
+def test_the_network_is_left_at_its_best_epoch(run_fit: Fit, store: Store) -> None:
+    network, history = run_fit(lr=0.5, epochs=5)
+    best = history["val_loss"].min()
+    assert history["val_loss"].iloc[-1] > best, "the case is pointless if the last epoch is the best"
+    rows = store.rows("val")
+    logits = torch.from_numpy(predict(network, store, rows, store.statistics, 4, "cpu"))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(store.targets(rows)))
+    assert float(loss) == pytest.approx(best, abs=1e-5)
+
+
+def test_the_history_has_a_row_an_epoch(run_fit: Fit) -> None:
+    heard: list[tuple[int, dict[str, float]]] = []
+    _, history = run_fit(listener=lambda metrics, epoch: heard.append((epoch, metrics)))
+    assert history["epoch"].tolist() == [0, 1, 2, 3]
+    assert {"train_loss", "val_loss", "val_accuracy", "val_auc", "lr"} <= set(history.columns)
+    assert [epoch for epoch, _ in heard] == [0, 1, 2, 3]
+    assert [metrics["val_loss"] for _, metrics in heard] == history["val_loss"].tolist()
+
+
+def test_patience_ends_a_fit_that_gets_worse(run_fit: Fit) -> None:
+    _, history = run_fit(lr=0.5, epochs=12, patience=1)
+    assert len(history) < 12
+    assert history["val_loss"].argmin() == len(history) - 2
+
+
+def test_a_loss_that_is_not_finite_is_an_error(run_fit: Fit) -> None:
+    with pytest.raises(ScanlensError, match=r"loss is not finite.*training\.lr"):
+        run_fit(lr=float("inf"), gradient_clip=0.0, epochs=2)
+
+
+@pytest.mark.parametrize(("train", "val"), [("none", "val"), ("train", "none")])
+def test_an_empty_split_is_an_error(
+    store: Store, batches: Callable[..., ScanBatches], tmp_path: Path, train: str, val: str
+) -> None:
+    recipe = Recipe(epochs=1, batch_size=4, lr=0.1, weight_decay=0.0, epoch_scans=0, seed=0)
+    network = build(resolve(model(), store.shape, 2))
+    with pytest.raises(ScanlensError, match="split is empty"):
+        fit(network, batches(train), batches(val), recipe, Machine("cpu", False, 1, 4), tmp_path / "c")
+
+
+def test_a_frozen_backbone_keeps_every_number(run_fit: Fit, store: Store) -> None:
+    fresh = build(resolve(model(dropout=0.3), store.shape, 2), 1)
+    network, _ = run_fit(freeze_backbone=True, backbone_lr_scale=0.0, epochs=2)
+    for name, tensor in fresh.backbone.state_dict().items():
+        assert torch.equal(tensor, network.backbone.state_dict()[name]), name
+    assert not torch.equal(fresh.head.weight, network.head.weight)
+
+
+def test_class_weights_reach_the_loss(run_fit: Fit, store: Store) -> None:
+    # Equal classes weigh one each: the same fit.
+    assert np.ptp(np.bincount(store.targets(store.rows("train")))) == 0
+    plain, _ = run_fit("plain", epochs=1)
+    weighed, _ = run_fit("weighed", epochs=1, weigh_classes=True)
+    for name, tensor in plain.state_dict().items():
+        assert torch.allclose(tensor, weighed.state_dict()[name], atol=1e-5), name
+    smoothed, _ = run_fit("smoothed", epochs=1, label_smoothing=0.2)
+    assert not torch.equal(plain.head.weight, smoothed.head.weight)
