@@ -15,7 +15,7 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("scanlens needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No venv module. Run: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "No venv module. Run: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]'
 	@# grad-cam asks for an OpenCV with windows, which would overwrite the headless one.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps -c constraints.txt grad-cam ttach
@@ -52,4 +52,4 @@ image: ## build the inference image and run it on three scans
 	sh docker/image.sh
 
 clean: ## remove what stages and tools wrote, not the DVC cache
-	rm -rf data/0* .pytest_cache .ruff_cache .mypy_cache build
+	rm -rf data/0* data/.0*.part .pytest_cache .ruff_cache .mypy_cache build

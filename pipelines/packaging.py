@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import scanlens.inference.pyfunc
 from pipelines.stage import BUNDLE, MANIFEST, PREPROCESSED, RAW, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
-from scanlens.config.schema import Packaging, Tracking
-from scanlens.inference.packaging import package
+from scanlens.config.schema import Manifest, Packaging, Tracking
+from scanlens.inference.packaging import PYFUNC, package
 from scanlens.sources.acquire import read_source
 from scanlens.tracking.runs import data_tags, open_run
 
@@ -14,13 +13,18 @@ if __name__ == "__main__":
     packaging = load_section(Packaging)
     with stage("packaging") as run:
         facts = package(
-            packaging, read_source(RAW)[1], MANIFEST, PREPROCESSED, TRAINED, REPORTS, run.folder(BUNDLE)
+            packaging,
+            load_section(Manifest).checks,
+            read_source(RAW)[1],
+            MANIFEST,
+            PREPROCESSED,
+            TRAINED,
+            REPORTS,
+            run.folder(BUNDLE),
         )
         run.report(facts, f"bundle {facts['bundle_id']} ({facts['bytes'] / 1e6:.0f} MB) in {BUNDLE}")
     tracking = load_section(Tracking)
     with open_run(tracking, read_settings(Path()), data_tags(MANIFEST), facts["weights_sha256"]) as tracked:
         tracked.log_files(BUNDLE / "MODEL_CARD.md")
         if tracking.register:
-            tracked.register_bundle(
-                BUNDLE, Path(scanlens.inference.pyfunc.__file__), packaging.name, facts["labels"]
-            )
+            tracked.register_bundle(BUNDLE, PYFUNC, packaging.name, facts["labels"])

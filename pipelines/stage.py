@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from scanlens.atomic import write_json
-from scanlens.config.load import warn_if_stale
+from scanlens.config.load import check_sections, read_settings, warn_if_stale
 from scanlens.errors import ScanlensError
 
 RAW = Path("data/01_raw")
@@ -43,7 +43,11 @@ def whole_folder(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
 
@@ -82,6 +86,8 @@ def stage(name: str) -> Iterator[Stage]:
     start = time.perf_counter()
     current = Stage(name)
     try:
+        # Every section, not only this stage's: a wrong one must not be found after an hour of training.
+        check_sections(read_settings(Path()))
         with current._stack:
             yield current
     except ScanlensError as error:

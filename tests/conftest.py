@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Idle arithmetic threads that spin would slow every test beside other work sixfold (torch reads it on import).
+# Idle threads that spin slow every test beside other work sixfold; torch reads this on import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,18 @@ from scanlens.errors import ScanlensError
 DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
 
+def _positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def _params(arguments: argparse.Namespace) -> int:
     from scanlens.config.compose import PARAMS, compose_text, write_params
+    from scanlens.config.load import load_section
+    from scanlens.config.schema import Data
 
     project = Path()
     if arguments.check:
@@ -26,6 +36,9 @@ def _params(arguments: argparse.Namespace) -> int:
             return DONE
         raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
     changed = write_params(project, arguments.overrides)
+    root = Path(load_section(Data, project).root).expanduser()
+    if not root.exists():
+        raise ScanlensError(f"data.root {root} does not exist.", "Set data.root to the folder of the scans.")
     print(f"{PARAMS} {'written' if changed else 'is up to date'}")
     return DONE
 
@@ -34,9 +47,10 @@ def _predict(arguments: argparse.Namespace) -> int:
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
     from scanlens.inference.runtime import choose
+    from scanlens.scaling.cores import available_cores
 
     bundle = open_bundle(arguments.bundle)
-    threads = arguments.threads or len(os.sched_getaffinity(0))
+    threads = arguments.threads or available_cores()
     name, run = choose(bundle, arguments.runtime, threads)
     good, bad = predict_batch(
         bundle,
@@ -100,17 +114,19 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--runtime", choices=["auto", "onnx", "torch"], default="auto", help="default: auto")
     predict.add_argument(
-        "--batch-size", type=int, default=32, metavar="N", help="scans a forward pass (default 32)"
+        "--batch-size", type=_positive, default=32, metavar="N", help="scans a forward pass (default 32)"
     )
     predict.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="arithmetic threads (default: all cores)"
+        "--threads", type=_positive, metavar="N", help="arithmetic threads (default: all cores)"
     )
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
     predict.set_defaults(run=_predict)
 
     compare = commands.add_parser("compare", help="tracked runs side by side")
-    compare.add_argument("--limit", type=int, default=8, metavar="N", help="newest runs to show (default 8)")
+    compare.add_argument(
+        "--limit", type=_positive, default=8, metavar="N", help="newest runs to show (default 8)"
+    )
     compare.add_argument(
         "--metrics",
         nargs="+",

@@ -67,6 +67,8 @@ def test_write_says_whether_anything_changed(tmp_path: Path) -> None:
         ("preprocess.size=big", ["preprocess.size", "auto"]),
         ("training.patience=2.5", ["training.patience", "a whole number"]),
         ("training.augment=1", ["training.augment", "true | false"]),
+        ("training.epochs=0", ["training.epochs", "at least 1"]),
+        ("training.lr=-1", ["training.lr", "between"]),
     ],
 )
 def test_a_wrong_setting_names_key_and_choices(override: str, named: list[str]) -> None:

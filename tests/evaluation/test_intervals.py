@@ -31,7 +31,7 @@ def brute_force(
 ) -> dict[str, np.ndarray]:
     """Draw patients, gather their scans, score by scikit-learn, one resample after the other."""
     generator = np.random.default_rng(SETTINGS["seed"])
-    names = np.unique(patients)
+    names = list(dict.fromkeys(patients))
     values: dict[str, list[np.ndarray]] = {}
     kept = 0
     while kept < SETTINGS["resamples"]:
@@ -67,6 +67,15 @@ def test_intervals_equal_a_brute_force_loop(scans: int, classes: int) -> None:
         np.testing.assert_allclose(
             found.high[name], np.quantile(samples, 0.95, axis=0), atol=1e-9, err_msg=name
         )
+
+
+def test_intervals_do_not_depend_on_how_patients_are_called() -> None:
+    probabilities, targets, patients = case(60, 2)
+    renamed = np.array([f"{hash(name) % 997}-{name}"[::-1] for name in patients])
+    found = patient_intervals(probabilities, targets, patients, **SETTINGS)
+    again = patient_intervals(probabilities, targets, renamed, **SETTINGS)
+    for name in found.low:
+        np.testing.assert_array_equal(found.low[name], again.low[name])
 
 
 def test_scans_of_one_patient_count_less_than_independent_ones() -> None:

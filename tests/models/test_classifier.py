@@ -71,5 +71,3 @@ def test_the_head_judges_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert network.features(scans).dtype == torch.bfloat16
         assert network(scans).dtype == torch.float32
-
-

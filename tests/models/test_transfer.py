@@ -54,8 +54,8 @@ def test_weights_of_another_network_are_refused(tmp_path: Path, architecture: Ma
     made = architecture()
     other = torch.nn.ModuleDict({"head": torch.nn.Linear(build(made).head.in_features, made.classes)})
     save_weights(other, tmp_path / "other.safetensors")
+    chosen = transfer(source="file", file=str(tmp_path / "other.safetensors"))
     with pytest.raises(SettingsError, match=r"No tensor of .*other\.safetensors fits cnn"):
-        chosen = transfer(source="file", file=str(tmp_path / "other.safetensors"))
         initialise(build(made), made, chosen, Path("absent"))
 
 

@@ -35,7 +35,9 @@ def test_safetensors_round_trip(tmp_path: Path, architecture: Make) -> None:
     digest = save_weights(network, tmp_path / "deep" / "model.safetensors")
     assert digest == hashlib.sha256((tmp_path / "deep" / "model.safetensors").read_bytes()).hexdigest()
     state = read_weights(tmp_path / "deep" / "model.safetensors")
-    assert state.keys() == network.state_dict().keys() == load_file(tmp_path / "deep/model.safetensors").keys()
+    assert (
+        state.keys() == network.state_dict().keys() == load_file(tmp_path / "deep/model.safetensors").keys()
+    )
     for name, tensor in network.state_dict().items():
         assert torch.equal(state[name], tensor)
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["model.safetensors"]

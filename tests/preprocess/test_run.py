@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -94,25 +93,15 @@ def test_several_workers_write_the_same_bytes(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def kill_worker(root: Path, path: str) -> str:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return path
-
-
 def test_a_killed_worker_is_one_clear_error(
     root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = manifest_of(root)
     monkeypatch.setattr("scanlens.preprocess.run._WORTH_A_POOL_S", 0)
     monkeypatch.setattr("scanlens.preprocess.run._TRIAL", 1)
-    monkeypatch.setattr(multiprocessing, "get_context", lambda _: multiprocessing.context.ForkContext())
-    calls = iter([manifest["sha256"].iloc[0]])
-    monkeypatch.setattr(
-        "scanlens.preprocess.run.content_sha256",
-        lambda root, path: next(calls, None) or kill_worker(root, path),
-    )
+    # Every worker dies as it starts: what it is to call first ends a process on the spot.
+    monkeypatch.setattr("scanlens.preprocess.run.cv2", SimpleNamespace(setNumThreads=os._exit))
     with pytest.raises(ScanlensError, match=r"a worker process was killed.*runtime\.workers=1"):
-        preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out", 2)
+        preprocess(manifest_of(root), root, SOURCE, preprocess_config(), tmp_path / "out", 2)
 
 
 def test_changed_and_vanished_files_are_left_out_with_the_reason(

@@ -40,15 +40,28 @@ def batches(store: Store) -> Callable[..., ScanBatches]:
 
 @pytest.fixture
 def run_fit(store: Store, batches: Callable[..., ScanBatches], tmp_path: Path) -> Fit:
-    """Fit a fresh network; keywords change the recipe."""
+    """Fit a fresh network; keywords change the recipe. ``opposed`` validation gets worse with each epoch."""
 
     def make(
-        folder: str = "checkpoints", listener: EpochHook | None = None, **changes: Any
+        folder: str = "checkpoints",
+        listener: EpochHook | None = None,
+        opposed: bool = False,
+        **changes: Any,
     ) -> tuple[Classifier, pd.DataFrame]:
-        default = {"epochs": 4, "batch_size": 4, "lr": 0.02, "weight_decay": 0.01, "epoch_scans": 0, "seed": 3}
+        default = {
+            "epochs": 4,
+            "batch_size": 4,
+            "lr": 0.02,
+            "weight_decay": 0.01,
+            "epoch_scans": 0,
+            "seed": 3,
+        }
         network = build(resolve(model(dropout=0.3), store.shape, 2), 1)
         recipe = Recipe(**{**default, **changes})
-        table, _ = fit(network, batches("train"), batches("val"), recipe, CPU, tmp_path / folder, listener)
+        val = batches("val")
+        if opposed:
+            val.targets = 1 - val.targets
+        table, _ = fit(network, batches("train"), val, recipe, CPU, tmp_path / folder, listener)
         return network, table
 
     return make

@@ -33,7 +33,8 @@ def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "at_least", "passes"), [(10, 0, 1), (10, 10, 1), (10, 11, 2), (10, 95, 10), (1, 3, 3), (7, 1, 1)]
+    ("count", "at_least", "passes"),
+    [(10, 0, 1), (10, 10, 1), (10, 11, 2), (10, 95, 10), (1, 3, 3), (7, 1, 1)],
 )
 def test_every_scan_is_drawn_as_often_as_any_other(count: int, at_least: int, passes: int) -> None:
     order = EpochOrder(count, 0, True, at_least)

@@ -64,8 +64,8 @@ def test_a_killed_fit_resumes_to_the_byte(run_fit: Fit, tmp_path: Path, recipe: 
     assert not (tmp_path / "killed").exists()
 
 
-def test_a_resumed_fit_repeats_no_finished_epoch(run_fit: Fit) -> None:
-    """Also where the last epochs were not the best ones: a rate this high makes the loss worse."""
+def test_a_resumed_fit_repeats_no_finished_epoch(run_fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the last epochs were not the best ones."""
     epochs: list[int] = []
 
     def listener(metrics: dict[str, float], current: int) -> None:
@@ -73,17 +73,20 @@ def test_a_resumed_fit_repeats_no_finished_epoch(run_fit: Fit) -> None:
         if current == 2 and epochs.count(2) == 1:
             raise Killed
 
-    _, history = run_fit("other", lr=0.5)
-    assert history["val_loss"].argmin() < 2
     with pytest.raises(Killed):
-        run_fit("killed", listener, lr=0.5)
-    run_fit("killed", listener, lr=0.5)
-    assert epochs in ([0, 1, 2, 2, 3], [0, 1, 2, 3])
+        run_fit("killed", listener, opposed=True, epochs=6)
+    _, history = run_fit("killed", listener, opposed=True, epochs=6)
+    assert history["val_loss"].argmin() < 2, "the case is pointless if the last epochs are the best"
+    # The epoch that was cut off was not kept yet; those before it were.
+    printed = [
+        int(line.split()[1].split("/")[0]) for line in capsys.readouterr().out.splitlines() if "/6" in line
+    ]
+    assert printed == [1, 2, 3, 3, 4, 5, 6]
+    # The resumed run's listener hears of the kept epochs too: its tracked run has the whole curve.
+    assert epochs == [0, 1, 2, *range(6)]
 
 
-def test_a_fit_killed_after_its_last_epoch_still_ends(
-    run_fit: Fit, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_killed_after_its_last_epoch_still_ends(run_fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, expected = run_fit("whole")
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", lambda *_: (_ for _ in ()).throw(Killed()))
@@ -95,12 +98,12 @@ def test_a_fit_killed_after_its_last_epoch_still_ends(
 
 
 def test_the_network_is_left_at_its_best_epoch(run_fit: Fit, store: Store) -> None:
-    network, history = run_fit(lr=0.5, epochs=5)
+    network, history = run_fit(opposed=True, epochs=6)
     best = history["val_loss"].min()
     assert history["val_loss"].iloc[-1] > best, "the case is pointless if the last epoch is the best"
     rows = store.rows("val")
     logits = torch.from_numpy(predict(network, store, rows, store.statistics, 4, "cpu"))
-    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(store.targets(rows)))
+    loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(1 - store.targets(rows)))
     assert float(loss) == pytest.approx(best, abs=1e-5)
 
 
@@ -114,14 +117,16 @@ def test_the_history_has_a_row_an_epoch(run_fit: Fit) -> None:
 
 
 def test_patience_ends_a_fit_that_gets_worse(run_fit: Fit) -> None:
-    _, history = run_fit(lr=0.5, epochs=12, patience=1)
+    _, history = run_fit(opposed=True, epochs=12, patience=1)
     assert len(history) < 12
     assert history["val_loss"].argmin() == len(history) - 2
 
 
-def test_a_loss_that_is_not_finite_is_an_error(run_fit: Fit) -> None:
+def test_a_loss_that_is_not_finite_is_an_error(run_fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(ScanlensError, match=r"loss is not finite.*training\.lr"):
         run_fit(lr=float("inf"), gradient_clip=0.0, epochs=2)
+    # Nothing is left that a repeated run would resume.
+    assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(("train", "val"), [("none", "val"), ("train", "none")])

@@ -43,7 +43,7 @@ def test_the_training_loss_is_the_batchs(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
     scans, targets = torch.randn(6, 3, 2, 2), torch.arange(6) % 2
     loss = module.training_step((scans, targets), 0)
-    expected = log_loss(targets, network(scans).softmax(1).detach().double().numpy())
+    expected = log_loss(targets, network(scans).detach().double().softmax(1).numpy())
     assert float(loss.detach()) == pytest.approx(expected, abs=1e-5)
     loss.backward()
     assert np.isfinite(network.head.weight.grad.numpy()).all()

@@ -32,9 +32,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     store = write_store(tmp_path / "store")
     write_store(tmp_path / "bank", train=1, other=0, seed=5)
     write_store(tmp_path / "synthetic", train=3, other=0, seed=6)
-    save_weights(
-        build(resolve(model(), store.shape, 2), 99), tmp_path / "pretrained" / "model.safetensors"
-    )
+    save_weights(build(resolve(model(), store.shape, 2), 99), tmp_path / "pretrained" / "model.safetensors")
     return {name: tmp_path / name for name in ("store", "bank", "synthetic", "pretrained")}
 
 
@@ -68,7 +66,8 @@ def test_the_report_tells_what_was_done(folders: dict[str, Path], tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("bank", "synthetic", "scans"), [(False, False, 12), (True, False, 14), (False, True, 18), (True, True, 20)]
+    ("bank", "synthetic", "scans"),
+    [(False, False, 12), (True, False, 14), (False, True, 18), (True, True, 20)],
 )
 def test_bank_and_made_scans_are_learnt_from_where_asked(
     folders: dict[str, Path], tmp_path: Path, bank: bool, synthetic: bool, scans: int

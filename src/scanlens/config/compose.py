@@ -94,6 +94,8 @@ def write_params(project: Path, overrides: Sequence[str] = ()) -> bool:
     target = project / PARAMS
     text = compose_text(project, overrides)
     if target.is_file() and target.read_text(encoding="utf-8") == text:
+        # As new as conf/ again, or the stages would go on warning that it is not.
+        target.touch()
         return False
     write_text(target, text)
     return True

@@ -118,11 +118,57 @@ def _section(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
     return _build(kind, values, name)
 
 
+# Smallest and largest value of the numbers that would otherwise fail late and unclearly.
+RANGES: dict[str, tuple[float, float]] = {
+    "acquire.limit": (1, float("inf")),
+    "manifest.checks.min_side": (1, float("inf")),
+    "manifest.checks.max_pixels": (1, float("inf")),
+    "manifest.checks.max_aspect": (1, float("inf")),
+    "preprocess.shard_rows": (1, float("inf")),
+    "synthesis.steps": (1, float("inf")),
+    "synthesis.batch_size": (2, float("inf")),
+    "synthesis.scans_per_class": (0, float("inf")),
+    "augmentation.max_factor": (1, float("inf")),
+    "pretraining.epochs": (0, float("inf")),
+    "pretraining.epoch_scans": (0, float("inf")),
+    "pretraining.batch_size": (2, float("inf")),
+    "pretraining.lr": (1e-12, 10),
+    "model.width": (1e-3, 100),
+    "model.dropout": (0, 0.99),
+    "transfer.head_epochs": (0, float("inf")),
+    "transfer.backbone_lr_scale": (0, 100),
+    "training.epochs": (1, float("inf")),
+    "training.epoch_scans": (0, float("inf")),
+    "training.batch_size": (2, float("inf")),
+    "training.lr": (1e-12, 10),
+    "training.weight_decay": (0, 10),
+    "training.label_smoothing": (0, 0.99),
+    "training.patience": (1, float("inf")),
+    "training.gradient_clip": (0, float("inf")),
+    "evaluation.bootstrap": (0, float("inf")),
+    "evaluation.confidence": (0.01, 0.9999),
+    "explanation.max_overlays": (0, float("inf")),
+    "explanation.overlay_side": (16, 8192),
+    "runtime.batch_size": (1, float("inf")),
+    "seed": (0, 2**31 - 1),
+}
+
+
+def _check_ranges(settings: Mapping[str, Any]) -> None:
+    for key, (low, high) in RANGES.items():
+        value: Any = settings
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and not low <= float(value) <= high:
+            expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+            raise SettingsError(f"{key} is {value}; expected {expected}.")
+
+
 def check_sections(settings: Any) -> None:
     """Check a whole composed configuration.
 
     Raises:
-        SettingsError: On the first unknown, missing or ill-typed key.
+        SettingsError: On the first unknown, missing or ill-typed key, or number out of range.
     """
     known = {*SECTIONS, "seed"}
     for name in settings:
@@ -132,6 +178,7 @@ def check_sections(settings: Any) -> None:
             raise SettingsError(f"{name} is not a section.", f"{hint}Sections: {', '.join(sorted(known))}.")
     for name, kind in SECTIONS.items():
         _section(kind, name, settings)
+    _check_ranges(settings)
 
 
 def read_settings(project: Path) -> dict[str, Any]:

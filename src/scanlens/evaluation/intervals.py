@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from scanlens.evaluation.metrics import IntArray
 from scanlens.evaluation.weighted import weighted_metrics
@@ -45,12 +46,18 @@ class Intervals:
     reason: str = ""
 
 
+def unknown_patient(index: pd.DataFrame) -> pd.Series:
+    """Whether each scan's patient is unknown: empty, or the scan's own id, which the manifest puts there."""
+    return (index["patient"] == "") | (index["patient"] == "s" + index["scan_id"].astype(str))
+
+
 def patient_codes(patients: np.ndarray) -> IntArray:
     """A cluster index a scan, ``(scan,)`` from 0; scans of unknown patient ("") are clusters of their own."""
     names = np.asarray(patients).astype(str)
     known = names != ""
     codes = np.empty(len(names), dtype=np.int64)
-    distinct, inverse = np.unique(names[known], return_inverse=True)
+    # By first appearance: the order of pseudonyms depends on a key, and the resamples must not.
+    inverse, distinct = pd.factorize(names[known])
     codes[known] = inverse
     codes[~known] = len(distinct) + np.arange(int((~known).sum()))
     return codes

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.intervals import Intervals, patient_codes, patient_intervals
+from scanlens.evaluation.intervals import Intervals, patient_codes, patient_intervals, unknown_patient
 from scanlens.evaluation.metrics import IntArray, all_metrics, confusion
 from scanlens.types import FloatArray
 
@@ -77,7 +77,7 @@ def score_split(
         labels=labels,
         scans=len(index),
         patients=len(np.unique(codes)),
-        unknown_patients=int((index["patient"] == "").sum()),
+        unknown_patients=int(unknown_patient(index).sum()),
         sites=int(index["site"][index["site"] != ""].nunique()),
         label_scans=np.bincount(targets, minlength=classes),
         label_patients=np.array([len(np.unique(codes[targets == k])) for k in range(classes)]),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from scanlens.errors import UnreadableScan
 from scanlens.preprocess.preprocessor import Preprocessor
@@ -38,7 +40,11 @@ def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.N
         path, spacing = str(row["mask"]), row["spacing"]
         if not path:
             return None
-        mask = read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+        try:
+            mask = read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+        except UnreadableScan as error:
+            tqdm.write(f"warning: scored without its mask: {error}", file=sys.stderr)
+            return None
         spatial = tuple(int(side) for side in row["shape"])
         if mask.shape != spatial:
             raise UnreadableScan(path, f"mask of shape {mask.shape} for a scan of shape {spatial}")

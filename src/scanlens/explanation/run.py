@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from scanlens.preprocess.store import Store
 
 
+TRACKED_BYTES = 64 << 20
+"""A larger array of maps stays with DVC."""
 TRACKED_OVERLAYS = 24
 """Overlays that go along into a tracked run."""
 
@@ -137,7 +139,8 @@ def tracked_files(folder: Path) -> list[Path]:
     table = pd.read_parquet(folder / "index.parquet")
     shown = table[table["overlay"] != ""].sort_values(["uncertainty", "scan_id"], ascending=[False, True])
     overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
-    return [*sorted(folder.glob("*.npy")), folder / "index.parquet", *overlays]
+    arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
+    return [*arrays, folder / "index.parquet", *overlays]
 
 
 def _test_predictions(predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]) -> pd.DataFrame:

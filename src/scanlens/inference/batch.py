@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-import stat
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from tqdm import tqdm
 
+from scanlens.atomic import replacing
 from scanlens.errors import SettingsError, UnreadableScan
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.uncertainty import uncertainty
@@ -21,13 +22,14 @@ from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.runtime import LocalLogits
+from scanlens.manifest.checks import problem
+from scanlens.sources.locate import locate, printable
 from scanlens.sources.medmnist import list_rows
 from scanlens.sources.read import content_sha256, read_scan
 from scanlens.types import FloatArray, ImageArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
 NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
-MAX_PIXELS = 2**28
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ class Ready:
     pixels: ImageArray
 
 
-def list_inputs(path: Path) -> tuple[Path, list[str]]:
+def list_inputs(path: Path, output: Path | None = None) -> tuple[Path, list[str]]:
     """The folder that references are relative to, and the scans in it, sorted.
 
     Args:
         path: A file, or a folder that is searched with all below it. Hidden files and tables are passed
             over; links to folders are not followed.
+        output: A folder that is passed over: an earlier run's maps are no scans.
 
     Raises:
         SettingsError: Where there is nothing at ``path``.
@@ -59,12 +62,13 @@ def list_inputs(path: Path) -> tuple[Path, list[str]]:
         found = []
         for folder, folders, files in os.walk(path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            if output is not None:
+                folders[:] = [name for name in folders if (Path(folder) / name).resolve() != output.resolve()]
             names = [n for n in files if not n.startswith(".") and Path(n).suffix.lower() not in NOT_SCANS]
             found += [(Path(folder) / name).relative_to(path).as_posix() for name in names]
     references: list[str] = []
     for name in sorted(found):
-        whole = name.lower().endswith(".npz") and stat.S_ISREG((root / name).stat().st_mode)
-        references += _rows(root, name) if whole else [name]
+        references += _rows(root, name) if name.lower().endswith(".npz") else [name]
     if not references:
         raise SettingsError(f"{path}: holds no scans.", "Check --input.")
     return root, references
@@ -74,7 +78,7 @@ def _rows(root: Path, name: str) -> list[str]:
     """The images of an archive; one that can't be opened stays a single scan, which then fails by name."""
     prefix = name.removesuffix(Path(name).name)
     try:
-        return [prefix + reference for reference in list_rows(root / name)]
+        return [prefix + reference for reference in list_rows(locate(root, name))]
     except UnreadableScan:
         return [name]
 
@@ -82,11 +86,13 @@ def _rows(root: Path, name: str) -> list[str]:
 def _ready(root: Path, references: list[str], bundle: Bundle, failures: Any) -> Iterator[Ready]:
     for reference in tqdm(references, desc="predict", unit="scan", file=sys.stderr):
         try:
-            scan = read_scan(root, reference, dims=bundle.dims, max_pixels=MAX_PIXELS)
+            scan = read_scan(root, reference, dims=bundle.dims, max_pixels=bundle.checks.max_pixels)
+            if reason := problem(scan, bundle.dims, bundle.checks):
+                raise UnreadableScan(reference, reason)
             pixels = bundle.preprocessor.apply(scan, reference)
             yield Ready(reference, content_sha256(root, reference)[:16], pixels)
         except UnreadableScan as error:
-            failures.writerow([reference, error.reason])
+            failures.writerow([printable(reference)[0], error.reason])
 
 
 class _Rows:
@@ -112,7 +118,7 @@ class _Rows:
             name = self.bundle.labels[label]
             self.writer.writerow(
                 [
-                    item.reference,
+                    printable(item.reference)[0],
                     item.scan_id,
                     name,
                     *numbers,
@@ -134,6 +140,16 @@ class _Rows:
         np.save(self.maps / f"{stem}.npy", values.astype(np.float16))
         (self.maps / f"{stem}.png").write_bytes(overlay_png(picture, label, caption))
         return f"maps/{stem}.png"
+
+
+def _opened(path: Path) -> IO[str]:
+    """A new text file, as the csv module wants it."""
+    try:
+        return path.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{path.parent}: can't be written ({error.strerror}).", "See --output."
+        ) from error
 
 
 def predict_batch(
@@ -161,26 +177,28 @@ def predict_batch(
     Returns:
         Numbers of predictions and of failures.
     """
-    root, references = list_inputs(path)
+    root, references = list_inputs(path, output)
+    pictures = output / "maps" if maps else None
     try:
-        (output / "maps" if maps else output).mkdir(parents=True, exist_ok=True)
-        predictions, failures = output / ".predictions.part", output / ".failures.part"
-        with predictions.open("w", newline="", encoding="utf-8") as good, failures.open(
-            "w", newline="", encoding="utf-8"
-        ) as bad:  # fmt: skip
-            rows = _Rows(good, bundle, run, output / "maps" if maps else None, side)
-            failed = csv.writer(bad, lineterminator="\n")
-            failed.writerow(["path", "reason"])
-            batch: list[Ready] = []
-            for item in _ready(root, references, bundle, failed):
-                batch.append(item)
-                if len(batch) == batch_size:
-                    rows.write(batch)
-                    batch = []
-            if batch:
-                rows.write(batch)
+        shutil.rmtree(output / "maps", ignore_errors=True)
+        (pictures or output).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{output}: can't be written ({error.strerror}).", "Check --output.") from error
-    os.replace(predictions, output / "predictions.csv")
-    os.replace(failures, output / "failures.csv")
+    with (
+        replacing(output / "predictions.csv") as predictions,
+        replacing(output / "failures.csv") as failures,
+        _opened(predictions) as good,
+        _opened(failures) as bad,
+    ):
+        rows = _Rows(good, bundle, run, pictures, side)
+        failed = csv.writer(bad, lineterminator="\n")
+        failed.writerow(["path", "reason"])
+        batch: list[Ready] = []
+        for item in _ready(root, references, bundle, failed):
+            batch.append(item)
+            if len(batch) == batch_size:
+                rows.write(batch)
+                batch = []
+        if batch:
+            rows.write(batch)
     return rows.count, len(references) - rows.count

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scanlens.config.schema import Checks
 from scanlens.errors import BundleError, SettingsError
 from scanlens.preprocess.preprocessor import Preprocessor
 
@@ -18,8 +20,18 @@ ONNX = "model.onnx"
 CARD = "MODEL_CARD.md"
 _REQUIRED = (
     "format", "name", "bundle_id", "labels", "task", "dims", "architecture", "preprocessor", "statistics",
-    "calibration", "lineage", "versions", "files",
+    "calibration", "checks", "lineage", "versions", "files",
 )  # fmt: skip
+
+
+# What decides a prediction; an exporter's bytes may differ between two equal bundles.
+_DECIDING = ("labels", "dims", "architecture", "preprocessor", "statistics", "calibration", "checks")
+
+
+def identity(description: Mapping[str, Any], weights_sha256: str) -> str:
+    """The bundle's id: 16 hex digits of a SHA-256 over its weights and all that decides a prediction."""
+    content = json.dumps([weights_sha256, *(description[key] for key in _DECIDING)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def sha256(path: Path) -> str:
@@ -37,7 +49,8 @@ class Bundle:
 
     Attributes:
         folder: Where it is.
-        bundle_id: First 16 hex digits of the SHA-256 over its description; predictions carry it.
+        bundle_id: From :func:`identity`; predictions carry it.
+        checks: What a scan must be to be predicted, as at training.
         labels: Class names in the logits' order.
         dims: 2 or 3.
         preprocessor: The training's own.
@@ -55,6 +68,7 @@ class Bundle:
     statistics: dict[str, Any]
     temperature: float
     architecture: dict[str, Any]
+    checks: Checks
     description: dict[str, Any]
 
 
@@ -82,6 +96,8 @@ def open_bundle(folder: Path) -> Bundle:
             f"{target}: bundle format {description['format']}, this scanlens reads {FORMAT}.",
             "Install the scanlens version named in its model card.",
         )
+    if not isinstance(description["files"], dict):
+        raise BundleError(f"{target}: malformed (files is no mapping).")
     for name, expected in description["files"].items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
@@ -90,6 +106,10 @@ def open_bundle(folder: Path) -> Bundle:
             raise BundleError(
                 f"{path}: altered since packaging (SHA-256 differs).", "Copy the whole folder again."
             )
+    if WEIGHTS not in description["files"] or CARD not in description["files"]:
+        raise BundleError(f"{target}: lists no {WEIGHTS} or no {CARD}.", "Run stage packaging again.")
+    if identity(description, description["files"][WEIGHTS]) != description["bundle_id"]:
+        raise BundleError(f"{target}: altered since packaging (its id differs).", "Copy the folder again.")
     try:
         return Bundle(
             folder=folder,
@@ -100,6 +120,7 @@ def open_bundle(folder: Path) -> Bundle:
             statistics=description["statistics"],
             temperature=float(description["calibration"]["temperature"]),
             architecture=description["architecture"],
+            checks=Checks(**description["checks"]),
             description=description,
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:

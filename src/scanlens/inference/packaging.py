@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from scanlens import __version__
-from scanlens.atomic import write_json
-from scanlens.config.schema import Packaging
-from scanlens.inference.bundle import CARD, DESCRIPTION, FORMAT, ONNX, WEIGHTS, sha256
+from scanlens.atomic import write_json, write_text
+from scanlens.config.schema import Checks, Packaging
+from scanlens.inference.bundle import CARD, DESCRIPTION, FORMAT, ONNX, WEIGHTS, identity, sha256
 from scanlens.inference.card import model_card
 from scanlens.inference.export import export_onnx
 from scanlens.models.architecture import Architecture
 from scanlens.models.saved import load_model
+
+PYFUNC = Path(__file__).with_name("pyfunc.py")
+"""The script that MLflow stores with a registered bundle."""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -26,6 +29,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def package(
     config: Packaging,
+    checks: Checks,
     source: dict[str, Any],
     manifest: Path,
     preprocessed: Path,
@@ -37,6 +41,7 @@ def package(
 
     Args:
         config: Section ``packaging``.
+        checks: What a scan had to be at training.
         source: The data set's description from stage acquire.
         manifest: Folder of stage manifest.
         preprocessed: Folder of stage preprocess.
@@ -66,6 +71,7 @@ def package(
         "preprocessor": _read(preprocessed / "preprocessor.json"),
         "statistics": model["statistics"],
         "calibration": _read(reports / "calibration.json"),
+        "checks": asdict(checks),
         "lineage": {key: counts[key] for key in ("data_hash", "split_hash")},
         "versions": {
             "scanlens": __version__,
@@ -73,13 +79,10 @@ def package(
         },
         "test": evaluation["test"],
         "splits": counts["splits"],
-        "files": {path.name: sha256(path) for path in sorted(output.iterdir())},
     }
-    # The id names what decides a prediction; an exporter's bytes may differ between two equal bundles.
-    deciding = ("labels", "architecture", "preprocessor", "statistics", "calibration")
-    identity = json.dumps([model["weights_sha256"], *(description[key] for key in deciding)], sort_keys=True)
-    description["bundle_id"] = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    (output / CARD).write_text(model_card(description, evaluation), encoding="utf-8")
+    description["bundle_id"] = identity(description, model["weights_sha256"])
+    write_text(output / CARD, model_card(description, evaluation))
+    description["files"] = {path.name: sha256(path) for path in sorted(output.iterdir())}
     # Last: a folder without it is no bundle.
     write_json(output / DESCRIPTION, description)
     size = sum(path.stat().st_size for path in output.iterdir())

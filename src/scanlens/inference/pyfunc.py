@@ -44,7 +44,11 @@ class BundleModel(PythonModel):
                 predict_batch(
                     self.bundle, self.local_logits, Path(path), Path(folder), batch_size=1, maps=False
                 )
-                rows.append(pd.read_csv(Path(folder) / "predictions.csv").reindex(range(1)))
+                # A label such as 007 or NA is text.
+                table = pd.read_csv(
+                    Path(folder) / "predictions.csv", dtype={"label": str}, keep_default_na=False
+                )
+                rows.append(table.reindex(range(1)))
         names = ["label", *(f"probability_{label}" for label in self.bundle.labels)]
         return pd.concat(rows, ignore_index=True)[names].fillna({"label": ""})
 

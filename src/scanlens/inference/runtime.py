@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from scanlens.errors import BundleError, MissingExtra
+from scanlens.errors import BundleError, SettingsError
 from scanlens.inference.bundle import ONNX, WEIGHTS, Bundle
 from scanlens.preprocess.intensity import standardise
 from scanlens.types import FloatArray
@@ -28,7 +28,7 @@ def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
         session = onnxruntime.InferenceSession(
             str(bundle.folder / ONNX), options, providers=["CPUExecutionProvider"]
         )
-    except RuntimeError as error:
+    except Exception as error:  # ONNX Runtime's errors have no other class in common
         raise BundleError(
             f"{bundle.folder / ONNX}: ONNX Runtime refuses it.", "Use --runtime torch."
         ) from error
@@ -51,8 +51,12 @@ def _torch(bundle: Bundle, threads: int) -> LocalLogits:
     from scanlens.models.weights import read_weights
 
     torch.set_num_threads(threads)
-    network = build(Architecture.from_json(bundle.architecture))
-    network.load_state_dict(read_weights(bundle.folder / WEIGHTS))
+    try:
+        network = build(Architecture.from_json(bundle.architecture))
+        network.load_state_dict(read_weights(bundle.folder / WEIGHTS))
+    except (KeyError, TypeError, RuntimeError, SettingsError) as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
     network.eval()
 
     def run(scans: FloatArray) -> FloatArray:
@@ -72,8 +76,7 @@ def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Loc
         threads: Arithmetic threads.
 
     Raises:
-        BundleError: Where the bundle holds no ONNX model.
-        MissingExtra: Where the runtime asked for is not installed.
+        BundleError: Where the bundle holds no ONNX model, or the runtime asked for is not installed.
     """
     has_model = ONNX in bundle.description["files"]
     has_onnx = importlib.util.find_spec("onnxruntime") is not None
@@ -82,7 +85,7 @@ def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Loc
             f"{bundle.folder}: holds no {ONNX}.", "Package with packaging.onnx=true or use --runtime torch."
         )
     if runtime == "onnx" and not has_onnx:
-        raise MissingExtra("onnxruntime", "onnx")
+        raise BundleError("onnxruntime is not installed.", "Run: pip install onnxruntime")
     if runtime != "torch" and has_model and has_onnx:
         return "onnx", _onnx(bundle, threads)
     if importlib.util.find_spec("torch") is None:

@@ -12,6 +12,11 @@ from scanlens.models.layers import build_plain
 
 PLAIN = "cnn"
 """Name of the network in :mod:`scanlens.models.layers`."""
+FOREIGN = {
+    "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable",
+    "features_only", "feed_forward", "progress",
+}  # fmt: skip
+"""Constructor arguments that read files or the network, or change what a backbone gives back."""
 SMALL_SIDE = {2: 64, 3: 32}
 """Longest side up to which ``stem: auto`` is ``small``, by dimensions."""
 MEDIUM_SIDE = {2: 160, 3: 32}
@@ -53,6 +58,10 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
         SettingsError: On an unknown name, unfitting arguments, or a network without spatial features.
     """
     dims = len(architecture.size)
+    if refused := FOREIGN.intersection(architecture.args):
+        raise SettingsError(
+            f"model.args may not hold {', '.join(sorted(refused))}.", "First weights are chosen by transfer."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if architecture.library == "monai":

@@ -38,7 +38,11 @@ def _imagenet_state(architecture: Architecture) -> dict[str, Tensor]:
             in_chans=architecture.channels,
             **architecture.args,
         )
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
+        raise SettingsError(
+            f"timm has no ImageNet weights of {architecture.name}.", "Use transfer=full."
+        ) from error
+    except OSError as error:
         raise SettingsError(
             f"ImageNet weights of {architecture.name} can't be fetched: the hub does not answer.",
             "Download them elsewhere and run with transfer=file transfer.file=PATH, "

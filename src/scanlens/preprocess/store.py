@@ -262,8 +262,14 @@ class Store:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what the store says of itself: its scans (by content hash), shape and settings."""
-        names = ("store.json", "index.parquet", "preprocessor.json", "statistics.json")
+        """SHA-256 over what the store says of itself: scans (by content or generator), shape, settings."""
+        names = (
+            "store.json",
+            "index.parquet",
+            "preprocessor.json",
+            "statistics.json",
+            "generator.safetensors",
+        )
         digest = hashlib.sha256()
         for path in (self.folder / name for name in names):
             digest.update(path.read_bytes() if path.is_file() else b"-")

@@ -62,8 +62,9 @@ def pretrain(
             made.digest, store.digest,
         )  # fmt: skip
         history, _ = fit(network, train, val, recipe, machine, checkpoints)
+        best = int(history["val_loss"].to_numpy().argmin())
         history.to_csv(output / "pretraining.csv", index=False)
-        facts.update(epochs=len(history), val_auc=float(history["val_auc"].max()))
+        facts.update(epochs=len(history), val_auc=float(history["val_auc"].iloc[best]))
     else:
         (output / "pretraining.csv").write_text("epoch\n", encoding="utf-8")
     facts["weights_sha256"] = save_weights(network, output / "model.safetensors")

@@ -8,7 +8,7 @@ from scanlens.config.schema import Runtime
 
 
 def available_cores() -> int:
-    """Cores this process may use (not the machine's: a container may own fewer)."""
+    """Cores this process may use (its CPU affinity; a container's CPU quota does not show there)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 

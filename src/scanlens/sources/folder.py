@@ -18,7 +18,7 @@ from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
 from scanlens.sources.columns import empty_listing
 from scanlens.sources.labels import refuse_unknown_label
-from scanlens.sources.locate import os_reason, problem_of
+from scanlens.sources.locate import os_reason, printable, problem_of
 
 _MASK = re.compile(r"(?P<scan>.+)_mask(?P<further>_\d+)?")
 
@@ -47,11 +47,11 @@ def list_folder(data: Data, root: Path) -> pd.DataFrame:
             f"The data root {root} holds no class folders.",
             "Put each class's scans into a folder with the class's name, or use data=table.",
         )
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str]] = []  # path, problem, label
     for folder in classes:
         refuse_unknown_label(folder.name, data.labels, f"Folder {folder}")
         found = [
-            (path.relative_to(root).as_posix(), folder.name, problem)
+            (*printable(path.relative_to(root).as_posix(), problem), folder.name)
             for path, problem in _walk(folder, set())
         ]
         if not found:
@@ -61,9 +61,9 @@ def list_folder(data: Data, root: Path) -> pd.DataFrame:
         rows += found
     listing = empty_listing(len(rows))
     listing["path"] = [path for path, _, _ in rows]
-    listing["label"] = [label for _, label, _ in rows]
+    listing["label"] = [label for _, _, label in rows]
     listing["problem"] = [
-        problem or problem_of(root, path) for path, _, problem in tqdm(rows, desc="acquire", unit="scan")
+        problem or problem_of(root, path) for path, problem, _ in tqdm(rows, desc="acquire", unit="scan")
     ]
     return _pair_masks(listing)
 

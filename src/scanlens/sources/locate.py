@@ -23,6 +23,15 @@ def os_reason(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, f"the file cannot be read ({type(error).__name__})")
 
 
+def printable(path: str, problem: str = "") -> tuple[str, str]:
+    """A path as text any file format can hold, and why the scan can't be used where that changed it.
+
+    File names are bytes; those that are not UTF-8 reach Python as lone surrogates, which no table stores.
+    """
+    text = path.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text, problem if text == path else "the file name is not UTF-8"
+
+
 def base_folder(root: Path) -> Path:
     """Return the folder that references are relative to: the root, or its parent where the root is a file.
 

@@ -136,8 +136,7 @@ def list_npz(data: Data, root: Path) -> pd.DataFrame:
 def _list_split(data: Data, path: Path, split: str) -> pd.DataFrame:
     state = path.stat()
     images = _mapped(path, f"{split}_images", state.st_mtime_ns, state.st_size)
-    with np.load(path, allow_pickle=False) as archive:
-        labels = archive[f"{split}_labels"]
+    labels = _mapped(path, f"{split}_labels", state.st_mtime_ns, state.st_size)
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise SettingsError(
             f"{path}: {split}_labels gives {labels.shape[1]} labels a scan; one class a scan is expected.",

@@ -33,7 +33,8 @@ def sample_scans(listing: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     taken: list[int] = []
     left: list[int] = []
-    names = sorted(patients)
+    # By first appearance: the order of pseudonyms depends on a key.
+    names = list(patients)
     for index in rng.permutation(len(names)):
         rows = patients[names[index]]
         needed = Counter(strata[row] for row in rows)

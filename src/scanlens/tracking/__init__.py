@@ -1,1 +1,9 @@
 """The one place that knows MLflow."""
+
+import os
+
+# MLflow reads these when it is imported: no telemetry, and no minute of retries on a dead server.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")

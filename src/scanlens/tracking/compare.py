@@ -10,6 +10,7 @@ from mlflow.tracking import MlflowClient
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.tracking.lineage import NOT_IDENTITY
+from scanlens.tracking.runs import short_reason, unreachable
 
 
 def compare_runs(tracking: Tracking, limit: int) -> list[dict[str, Any]]:
@@ -28,8 +29,15 @@ def compare_runs(tracking: Tracking, limit: int) -> list[dict[str, Any]]:
     """
     if tracking.uri.startswith("sqlite:///") and not Path(tracking.uri.removeprefix("sqlite:///")).is_file():
         raise ScanlensError(f"{tracking.uri} does not exist yet: no run was tracked.", "Run: dvc repro")
+    if reason := unreachable(tracking):
+        raise ScanlensError(f"{reason}.", "Check tracking.uri.")
     client = MlflowClient(tracking.uri)
-    experiment = client.get_experiment_by_name(tracking.experiment)
+    try:
+        experiment = client.get_experiment_by_name(tracking.experiment)
+    except Exception as error:  # whatever store and client libraries raise
+        raise ScanlensError(
+            f"The runs can't be read: {short_reason(error)}.", "Check tracking.uri."
+        ) from error
     if experiment is None:
         raise ScanlensError(f"{tracking.uri} holds no experiment {tracking.experiment}.", "Run: dvc repro")
     runs = client.search_runs(

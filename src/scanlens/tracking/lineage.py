@@ -39,9 +39,11 @@ def _git(project: Path, *arguments: str) -> str:
 def revision_tags(project: Path) -> dict[str, str]:
     """Git commit, whether the tree was changed since, DVC lock hash and DVC experiment name."""
     lock = project / "dvc.lock"
+    commit = _git(project, "rev-parse", "HEAD")
+    changed = bool(_git(project, "status", "--porcelain", "--untracked-files=no"))
     tags = {
-        "git.commit": _git(project, "rev-parse", "HEAD"),
-        "git.dirty": str(bool(_git(project, "status", "--porcelain", "--untracked-files=no"))).lower(),
+        "git.commit": commit,
+        "git.dirty": str(changed).lower() if commit else "",
         "dvc.lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else "",
         "dvc.experiment": os.environ.get("DVC_EXP_NAME", ""),
     }

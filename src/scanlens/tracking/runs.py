@@ -7,7 +7,9 @@ and swallows what follows.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import socket
 import sys
 import warnings
@@ -16,16 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# MLflow reads these when it is imported: no telemetry, and no minute of retries on a dead server.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-
 import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
@@ -36,7 +31,13 @@ SETTINGS = "scanlens.settings_sha256"
 ARTIFACTS = "mlruns"
 
 
-def _unreachable(tracking: Tracking) -> str:
+def short_reason(error: Exception) -> str:
+    """Type and first line of an error, without the password that an address in it may hold."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {re.sub(r'//[^/@]*@', '//', first)}"
+
+
+def unreachable(tracking: Tracking) -> str:
     """Why the tracking server can't be used, or an empty string."""
     parts = urlsplit(tracking.uri)
     if parts.scheme not in ("http", "https"):
@@ -73,15 +74,16 @@ class Run:
             return
         try:
             action(self._client)
-        except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            print(f"warning: tracking stopped, the work goes on: {reason}", file=sys.stderr)
+        except Exception as error:  # whatever store and client libraries raise: tracking never stops the work
+            print(f"warning: tracking stopped, the work goes on: {short_reason(error)}", file=sys.stderr)
             self._client = None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log finite numbers at one step (an epoch)."""
         now = int(pd.Timestamp.now().timestamp() * 1000)
-        entries = [Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None and v == v]
+        entries = [
+            Metric(k, float(v), now, step) for k, v in metrics.items() if v is not None and math.isfinite(v)
+        ]
         self._try(lambda client: client.log_batch(self.run_id, metrics=entries))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -129,7 +131,8 @@ class Run:
                     artifacts={"bundle": str(bundle)},
                     signature=signature,
                     registered_model_name=name,
-                    pip_requirements=["scanlens"],
+                    # Named, a package of the same name from elsewhere would be installed.
+                    pip_requirements=[],
                 )
             version = str(info.registered_model_version)
             client.set_registered_model_alias(name, "latest-run", version)
@@ -153,6 +156,11 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     return str(client.create_experiment(name, Path(ARTIFACTS).resolve().as_uri() if local else None))
 
 
+def _logged(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings but where they are logged to: a server's address may hold a password."""
+    return {section: values for section, values in settings.items() if section != "tracking"}
+
+
 def open_run(
     tracking: Tracking, settings: Mapping[str, Any], tags: Mapping[str, str], weights: str | None = None
 ) -> Run:
@@ -170,7 +178,7 @@ def open_run(
     """
     if not tracking.enabled:
         return Run(None)
-    if reason := _unreachable(tracking):
+    if reason := unreachable(tracking):
         print(f"warning: not tracked: {reason}. The work goes on.", file=sys.stderr)
         return Run(None)
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(1, int(tracking.timeout_s * 4)))
@@ -190,11 +198,11 @@ def open_run(
         name = revision.get("dvc.experiment") or f"{settings['model']['name']}-{settings['data']['kind']}"
         created = client.create_run(experiment, run_name=name)
         run = Run(client, created.info.run_id)
-        entries = [Param(k, v[:6000]) for k, v in flatten(settings).items()]
+        entries = [Param(k, v[:6000]) for k, v in flatten(_logged(settings)).items()]
         for start in range(0, len(entries), 100):
             client.log_batch(run.run_id, params=entries[start : start + 100])
         run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS: weights} if weights else {})})
-    except (MlflowException, OSError) as error:
-        print(f"warning: not tracked: {str(error).splitlines()[0]}. The work goes on.", file=sys.stderr)
+    except Exception as error:  # as above
+        print(f"warning: not tracked: {short_reason(error)}. The work goes on.", file=sys.stderr)
         return Run(None)
     return run

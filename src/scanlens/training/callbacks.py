@@ -68,6 +68,13 @@ class History(Callback):
         self.seconds: list[float] = []
         self._start = 0.0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell the listener of the epochs that an interrupted run had finished."""
+        if self.listener is None:
+            return
+        for row in self.rows:
+            self.listener({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
         self._start = time.perf_counter()

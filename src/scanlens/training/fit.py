@@ -133,6 +133,8 @@ def fit(
         trainer.fit(module, data, ckpt_path=resume, weights_only=False)
     table = pd.DataFrame(history.rows).astype({"epoch": int})
     if not table["train_loss"].map(lambda v: v == v and abs(v) != float("inf")).all():
+        # A repeated run must start anew, not resume this.
+        shutil.rmtree(checkpoints, ignore_errors=True)
         raise ScanlensError("The training loss is not finite.", "Lower the learning rate (training.lr).")
     best = torch.load(checkpoints / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
     network.load_state_dict(

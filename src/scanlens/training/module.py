@@ -56,11 +56,15 @@ class ScanClassifier(pl.LightningModule):
         self._logits.clear()
         self._targets.clear()
         classes = logits.shape[1]
+        present = targets.unique() if len(targets.unique()) > 1 else []
         self.log_dict(
             {
                 "val_loss": nn.functional.cross_entropy(logits, targets),
                 "val_accuracy": multiclass_accuracy(logits, targets, classes, average="micro"),
-                "val_auc": multiclass_auroc(logits.softmax(1), targets, classes),
+                # Over the classes that are there: one that is absent has no AUC.
+                "val_auc": multiclass_auroc(logits.softmax(1), targets, classes, average=None)[
+                    present
+                ].mean(),
             },
             prog_bar=True,
         )

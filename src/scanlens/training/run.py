@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+import scanlens
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
 from scanlens.models.classifier import Classifier
@@ -28,7 +30,7 @@ CHECKPOINTS = Path(".scanlens/checkpoints")
 
 def checkpoint_folder(*facts: Any) -> Path:
     """A folder for a fit of exactly these settings and data."""
-    text = json.dumps(facts, sort_keys=True, default=str)
+    text = json.dumps([scanlens.__version__, torch.__version__, *facts], sort_keys=True, default=str)
     return CHECKPOINTS / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
