@@ -1,4 +1,4 @@
-"""What the documents show must work: targets exist, commands parse, overrides compose, links lead somewhere."""
+"""What the documents show must work: targets exist, commands parse, overrides compose, links lead on."""
 
 from __future__ import annotations
 
