@@ -14,6 +14,8 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from scanlens.training.module import ScanClassifier
 from scanlens.training.optimisers import set_trainable
 
+SHOWN = ("train_loss", "val_loss", "val_auc")
+"""Metrics in the line an epoch."""
 EpochHook = Callable[[dict[str, float], int], None]
 
 
@@ -85,7 +87,7 @@ class History(Callback):
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
         metrics["lr"] = float(trainer.optimizers[0].param_groups[-1]["lr"])
         self.rows.append({"epoch": float(trainer.current_epoch), **metrics})
-        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in ("train_loss", "val_loss", "val_auc"))
+        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {self.seconds[-1]:.1f} s",
             flush=True,
