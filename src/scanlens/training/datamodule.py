@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -108,6 +109,23 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
+class PreparedAhead(DataLoader[Batch]):
+    """A loader that prepares the next batch in a thread while the network works on this one.
+
+    The thread takes what the arithmetic leaves of the cores; a process would have to be forked under torch's
+    threads. Order and content of the batches are those of a plain loader.
+    """
+
+    def __iter__(self) -> Any:
+        """Batches in the loader's own order."""
+        batches = super().__iter__()
+        with ThreadPoolExecutor(1, "batches") as thread:
+            coming = thread.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = thread.submit(next, batches, None)
+                yield batch
+
+
 class ScanData(pl.LightningDataModule):
     """Training and validation batches.
 
@@ -143,7 +161,8 @@ class ScanData(pl.LightningDataModule):
         sampler = BatchSampler(
             cast("Sampler[int]", order), self.batch_size, drop_last=shuffle and len(order) > self.batch_size
         )
-        return DataLoader(
+        kind = PreparedAhead if self.workers == 0 else DataLoader
+        return kind(
             batches,
             batch_sampler=sampler,
             collate_fn=_as_is,
@@ -174,6 +193,6 @@ def least_draws(epoch_scans: int, dims: int) -> int:
 def loader_workers(device: str) -> int:
     """Processes that prepare training batches.
 
-    On a processor every core computes already, so a helper would only compete; a GPU is fed by some.
+    On a processor every core computes already and a thread suffices; a GPU is fed by processes.
     """
     return min(4, max(1, (os.cpu_count() or 1) // 2)) if device == "cuda" else 0
