@@ -109,7 +109,7 @@ def test_chunks_do_not_change_the_numbers(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_unknown_patients_are_clusters_of_their_own() -> None:
-    assert patient_codes(np.array(["b", "", "a", "b", ""])).tolist() == [1, 2, 0, 1, 3]
+    assert patient_codes(np.array(["b", "", "a", "b", ""])).tolist() == [0, 2, 1, 0, 3]
 
 
 def test_one_patient_or_none_wanted_has_no_interval() -> None:
