@@ -37,15 +37,3 @@ class UnreadableScan(ScanlensError):
 
 class BundleError(ScanlensError):
     """A model bundle is incomplete, altered or of a version this scanlens cannot run."""
-
-
-class MissingExtra(ScanlensError):
-    """An optional dependency is not installed.
-
-    Args:
-        package: The missing distribution.
-        extra: The scanlens extra that brings it.
-    """
-
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed.", f"Run: pip install 'scanlens[{extra}]'")

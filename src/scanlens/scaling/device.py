@@ -34,7 +34,7 @@ class Machine:
 def _bf16_is_fast(device: str, dims: int) -> bool:
     """Whether the hardware multiplies bfloat16 natively.
 
-    Volumes stay in float32: measured on AMX processors, 3-D convolutions gain nothing from bfloat16.
+    Volumes stay in float32: processors gain nothing from bfloat16 in 3-D convolutions.
     """
     if dims == 3:
         return False
