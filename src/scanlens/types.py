@@ -7,7 +7,8 @@ follow the array's own spatial axes, so ``spacing[0]`` belongs to ``pixels.shape
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -38,6 +39,9 @@ class Scan:
         patient: The identifier in the file itself, or an empty string. It is an identifier:
             callers pass it through :func:`scanlens.sources.pseudonym.pseudonym` before storing it.
         burned_in: True or False where the file declares burned-in annotation, else None.
+        header: What else the file's header says, as text by DICOM keyword (or ``(gggg,eeee)``). Full of
+            identifiers: it must reach no file, log or message; :mod:`scanlens.manifest.deidentify` makes of
+            it what may.
     """
 
     pixels: ImageArray
@@ -47,5 +51,6 @@ class Scan:
     orientation: str = ""
     window: tuple[float, float] | None = None
     bits: int = 8
-    patient: str = ""
+    patient: str = field(default="", repr=False)
     burned_in: bool | None = None
+    header: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -14,11 +14,15 @@ from scanlens.atomic import write_json
 from scanlens.config.schema import (
     Augmentation,
     Checks,
+    Leakage,
+    Manifest,
     Model,
     Packaging,
     Policy,
+    Preprocess,
     Pretraining,
     Runtime,
+    SplitConfig,
     Tracking,
     Training,
     Transfer,
@@ -28,7 +32,55 @@ from scanlens.preprocess.statistics import training_statistics
 from scanlens.preprocess.store import Store, StoreWriter
 
 LABELS = ("dark", "bright")
-CHECKS = Checks(min_side=4, max_pixels=2**20, max_aspect=4.0)
+
+
+def checks(**changes: Any) -> Checks:
+    """Section ``manifest.checks``: small scans pass."""
+    default = {
+        "min_side": 8, "max_pixels": 1 << 20, "max_aspect": 4.0, "max_saturated": 0.98, "modalities": None,
+        "timeout_s": 60.0, "max_memory_mib": 1024,
+    }  # fmt: skip
+    return Checks(**{**default, **changes})  # type: ignore[arg-type]
+
+
+CHECKS = checks(min_side=4)
+
+
+def split(**changes: Any) -> SplitConfig:
+    """Section ``manifest.split``: by patient."""
+    default = {
+        "method": "grouped", "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}, "folds": None, "fold": 0,
+        "site": None, "seed": 7,
+    }  # fmt: skip
+    return SplitConfig(**{**default, **changes})  # type: ignore[arg-type]
+
+
+def leakage(**changes: Any) -> Leakage:
+    """Section ``manifest.leakage``: every leak is refused, contradictions are quarantined."""
+    default = {
+        "patients": "refuse", "copies": "refuse", "near_copies": "refuse", "contradictions": "quarantine",
+        "shortcuts": "warn", "near_correlation": 0.97, "shortcut_accuracy": 0.95,
+    }  # fmt: skip
+    return Leakage(**{**default, **changes})  # type: ignore[arg-type]
+
+
+def manifest_section(**changes: Any) -> Manifest:
+    """Section ``manifest``; keywords go to the part of it that knows them."""
+    parts = {"split": split, "checks": checks, "leakage": leakage}
+    made = {}
+    for name, make in parts.items():
+        known = {key: changes.pop(key) for key in list(changes) if hasattr(make(), key)}
+        made[name] = make(**known)
+    return Manifest(**{"burned_in": "flag", **made, **changes})  # type: ignore[arg-type]
+
+
+def preprocess_section(**changes: Any) -> Preprocess:
+    """Section ``preprocess``: everything ``auto``, shards of four."""
+    default = {
+        "size": "auto", "spacing": None, "crop": "auto", "slices": 1, "channels": "auto", "aspect": "pad",
+        "intensity": "auto", "percentiles": [0.5, 99.5], "windows": None, "range": "zscore", "shard_rows": 4,
+    }  # fmt: skip
+    return Preprocess(**{**default, **changes})  # type: ignore[arg-type]
 
 
 def model(**changes: Any) -> Model:
@@ -84,7 +136,8 @@ def augmentation() -> Augmentation:
 
 def runtime(**changes: Any) -> Runtime:
     """Section ``runtime``: one thread of the processor in full precision."""
-    default = {"device": "cpu", "precision": "32", "threads": 1, "workers": 1, "batch_size": 4}
+    default = {"device": "cpu", "precision": "32", "threads": 1, "workers": 1, "batch_size": 4,
+               "engine": "local", "address": None}  # fmt: skip
     return Runtime(**{**default, **changes})  # type: ignore[arg-type]
 
 

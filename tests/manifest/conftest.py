@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scanlens.config.schema import Checks, Manifest, SplitConfig
+from scanlens.config.schema import Manifest
+from tests.helpers.tiny import manifest_section
 
 SOURCE = {"kind": "table", "dims": 2, "labels": ["a", "b"]}
 
@@ -33,18 +34,7 @@ def pseudonym_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def manifest_config() -> Callable[..., Manifest]:
     """Make the manifest section; keywords of the split and of the checks replace the defaults."""
 
-    def make(**changes: Any) -> Manifest:
-        split: dict[str, Any] = {
-            "method": "grouped",
-            "fractions": {"train": 0.6, "val": 0.2, "test": 0.2},
-            "seed": 7,
-        }
-        checks: dict[str, Any] = {"min_side": 8, "max_pixels": 1 << 20, "max_aspect": 4.0}
-        split.update({key: value for key, value in changes.items() if key in split})
-        checks.update({key: value for key, value in changes.items() if key in checks})
-        return Manifest(split=SplitConfig(**split), checks=Checks(**checks))
-
-    return make
+    return manifest_section
 
 
 @pytest.fixture
@@ -60,7 +50,7 @@ def listing_of(tmp_path: Path) -> Callable[..., pd.DataFrame]:
                 cv2.imwrite(str(tmp_path / path), generator.integers(0, 256, (16, 12), dtype=np.uint8))
                 label = "ab"[patient % 2]
                 rows.append({"path": path, "label": label, "patient": f"p{hash_of(f'{key}{patient}')}"})
-        return pd.DataFrame(rows).assign(site="", split="", mask="", problem="")
+        return pd.DataFrame(rows).assign(site="", split="", mask="", date="", problem="")
 
     return make
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scanlens.config.schema import Checks
 from scanlens.manifest.checks import contradictions, physical_extent, problem
 from scanlens.types import Scan
+from tests.helpers.tiny import checks
 
-CHECKS = Checks(min_side=8, max_pixels=1 << 20, max_aspect=4.0)
+CHECKS = checks()
 
 
 def noise(*shape: int, **fields: Any) -> Scan:
@@ -43,9 +43,9 @@ def test_problems(scan: Scan, dims: int, kind: str | None) -> None:
 
 
 def test_each_limit_changes_something() -> None:
-    assert problem(noise(8, 30), 2, Checks(9, 1 << 20, 4.0)) is not None
-    assert problem(noise(8, 30), 2, Checks(8, 1 << 20, 3.0)) is not None
-    assert problem(noise(8, 30), 2, Checks(8, 1 << 20, 4.0)) is None
+    assert problem(noise(8, 30), 2, checks(min_side=9)) is not None
+    assert problem(noise(8, 30), 2, checks(max_aspect=3.0)) is not None
+    assert problem(noise(8, 30), 2, checks()) is None
 
 
 def test_extent_is_in_millimetres_where_the_spacing_is_known() -> None:

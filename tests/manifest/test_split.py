@@ -17,12 +17,13 @@ from scanlens.manifest.split import (
     effective_method,
     patient_groups,
 )
+from tests.helpers.tiny import split as split_section
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
 
 def config(method: Any = "grouped", fractions: dict[str, float] = FRACTIONS, seed: int = 0) -> SplitConfig:
-    return SplitConfig(method=method, fractions=dict(fractions), seed=seed)
+    return split_section(method=method, fractions=dict(fractions), seed=seed)
 
 
 def scans_of(patients: int, seed: int, classes: str = "abc", most: int = 4) -> pd.DataFrame:

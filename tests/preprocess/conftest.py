@@ -12,25 +12,14 @@ import pytest
 
 from scanlens.config.schema import Preprocess
 from scanlens.preprocess.store import StoreWriter
+from tests.helpers.tiny import preprocess_section
 
 
 @pytest.fixture
 def preprocess_config() -> Callable[..., Preprocess]:
     """Make the preprocess section; keywords replace the defaults."""
 
-    def make(**changes: Any) -> Preprocess:
-        default: dict[str, Any] = {
-            "size": "auto",
-            "channels": "auto",
-            "aspect": "pad",
-            "intensity": "auto",
-            "percentiles": [0.5, 99.5],
-            "window": None,
-            "shard_rows": 4,
-        }
-        return Preprocess(**{**default, **changes})
-
-    return make
+    return preprocess_section
 
 
 @pytest.fixture

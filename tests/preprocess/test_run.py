@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scanlens.config.schema import Checks, Manifest, Preprocess, SplitConfig
+from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest.build import build_manifest
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.run import preprocess
 from scanlens.preprocess.store import Store
 from scanlens.sources.read import read_scan
+from tests.helpers.tiny import manifest_section
 
 MakeConfig = Callable[..., Preprocess]
 SOURCE = {"kind": "folder", "dims": 2, "labels": ["a", "b"]}
@@ -46,8 +47,9 @@ def manifest_of(root: Path, scans: int = 20, side: int = 40) -> pd.DataFrame:
         (root / name).write_text("no image")
         rows.append({"path": name, "label": "a", "patient": name})
     listing = pd.DataFrame(rows).assign(site="s", split="", mask="", problem="")
-    split = SplitConfig("grouped", {"train": 0.6, "val": 0.2, "test": 0.2}, 0)
-    return build_manifest(listing, root, SOURCE, Manifest(split, Checks(8, 1 << 24, 10.0)))
+    return build_manifest(
+        listing, root, SOURCE, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)
+    )
 
 
 def test_the_store_holds_every_accepted_scan_as_inference_would_make_it(
@@ -169,8 +171,9 @@ def test_volumes(tmp_path: Path, root: Path, preprocess_config: MakeConfig) -> N
         rows.append({"path": f"{scan}.nii.gz", "label": "ab"[scan % 2], "patient": f"p{scan}"})
     listing = pd.DataFrame(rows).assign(site="", split="", mask="", problem="")
     source = {**SOURCE, "dims": 3}
-    split = SplitConfig("grouped", {"train": 0.6, "val": 0.2, "test": 0.2}, 0)
-    manifest = build_manifest(listing, root, source, Manifest(split, Checks(8, 1 << 24, 10.0)))
+    manifest = build_manifest(
+        listing, root, source, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)
+    )
     preprocess(manifest, root, source, preprocess_config(), tmp_path / "out", 1)
     store = Store.open(tmp_path / "out")
     assert store.shape == (1, 24, 24, 24)

@@ -26,7 +26,7 @@ def settings() -> Callable[..., Data]:
     """Make a data section; keywords named like a column set ``data.columns``."""
 
     def make(kind: str, **changes: object) -> Data:
-        columns = dict.fromkeys(("patient", "split", "site", "mask"), "auto") | {
+        columns = dict.fromkeys(("patient", "split", "site", "mask", "date"), "auto") | {
             "path": "path",
             "label": "label",
         }

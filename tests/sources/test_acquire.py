@@ -19,7 +19,7 @@ Make = Callable[..., Data]
 
 def test_folder(scans: Path, settings: Make, tmp_path: Path) -> None:
     data = settings("folder", root=str(scans))
-    facts = acquire(data, Acquire(limit=None, seed=0), tmp_path / "a")
+    facts = acquire(data, Acquire(None, "plain", 0), tmp_path / "a")
     assert (facts["scans"], facts["unusable"], facts["classes"]) == (6, 0, {"ill": 3, "well": 3})
     assert json.loads((tmp_path / "a" / "source.json").read_text()) == {
         "kind": "folder",
@@ -30,22 +30,22 @@ def test_folder(scans: Path, settings: Make, tmp_path: Path) -> None:
     }
     assert len(pd.read_parquet(tmp_path / "a" / "listing.parquet")) == 6
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["listing.parquet", "source.json"]
-    acquire(data, Acquire(limit=None, seed=0), tmp_path / "b")
+    acquire(data, Acquire(None, "plain", 0), tmp_path / "b")
     for name in ("listing.parquet", "source.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_limit(scans: Path, settings: Make, tmp_path: Path) -> None:
-    facts = acquire(settings("folder", root=str(scans)), Acquire(limit=4, seed=0), tmp_path / "a")
+    facts = acquire(settings("folder", root=str(scans)), Acquire(4, "plain", 0), tmp_path / "a")
     assert facts["classes"] == {"ill": 2, "well": 2}
 
 
 def test_nothing_is_written_when_refused(settings: Make, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="does not exist"):
-        acquire(settings("folder", root=str(tmp_path / "absent")), Acquire(None, 0), tmp_path / "a")
+        acquire(settings("folder", root=str(tmp_path / "absent")), Acquire(None, "plain", 0), tmp_path / "a")
     assert not (tmp_path / "a").exists()
     with pytest.raises(SettingsError, match=r"data\.phantom is null"):
-        acquire(settings("phantom"), Acquire(None, 0), tmp_path / "a")
+        acquire(settings("phantom"), Acquire(None, "plain", 0), tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
@@ -54,7 +54,7 @@ def test_phantoms_are_listed_as_a_table(settings: Make, tmp_path: Path) -> None:
     phantom = Phantom(8, [1, 2], [96, 112], balance, 0.5, 0.0)
     labels = ["normal", "nodule", "opacity", "effusion"]
     data = settings("phantom", root="phantom.yaml", labels=labels, phantom=phantom)
-    facts = acquire(data, Acquire(None, 0), tmp_path)
+    facts = acquire(data, Acquire(None, "plain", 0), tmp_path)
     root, source = read_source(tmp_path)
     assert (source["kind"], root, source["labels"]) == ("phantom", tmp_path, labels)
     listing = pd.read_parquet(tmp_path / "listing.parquet")

@@ -8,7 +8,7 @@ from scanlens.config.schema import Columns
 from scanlens.errors import SettingsError
 from scanlens.sources.columns import find_columns
 
-AUTO = Columns("path", "label", "auto", "auto", "auto", "auto")
+AUTO = Columns("path", "label", "auto", "auto", "auto", "auto", "auto")
 
 
 def test_usual_names_whatever_their_case() -> None:
@@ -24,7 +24,7 @@ def test_usual_names_whatever_their_case() -> None:
 
 
 def test_null_means_none_and_names_are_taken_as_written() -> None:
-    columns = Columns("Path", "y", None, None, "source", None)
+    columns = Columns("Path", "y", None, None, "source", None, None)
     header = ["Path", "y", "patient", "split", "source"]
     assert find_columns(columns, header, "t") == {"path": "Path", "label": "y", "site": "source"}
 
@@ -33,8 +33,8 @@ def test_null_means_none_and_names_are_taken_as_written() -> None:
     ("columns", "role", "close"),
     [
         (AUTO, "label", "Labels"),
-        (Columns("path", "Labels", "patientid", None, None, None), "patient", "patient_id"),
-        (Columns("path", "Labels", None, None, None, "segment"), "mask", ""),
+        (Columns("path", "Labels", "patientid", None, None, None, None), "patient", "patient_id"),
+        (Columns("path", "Labels", None, None, None, "segment", None), "mask", ""),
     ],
 )
 def test_a_missing_column_is_named(columns: Columns, role: str, close: str) -> None:

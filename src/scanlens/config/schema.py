@@ -23,6 +23,7 @@ class Columns:
     split: str | None
     site: str | None
     mask: str | None
+    date: str | None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Acquire:
     """What is taken from the data root."""
 
     limit: int | None
+    paths: Literal["plain", "alias"]
     seed: int
 
 
@@ -63,38 +65,64 @@ class Acquire:
 class SplitConfig:
     """How patients are dealt to train, val and test."""
 
-    method: Literal["grouped", "random", "official"]
+    method: Literal["grouped", "random", "official", "site", "temporal", "hashed"]
     fractions: dict[str, float]
+    folds: int | None
+    fold: int
+    site: str | None
     seed: int
 
 
 @dataclass(frozen=True)
 class Checks:
-    """What a scan must be to be accepted."""
+    """What a scan must be to be accepted, and what reading one may cost."""
 
     min_side: int
     max_pixels: int
     max_aspect: float
+    max_saturated: float
+    modalities: list[str] | None
+    timeout_s: float
+    max_memory_mib: int
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What the gate between manifest and preprocess does about each kind of leak."""
+
+    patients: Literal["refuse", "warn"]
+    copies: Literal["refuse", "warn"]
+    near_copies: Literal["refuse", "warn", "off"]
+    contradictions: Literal["refuse", "quarantine"]
+    shortcuts: Literal["refuse", "warn", "off"]
+    near_correlation: float
+    shortcut_accuracy: float
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Checks and split."""
+    """Checks, split, leakage gate and what burned-in text leads to."""
 
     split: SplitConfig
     checks: Checks
+    leakage: Leakage
+    burned_in: Literal["flag", "quarantine"]
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a scan becomes a fixed-shape array in [0, 1]."""
+    """How a scan becomes a fixed-shape array in [0, 1], and which range the network sees."""
 
     size: Auto | int | list[int]
+    spacing: float | list[float] | None
+    crop: Literal["auto", "none", "foreground", "fan"]
+    slices: int
     channels: Auto | Literal[1, 3]
     aspect: Literal["pad", "stretch"]
-    intensity: Literal["auto", "window", "percentile", "minmax"]
+    intensity: Literal["auto", "window", "percentile", "minmax", "zscore"]
     percentiles: list[float]
-    window: list[float] | None
+    windows: list[list[float]] | None
+    range: Literal["zscore", "unit", "centred", "symmetric"]
     shard_rows: int
 
 
@@ -227,6 +255,8 @@ class Runtime:
     threads: Auto | int
     workers: Auto | int
     batch_size: int
+    engine: Literal["local", "ray"]
+    address: str | None
 
 
 @dataclass(frozen=True)

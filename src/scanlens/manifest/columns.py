@@ -44,9 +44,13 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "patient": Column("text", "Pseudonym; s and the scan_id where nothing names a patient."),
         "label": Column("text", "Class."),
         "split": Column("text", "train, val or test; empty in quarantine."),
+        "fold": Column("integer", "Fold of cross-validation (manifest.split.folds), else -1."),
         "source": Column("text", "Kind of data set: phantom, folder, table or medmnist."),
         "path": Column("text", "Where the scan is, relative to the data root."),
         "sha256": Column("text", "Hash of the file's bytes (of the array's for a row of a MedMNIST file)."),
+        "pixel_sha256": Column(
+            "text", "Hash of shape and decoded pixels: equal for copies in other containers. Empty if unread."
+        ),
         "perceptual_hash": Column(
             "text", "64-bit DCT hash as 16 hex digits; near copies differ in few bits."
         ),
@@ -58,7 +62,12 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "photometric": Column("text", "How the source stored it, e.g. MONOCHROME1, RGB, L."),
         "bits": Column("integer", "Significant bits of the stored sample; 0 if unread."),
         "site": Column("text", "Where it was made."),
-        "mask": Column("text", "Path of its ground-truth mask relative to the data root, or empty."),
+        "burned_in": Column(
+            "text", "Text in the pixels: declared (by tag), detected (by look), no, or empty if unread."
+        ),
+        "mask": Column(
+            "text", "Path of its ground-truth mask relative to the data root, several joined by |, or empty."
+        ),
         "status": Column("text", "ok, or the reason for quarantine (the kind before the first colon)."),
     }
 )

@@ -10,9 +10,11 @@ import pandas as pd
 from scanlens.config.schema import Columns
 from scanlens.errors import SettingsError
 
-LISTING_COLUMNS = ("path", "label", "patient", "site", "split", "mask", "problem")
-"""All text, empty where unknown: ``path`` and ``mask`` relative to the data root, ``patient`` a pseudonym,
-``split`` train, val or test where the data declares it, ``problem`` why the row cannot be used."""
+LISTING_COLUMNS = ("path", "label", "patient", "site", "split", "mask", "date", "problem")
+"""All text, empty where unknown: ``path`` and ``mask`` relative to the data root (several masks of one scan
+are separated by ``|``), ``patient`` a pseudonym, ``split`` train, val or test where the data declares it,
+``date`` its place in the order of acquisition dates (six digits, from 000000; no date), ``problem`` why the
+row cannot be used."""
 
 _AUTO = "auto"
 _REQUIRED = ("path", "label")
@@ -23,6 +25,7 @@ _ALIASES = {
     "split": ("split", "set", "partition"),
     "site": ("site", "source", "hospital", "institution", "centre", "center"),
     "mask": ("mask", "mask_path"),
+    "date": ("date", "acquisition_date", "acquisitiondate", "study_date", "studydate", "scan_date"),
 }
 
 
