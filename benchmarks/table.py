@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scanlens.atomic import write_text
 
+_HOLDS = {True: "yes", False: "NO", None: "-"}
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
@@ -21,7 +22,7 @@ class Row:
         ours: Our median, in the unit that ``what`` names.
         against: The other's median.
         ratio: What is held against the bar.
-        bar: The bar, e.g. ``>= 0.9``.
+        bar: The bar, e.g. ``>= 0.9``; empty where there is none and the numbers stand side by side.
         runs: Repetitions of each.
         spread: (max - min) / median of our runs.
     """
@@ -35,8 +36,10 @@ class Row:
     spread: float
 
     @property
-    def holds(self) -> bool:
-        """Whether the ratio meets the bar."""
+    def holds(self) -> bool | None:
+        """Whether the ratio meets the bar; None without one."""
+        if not self.bar:
+            return None
         sign, limit = self.bar.split()
         return self.ratio >= float(limit) if sign == ">=" else self.ratio <= float(limit)
 
@@ -66,7 +69,7 @@ def publish(name: str, rows: list[Row]) -> None:
     for row in rows:
         print(
             f"{row.what.ljust(width)}  {row.ours:10.3f}  {row.against:10.3f}  {row.ratio:6.3f}  {row.bar:7}  "
-            f"{'yes' if row.holds else 'NO':5}  {row.runs:4}  {row.spread:.2f}"
+            f"{_HOLDS[row.holds]:5}  {row.runs:4}  {row.spread:.2f}"
         )
     RESULTS.mkdir(exist_ok=True)
     entries = [{**asdict(row), "holds": row.holds} for row in rows]

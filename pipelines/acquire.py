@@ -9,4 +9,6 @@ if __name__ == "__main__":
     with stage("acquire") as run:
         data = load_section(Data)
         facts = acquire(data, load_section(Acquire), run.folder(RAW))
+        for warning in facts["warnings"]:
+            print(f"warning: {warning}", flush=True)
         run.report(facts, f"{facts['scans']} scans of {data.root} listed in {RAW}")

@@ -1,20 +1,44 @@
-"""Check every scan once and deal the patients to the splits."""
+"""Check every scan once, deal the patients to the splits, and let nothing through that leaks between them."""
 
 import pandas as pd
 
-from pipelines.stage import MANIFEST, RAW, stage
+from pipelines.stage import MANIFEST, RAW, REPORTS, stage
 from scanlens.config.load import load_section
-from scanlens.config.schema import Manifest
+from scanlens.config.schema import Manifest, Runtime
 from scanlens.manifest.build import build_manifest
-from scanlens.manifest.report import write_manifest
-from scanlens.sources.acquire import read_source
+from scanlens.manifest.leakage import judge
+from scanlens.manifest.quality import write_quality
+from scanlens.manifest.report import write_leaks, write_manifest
+from scanlens.scaling.engine import engine_of
+from scanlens.sources.acquire import read_metadata, read_source
 
 if __name__ == "__main__":
     with stage("manifest") as run:
         root, source = read_source(RAW)
         listing = pd.read_parquet(RAW / "listing.parquet")
-        manifest = build_manifest(listing, root, source, load_section(Manifest))
-        facts = write_manifest(manifest, run.folder(MANIFEST))
+        config, output = load_section(Manifest), run.folder(MANIFEST)
+        built = build_manifest(
+            listing,
+            root,
+            source,
+            config,
+            engine=engine_of(load_section(Runtime)),
+            output=output,
+            metadata=read_metadata(RAW),
+        )
+        facts = write_manifest(built.manifest, output)
+        facts["warnings"] += built.warnings
+        write_leaks(built.leaks, REPORTS / "leaks.csv")
+        # Before the gate: who is refused needs the page most.
+        write_quality(
+            built.manifest,
+            built.leaks,
+            built.shortcuts,
+            facts["warnings"],
+            built.thumbnails,
+            REPORTS / "data_quality.html",
+        )
+        facts["warnings"] += judge(built.leaks, built.shortcuts, config.leakage)
         for warning in facts["warnings"]:
             print(f"warning: {warning}", flush=True)
         run.report(

@@ -43,6 +43,26 @@ def _params(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict, replace
+
+    from scanlens.manifest.survey import CHECKS, as_table, survey, write_survey
+    from scanlens.scaling.cores import available_cores
+    from scanlens.scaling.engine import Engine
+
+    found = survey(
+        arguments.path,
+        dims=None if arguments.dims == "auto" else int(arguments.dims),
+        checks=replace(CHECKS, timeout_s=arguments.limit_seconds, max_memory_mib=arguments.max_memory),
+        engine=Engine("local", arguments.workers or available_cores(), None),
+        progress=sys.stderr.isatty(),
+    )
+    if arguments.report is not None:
+        write_survey(found, arguments.report)
+    print(json.dumps([asdict(scan) for scan in found.scans], indent=2) if arguments.json else as_table(found))
+    return DONE
+
+
 def _predict(arguments: argparse.Namespace) -> int:
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
@@ -105,6 +125,27 @@ def parser() -> argparse.ArgumentParser:
     params.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model=resnet50 training.lr=3e-4")
     params.add_argument("--check", action="store_true", help="only say whether params.yaml is up to date")
     params.set_defaults(run=_params)
+
+    check = commands.add_parser("check", help="read every file of a folder and say which are scans")
+    check.add_argument("path", type=Path, metavar="PATH", help="a folder searched for scans, or one scan")
+    check.add_argument(
+        "--dims",
+        choices=["2", "3", "auto"],
+        default="auto",
+        help="images, volumes, or each as it is (default)",
+    )
+    check.add_argument(
+        "--limit-seconds", type=_positive, default=60, metavar="N", help="time for one file (default 60)"
+    )
+    check.add_argument(
+        "--max-memory", type=_positive, default=768, metavar="MIB", help="memory for one file (default 768)"
+    )
+    check.add_argument(
+        "--workers", type=_positive, metavar="N", help="reading processes (default: all cores)"
+    )
+    check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
+    check.add_argument("--json", action="store_true", help="print every file as JSON")
+    check.set_defaults(run=_check)
 
     predict = commands.add_parser("predict", help="predict scans with a bundle")
     predict.add_argument("--bundle", type=Path, required=True, help="folder written by stage packaging")

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank, copies_of_classes
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Policy
 from scanlens.errors import SettingsError
+from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.store import Store
 
 MakeStore = Callable[..., Store]
@@ -114,6 +116,18 @@ def test_sheet_has_a_row_a_class(make_store: MakeStore, config: Augmentation, tm
         assert sheet.height > 2 * 128
         assert sheet.height < 3 * 170
         assert np.asarray(sheet).std() > 10
+
+
+def test_the_sheet_shows_windows_in_grey(make_store: MakeStore, config: Augmentation, tmp_path: Path) -> None:
+    """Three channels that are windows: the middle one is drawn, not three as if they were colours."""
+    for windows, coloured in ((None, True), (((0, 1), (0, 2), (0, 3)), False)):
+        store = make_store({"one": 2, "two": 2}, (3, 16, 16))
+        preprocessor = Preprocessor((16, 16), 3, "pad", "auto", (0.5, 99.5), windows, 2)
+        write_json(store.folder / "preprocessor.json", preprocessor.to_json())
+        build_bank(store, config, tmp_path / "bank")
+        with Image.open(tmp_path / "bank" / "sheet.png") as sheet:
+            drawn = np.asarray(sheet.convert("RGB")).astype(int)
+        assert bool(np.ptp(drawn, axis=2).max() > 50) is coloured
 
 
 def test_refusals(make_store: MakeStore, config: Augmentation, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from scanlens.config.schema import Policy
 from scanlens.errors import SettingsError
 from scanlens.types import ImageArray
 
-SHAPES = [(1, 24, 20), (3, 24, 20), (1, 12, 14, 16)]
+SHAPES = [(1, 24, 20), (3, 24, 20), (1, 12, 14, 16), (5, 24, 20), (2, 12, 14, 16)]
 FIELDS = [field.name for field in dataclasses.fields(Policy)]
 
 
@@ -108,6 +108,23 @@ def test_refuses_a_range_out_of_limits(no_policy: Policy, field: str, excess: fl
     wrong = dataclasses.replace(no_policy, **{field: excess if excess < 0 else excess * LIMITS[field]})
     with pytest.raises(SettingsError, match=f"augmentation.policy.{field}"):
         build_policy(wrong, 2, 1)
+
+
+def test_all_channels_move_together(no_policy: Policy) -> None:
+    """Slices and windows of one scan: only the noise is drawn for each."""
+    moves = dataclasses.replace(
+        no_policy, rotate_deg=20.0, translate=0.1, gamma=0.3, brightness=0.1, blur=1.0
+    )
+    image = np.repeat(smooth_scan((1, 24, 20)), 9, axis=0)
+    changed = build_policy(moves, 2, 9).apply(image, 4)
+    assert all(np.allclose(channel, changed[0], atol=1e-6) for channel in changed)
+    assert np.abs(changed - image).max() > 0.05
+
+
+@pytest.mark.parametrize(("dims", "channels"), [(1, 1), (4, 1), (2, 0), (2, 513)])
+def test_refuses_scans_of_no_such_shape(no_policy: Policy, dims: int, channels: int) -> None:
+    with pytest.raises(SettingsError, match=f"got {dims}, {channels}"):
+        build_policy(no_policy, dims, channels)
 
 
 def test_images_need_no_monai() -> None:

@@ -40,11 +40,13 @@ class Case:
             yield rows[start : start + size], self.local[rows[start : start + size]]
 
 
-def make_case(folder: Path, spatial: tuple[int, ...], grid: tuple[int, ...], scans: int) -> Case:
+def make_case(
+    folder: Path, spatial: tuple[int, ...], grid: tuple[int, ...], scans: int, channels: int = 1
+) -> Case:
     """Scans whose label 2 has a lesion in the last place of the grid, where its local logits peak."""
     rng = np.random.default_rng(5)
     targets = np.arange(scans) % len(LABELS)
-    images = rng.random((scans, 1, *spatial), dtype=np.float32)
+    images = rng.random((scans, channels, *spatial), dtype=np.float32)
     local = rng.normal(0, 0.5, (scans, len(LABELS), *grid)).astype(np.float32)
     corner = tuple([-1] * len(grid))
     masks = {}
@@ -90,3 +92,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 def volume_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Volumes of 12 slices whose lesion lies in the last ones."""
     return make_case(tmp_path_factory.mktemp("store"), (12, 16, 16), (3, 2, 2), scans=8)
+
+
+@pytest.fixture
+def slices_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """Five neighbouring slices of a volume as the channels of an image."""
+    return make_case(tmp_path_factory.mktemp("store"), (32, 24), (4, 3), scans=8, channels=5)

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,3 +145,15 @@ def test_missing_batches_and_empty_splits_are_refused(case: Any, tmp_path: Path)
     case.store.rows = lambda split: np.zeros(0, int)
     with pytest.raises(SettingsError, match="test split is empty"):
         explain([], *arguments)
+
+
+def test_pictures_of_slices_show_the_middle_one(slices_case: Any, tmp_path: Path) -> None:
+    facts = run(slices_case, tmp_path)
+    assert facts["overlays"] == 5
+    index = pd.read_parquet(tmp_path / "index.parquet")
+    drawn = index[index["overlay"] != ""].iloc[0]
+    picture = np.asarray(Image.open(tmp_path / drawn["overlay"].replace(".png", "-scan.png")).convert("L"))
+    slices = slices_case.store.read([drawn["store_row"]])[0]
+    seen = [np.corrcoef(cv2.resize(one, (36, 48)).ravel(), picture.ravel())[0, 1] for one in slices]
+    assert int(np.argmax(seen)) == 2
+    assert seen[2] > 0.95

@@ -33,6 +33,8 @@ from scanlens.preprocess.store import Store, StoreWriter
 
 LABELS = ("dark", "bright")
 
+PREPROCESSOR = Preprocessor((16, 16), 1, "pad", "minmax", (0.5, 99.5), None, 2)
+
 
 def checks(**changes: Any) -> Checks:
     """Section ``manifest.checks``: small scans pass."""
@@ -193,20 +195,27 @@ def write_store(
     return store
 
 
-def write_bundle(folder: Path, labels: tuple[str, ...] = LABELS, *, onnx: bool = True) -> Path:
+def write_bundle(
+    folder: Path,
+    labels: tuple[str, ...] = LABELS,
+    *,
+    onnx: bool = True,
+    preprocessor: Preprocessor = PREPROCESSOR,
+) -> Path:
     """Train for an epoch and package; returns the bundle's folder.
 
     Args:
         folder: Receives ``store``, ``trained``, ``manifest``, ``reports`` and ``bundle``.
         labels: Classes.
         onnx: Whether the bundle holds an ONNX file.
+        preprocessor: Its results are the network's input.
     """
     from scanlens.inference.packaging import package
     from scanlens.scaling.device import Machine
     from scanlens.training.run import train
 
-    store = write_store(folder / "store", labels=labels, train=8)
-    preprocessor = Preprocessor(store.shape[1:], 1, "pad", "minmax", (0.5, 99.5), None, 2)
+    shape = (preprocessor.channels, *preprocessor.size)
+    store = write_store(folder / "store", shape=shape, labels=labels, train=8)
     write_json(folder / "store" / "preprocessor.json", preprocessor.to_json())
     train(
         {"store": folder / "store", "pretrained": folder / "pretrained"},
@@ -228,7 +237,7 @@ def write_bundle(folder: Path, labels: tuple[str, ...] = LABELS, *, onnx: bool =
     package(
         Packaging("tiny", onnx),
         CHECKS,
-        {"task": "binary", "dims": 2},
+        {"task": "binary", "dims": preprocessor.dims},
         folder / "manifest",
         folder / "store",
         folder / "trained",

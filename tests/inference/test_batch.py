@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.inference.batch import list_inputs, predict_batch
 from scanlens.inference.bundle import Bundle, open_bundle
 from scanlens.inference.runtime import choose
+from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.read import read_scan
-from tests.helpers.tiny import write_scan
+from tests.helpers.tiny import write_bundle, write_scan
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_scans_that_are_no_numbers_fail_by_name(call: Any, scans: Path, value: f
     assert table["path"].tolist() == ["good.png"]
 
 
-def test_hidden_files_tables_and_linked_folders_are_passed_over(scans: Path) -> None:
+def test_hidden_files_and_tables_are_passed_over_and_links_lead_nowhere_else(scans: Path) -> None:
     write_scan(scans / "a.png")
     write_scan(scans / ".hidden.png")
     write_scan(scans / ".cache" / "b.png")
@@ -125,7 +127,27 @@ def test_hidden_files_tables_and_linked_folders_are_passed_over(scans: Path) -> 
     (scans / "linked").symlink_to(scans.parent / "elsewhere")
     for name in ("labels.csv", "notes.TXT", "facts.json"):
         (scans / name).write_text("x")
-    assert list_inputs(scans) == (scans, ["a.png"])
+    root, found = list_inputs(scans)
+    assert root == scans
+    assert dict(found.itertuples(index=False)) == {"a.png": "", "linked": "outside the data root"}
+
+
+def test_an_archive_is_the_scans_in_it(call: Any, scans: Path) -> None:
+    write_scan(scans.parent / "inner.png", 1)
+    with zipfile.ZipFile(scans / "x.zip", "w") as archive:
+        archive.write(scans.parent / "inner.png", "deep/a.png")
+        archive.writestr("../b.png", b"b")
+    table, failures = call(scans)
+    assert table["path"].tolist() == ["x.zip#member/deep/a.png"]
+    assert failures.to_dict("records") == [
+        {"path": "x.zip#member/../b.png", "reason": "its name leads outside the archive"}
+    ]
+
+
+def test_the_output_below_the_input_is_passed_over(call: Any, scans: Path, tmp_path: Path) -> None:
+    write_scan(scans / "a.png", 1)
+    for _ in range(2):
+        assert call(scans, "scans/out", maps=True)[0]["path"].tolist() == ["a.png"]
 
 
 def test_a_folder_named_like_a_scan_is_a_folder(call: Any, scans: Path) -> None:
@@ -231,3 +253,20 @@ def test_a_run_that_breaks_off_leaves_the_old_tables(
     with pytest.raises(RuntimeError, match="out of memory"):
         predict_batch(bundle, broken, scans, tmp_path / "out", batch_size=1, maps=False)
     assert (tmp_path / "out" / "predictions.csv").read_bytes() == before
+
+
+def test_volumes_become_images_of_their_slices(tmp_path: Path) -> None:
+    """2.5-D: the bundle reads volumes, its network and its maps are of two dimensions."""
+    flat = Preprocessor((16, 16), 5, "pad", "minmax", (0.5, 99.5), None, 3, (1.0, 1.0), "foreground", 5)
+    opened = open_bundle(write_bundle(tmp_path / "made", preprocessor=flat))
+    assert (opened.dims, opened.preprocessor) == (3, flat)
+    (tmp_path / "scans").mkdir()
+    volume = np.random.default_rng(0).random((20, 18, 9)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "scans/a.nii.gz")
+    good, bad = predict_batch(
+        opened, choose(opened, "onnx", 1)[1], tmp_path / "scans", tmp_path / "out", batch_size=2, maps=True
+    )
+    assert (good, bad) == (1, 0)
+    [drawn] = (tmp_path / "out/maps").glob("*.npy")
+    assert np.load(drawn).ndim == 3
+    assert drawn.with_suffix(".png").stat().st_size > 500

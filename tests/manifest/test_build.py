@@ -25,7 +25,16 @@ MakeConfig = Callable[..., Manifest]
 
 def add(listing: pd.DataFrame, path: str, **fields: str) -> pd.DataFrame:
     """Append a row."""
-    row = {"path": path, "label": "a", "patient": "", "site": "", "split": "", "mask": "", "problem": ""}
+    row = {
+        "path": path,
+        "label": "a",
+        "patient": "",
+        "site": "",
+        "split": "",
+        "mask": "",
+        "date": "",
+        "problem": "",
+    }
     return pd.concat([listing, pd.DataFrame([{**row, **fields}])], ignore_index=True)
 
 
@@ -39,7 +48,7 @@ def test_columns_are_filled_from_the_files(
     colour = np.random.default_rng(0).integers(0, 256, (20, 10, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "colour.png"), colour)
     listing = add(listing_of(), "colour.png", patient="pq", site="north", mask="m.png")
-    manifest = build_manifest(listing, tmp_path, source, manifest_config())
+    manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest
     assert list(manifest.columns) == list(COLUMNS)
     assert manifest["path"].tolist() == listing["path"].tolist()
     assert (manifest["status"] == "ok").all()
@@ -65,7 +74,7 @@ def test_every_bad_file_is_quarantined_with_its_reason(
     for name in ("blank", "tiny", "long", "text", "empty", "cut", "gone"):
         listing = add(listing, f"{name}.png")
     listing = add(listing, "../outside.png", problem="outside the root")
-    manifest = build_manifest(listing, tmp_path, source, manifest_config())
+    manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest
     assert (manifest["status"] != "ok").sum() == 8
     bad = manifest[manifest["status"] != "ok"]
     assert set(bad["split"]) == {""}
@@ -85,7 +94,7 @@ def test_repetitions_get_numbered_ids_and_one_split(
     for name in ("again", "once-more"):
         shutil.copy(tmp_path / "000-0.png", tmp_path / f"{name}.png")
         listing = add(listing, f"{name}.png", patient=f"p{name}")
-    manifest = build_manifest(listing, tmp_path, source, manifest_config()).set_index("path")
+    manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest.set_index("path")
     first = manifest["scan_id"]["000-0.png"]
     assert manifest["scan_id"]["again.png"] == f"{first}-1"
     assert manifest["scan_id"]["once-more.png"] == f"{first}-2"
@@ -97,7 +106,7 @@ def test_the_same_content_with_another_label_is_quarantined_on_both_sides(
 ) -> None:
     shutil.copy(tmp_path / listing_of().iloc[0]["path"], tmp_path / "twin.png")
     listing = add(listing_of(), "twin.png", label="b")
-    manifest = build_manifest(listing, tmp_path, source, manifest_config())
+    manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest
     assert reason(manifest, "twin.png") == "contradiction: same content as 000-0.png, labelled a"
     assert reason(manifest, "000-0.png") == "contradiction: same content as twin.png, labelled b"
     assert (manifest["status"] == "ok").sum() == 39
@@ -106,7 +115,7 @@ def test_the_same_content_with_another_label_is_quarantined_on_both_sides(
 def test_scans_without_a_patient_are_patients_of_their_own(
     tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
 ) -> None:
-    manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config())
+    manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config()).manifest
     assert manifest["patient"].tolist() == ("s" + manifest["scan_id"]).tolist()
 
 
@@ -127,7 +136,7 @@ def test_a_patient_named_by_the_file_is_stored_as_a_pseudonym(
         return dataclasses.replace(read(root, path, **limits), patient=f"MRN-{path[:3]}")
 
     monkeypatch.setattr(build, "read_scan", named)
-    manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config())
+    manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config()).manifest
     assert manifest["patient"].nunique() == 20
     assert manifest["patient"].str.fullmatch("p[0-9a-f]{16}").all()
     assert not manifest.astype(str).apply(lambda column: column.str.contains("MRN")).any().any()
@@ -138,7 +147,8 @@ def test_the_split_is_the_same_under_another_pseudonym_key(
     tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
 ) -> None:
     one, other = (
-        build_manifest(listing_of(key=key), tmp_path, source, manifest_config()) for key in ("k1", "k2")
+        build_manifest(listing_of(key=key), tmp_path, source, manifest_config()).manifest
+        for key in ("k1", "k2")
     )
     assert one["patient"].tolist() != other["patient"].tolist()
     assert split_hash(one) == split_hash(other)
@@ -148,9 +158,11 @@ def test_seed_and_checks_change_the_manifest(
     tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
 ) -> None:
     listing = listing_of()
-    plain = build_manifest(listing, tmp_path, source, manifest_config())
-    assert plain.equals(build_manifest(listing, tmp_path, source, manifest_config()))
-    assert split_hash(plain) != split_hash(build_manifest(listing, tmp_path, source, manifest_config(seed=8)))
+    plain = build_manifest(listing, tmp_path, source, manifest_config()).manifest
+    assert plain.equals(build_manifest(listing, tmp_path, source, manifest_config()).manifest)
+    assert split_hash(plain) != split_hash(
+        build_manifest(listing, tmp_path, source, manifest_config(seed=8)).manifest
+    )
     for limit in ({"min_side": 13}, {"max_pixels": 100}, {"max_aspect": 1.2}):
         with pytest.raises(SettingsError, match=r"class a: 20 scans listed, none accepted \(most often: "):
             build_manifest(listing, tmp_path, source, manifest_config(**limit))
@@ -164,8 +176,8 @@ def test_settings_are_refused_before_a_scan_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listing = listing_of()
-    monkeypatch.setattr("scanlens.manifest.build.read_scan", None)
-    monkeypatch.setattr("scanlens.manifest.build.content_sha256", None)
+    monkeypatch.setattr("scanlens.manifest.examine.read_scan", None)
+    monkeypatch.setattr("scanlens.manifest.examine.content_sha256", None)
     with pytest.raises(SettingsError, match="they sum to"):
         build_manifest(
             listing, tmp_path, source, manifest_config(fractions={"train": 0.9, "val": 0.2, "test": 0.2})

@@ -1,103 +1,24 @@
-"""Settings become numbers; every one of them changes something; masks go where their scans go."""
+"""From a scan to the network's input: known truths, every argument, and masks that go where scans go."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
-from scanlens.preprocess.preprocessor import Preprocessor, resolve
+from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.types import Scan
 
-MakeConfig = Callable[..., Preprocess]
 PLAIN = Preprocessor((32, 32), 1, "pad", "percentile", (0.5, 99.5), None, 2)
-
-
-def manifest_of(*shapes: tuple[int, ...], channels: int = 1, split: str = "train") -> pd.DataFrame:
-    table = pd.DataFrame({"shape": [list(shape) for shape in shapes]})
-    return table.assign(channels=channels, split=split, status="ok")
 
 
 def noise(*shape: int, **fields: Any) -> Scan:
     pixels = np.random.default_rng(0).normal(100, 60, shape).astype(np.float32)
     return Scan(pixels, **{"bits": 16, **fields})
-
-
-@pytest.mark.parametrize(
-    ("shapes", "dims", "size"),
-    [
-        ([(28, 28)], 2, (28, 28)),
-        ([(50, 90), (50, 60)], 2, (52, 52)),
-        ([(64, 500)], 2, (64, 64)),
-        ([(65, 65)], 2, (128, 128)),
-        ([(255, 300), (300, 250)], 2, (128, 128)),
-        ([(256, 300)], 2, (224, 224)),
-        ([(3000, 2000), (20, 20), (900, 900)], 2, (224, 224)),
-        ([(28, 28, 28)], 3, (32, 32, 32)),
-        ([(35, 51, 35), (33, 49, 36)], 3, (56, 56, 56)),
-        ([(20, 512, 512)], 3, (64, 64, 64)),
-        ([(60, 64, 10)], 3, (64, 64, 64)),
-    ],
-)
-def test_automatic_size(
-    preprocess_config: MakeConfig, shapes: list[tuple[int, ...]], dims: int, size: tuple[int, ...]
-) -> None:
-    assert resolve(preprocess_config(), manifest_of(*shapes), dims).size == size
-
-
-def test_the_size_is_decided_by_accepted_training_scans_only(preprocess_config: MakeConfig) -> None:
-    others = pd.concat(
-        [
-            manifest_of(*[(500, 500)] * 5, split="test"),
-            manifest_of(*[(500, 500)] * 5).assign(status="blank: every pixel is 0"),
-        ]
-    )
-    table = pd.concat([manifest_of((40, 40)), others], ignore_index=True)
-    assert resolve(preprocess_config(), table, 2).size == (40, 40)
-
-
-def test_automatic_channels(preprocess_config: MakeConfig) -> None:
-    grey, colour = manifest_of((40, 40)), manifest_of((40, 40), channels=3)
-    for tables, expected in (([grey], 1), ([colour], 3), ([grey, colour], 1), ([grey, colour, colour], 3)):
-        assert resolve(preprocess_config(), pd.concat(tables), 2).channels == expected
-
-
-def test_settings_replace_auto(preprocess_config: MakeConfig) -> None:
-    config = preprocess_config(
-        size=[40, 30], channels=3, aspect="stretch", intensity="window", window=[-5, 5]
-    )
-    expected = Preprocessor((40, 30), 3, "stretch", "window", (0.5, 99.5), (-5.0, 5.0), 2)
-    assert resolve(config, manifest_of((90, 90)), 2) == expected
-    assert resolve(preprocess_config(size=48), manifest_of((9, 9, 9)), 3).size == (48, 48, 48)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"size": [32]},
-        {"size": [32, 32, 32]},
-        {"size": 3},
-        {"size": -32},
-        {"percentiles": [99.0, 1.0]},
-        {"percentiles": [1.0]},
-        {"percentiles": [-1.0, 99.0]},
-        {"percentiles": [1.0, 101.0]},
-        {"window": [5.0, 5.0]},
-        {"window": [5.0]},
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(
-    preprocess_config: MakeConfig, wrong: dict[str, Any]
-) -> None:
-    with pytest.raises(SettingsError, match=rf"preprocess\.{next(iter(wrong))}: expected"):
-        resolve(preprocess_config(**wrong), manifest_of((90, 90)), 2)
 
 
 @pytest.mark.parametrize(
@@ -109,31 +30,42 @@ def test_settings_out_of_range_are_refused_by_name(
         {"intensity": "minmax"},
         {"intensity": "auto"},
         {"intensity": "window"},
-        {"percentiles": (10.0, 99.5)},
+        {"intensity": "zscore"},
+        {"percentiles": (40.0, 99.5)},
+        {"percentiles": (0.5, 90.0)},
+        {"windows": ((0.0, 50.0),)},
+        {"windows": ((0.0, 50.0), (0.0, 200.0)), "channels": 2},
+        {"spacing": (1.0, 1.0)},
+        {"spacing": (0.5, 1.0)},
+        {"crop": "foreground"},
+        {"crop": "fan"},
     ],
 )
 def test_every_setting_changes_the_result(change: dict[str, Any]) -> None:
-    scan = noise(1, 40, 60, modality="CT", window=(0.0, 50.0))
+    scan = noise(1, 40, 60, modality="CT", window=(0.0, 50.0), spacing=(0.6, 0.5))
+    scan.pixels[:, :10] = scan.pixels.min()
     plain, changed = PLAIN.apply(scan), dataclasses.replace(PLAIN, **change).apply(scan)
     assert plain.shape != changed.shape or not np.allclose(plain, changed)
 
 
-def test_the_window_changes_the_result() -> None:
-    scan = noise(1, 40, 60, window=(0.0, 50.0))
-    by_file = dataclasses.replace(PLAIN, intensity="window")
-    by_setting = dataclasses.replace(by_file, window=(0.0, 200.0))
-    assert not np.allclose(by_file.apply(scan), by_setting.apply(scan))
+def test_slices_and_dims_change_the_result() -> None:
+    volume = dataclasses.replace(PLAIN, dims=3, size=(8, 8, 8))
+    scan = noise(1, 9, 20, 20)
+    results = [volume.apply(scan)]
+    for slices in (3, 5):
+        flat = dataclasses.replace(volume, size=(8, 8), slices=slices, channels=slices)
+        results.append(flat.apply(scan))
+    assert [result.shape for result in results] == [(1, 8, 8, 8), (3, 8, 8), (5, 8, 8)]
 
 
-@pytest.mark.parametrize("rule", ["auto", "percentile", "minmax", "window"])
+@pytest.mark.parametrize("rule", ["auto", "percentile", "minmax", "window", "zscore"])
 @pytest.mark.parametrize(("shape", "dims"), [((1, 41, 67), 2), ((3, 90, 33), 2), ((1, 20, 31, 25), 3)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_results_are_float32_of_one_shape_within_zero_and_one(
     rule: str, shape: tuple[int, ...], dims: int, channels: int
 ) -> None:
-    window = (0.0, 150.0)
-    preprocessor = Preprocessor((24,) * dims, channels, "pad", rule, (1.0, 99.0), window, dims)
-    image = preprocessor.apply(noise(*shape))
+    preprocessor = Preprocessor((24,) * dims, channels, "pad", rule, (1.0, 99.0), None, dims)
+    image = preprocessor.apply(noise(*shape, window=(0.0, 150.0)))
     assert image.dtype == np.float32
     assert image.shape == (channels, *(24,) * dims)
     assert image.flags.c_contiguous
@@ -157,6 +89,14 @@ def test_the_scan_itself_is_not_changed() -> None:
 def test_scans_that_cannot_be_preprocessed_are_refused_by_name() -> None:
     with pytest.raises(UnreadableScan, match=r"x\.dcm: dimensions: 3 spatial axes, but 2"):
         PLAIN.apply(noise(1, 9, 9, 9), "x.dcm")
+    with pytest.raises(UnreadableScan, match=r"x\.dcm: no spacing"):
+        dataclasses.replace(PLAIN, spacing=(1.0, 1.0)).apply(noise(1, 9, 9), "x.dcm")
+    with pytest.raises(UnreadableScan, match=r"x\.dcm: spacing: 9e\+06 mm"):
+        dataclasses.replace(PLAIN, spacing=(1.0, 1.0)).apply(noise(1, 9, 9, spacing=(1.0, 1e6)), "x.dcm")
+    with pytest.raises(UnreadableScan, match=r"x\.dcm: colour"):
+        dataclasses.replace(PLAIN, windows=((0, 1), (0, 2)), channels=2).apply(noise(3, 9, 9), "x.dcm")
+    with pytest.raises(UnreadableScan, match=r"x\.dcm: not finite"):
+        PLAIN.locate(Scan(np.full((1, 9, 9), np.nan, np.float32)), "x.dcm")
     with pytest.raises(UnreadableScan, match=r"x\.dcm: no window"):
         dataclasses.replace(PLAIN, intensity="window").apply(noise(1, 9, 9), "x.dcm")
     broken = noise(1, 40, 40)
@@ -166,13 +106,28 @@ def test_scans_that_cannot_be_preprocessed_are_refused_by_name() -> None:
             dataclasses.replace(PLAIN, intensity=rule).apply(dataclasses.replace(broken, bits=8), "x.dcm")
 
 
-@pytest.mark.parametrize("window", [None, (-160.0, 240.0)])
-def test_json_round_trip_gives_the_same_results(window: tuple[float, float] | None) -> None:
-    preprocessor = dataclasses.replace(PLAIN, window=window)
+@pytest.mark.parametrize(
+    "preprocessor",
+    [
+        PLAIN,
+        Preprocessor((30, 20), 1, "stretch", "auto", (1.0, 90.0), ((-160.0, 240.0),), 2, None, "foreground"),
+        Preprocessor((30, 20), 6, "pad", "window", (1.0, 90.0), ((0, 80), (0, 200)), 3, (0.5, 2.0), "fan", 3),
+    ],
+)
+def test_json_round_trip_gives_the_same_results(preprocessor: Preprocessor) -> None:
     again = Preprocessor.from_json(json.loads(json.dumps(preprocessor.to_json())))
     assert again == preprocessor
-    scan = noise(1, 50, 40)
+    scan = noise(1, *(9, 50, 40)[-preprocessor.dims :], spacing=(3.0, 1.0, 1.0)[-preprocessor.dims :])
     assert again.apply(scan).tobytes() == preprocessor.apply(scan).tobytes()
+
+
+def test_json_of_an_older_form_is_refused() -> None:
+    older = {"size": [32, 32], "channels": 1, "aspect": "pad", "intensity": "auto", "dims": 2,
+             "percentiles": [0.5, 99.5], "window": None}  # fmt: skip
+    with pytest.raises(
+        SettingsError, match=r"missing \[.*'spacing'.*unknown \['window'\].* Run the preprocess"
+    ):
+        Preprocessor.from_json(older)
 
 
 def test_json_with_missing_or_unknown_keys_is_refused() -> None:
@@ -195,7 +150,7 @@ def test_a_mask_stays_on_what_it_marks(aspect: str, spacing: tuple[float, float]
     assert mask.dtype == np.bool_
     assert np.array_equal(mask, image[0] >= 0.5)
     place = preprocessor.placement((90, 60), spacing)
-    height, width = (part.stop - part.start for part in place)
+    height, width = place.shape
     assert mask.sum() == pytest.approx(height * width / 12, rel=0.2)
 
 
@@ -212,3 +167,136 @@ def test_small_empty_and_full_masks() -> None:
 def test_a_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(ScanlensError, match=r"mask of shape \(9, 9\) was given for a scan of shape \(9, 8\)"):
         PLAIN.apply_mask(np.zeros((9, 9), bool), (9, 8))
+
+
+def disc(diameter: float, spacing: tuple[float, float], shape: tuple[int, int]) -> Scan:
+    """A disc of so many millimetres, off the centre."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    down, across = rows * spacing[0] - 35, columns * spacing[1] - 30
+    inside = down**2 + across**2 < (diameter / 2) ** 2
+    return Scan(inside[np.newaxis].astype(np.float32), spacing=spacing, bits=16)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape"), [((0.25, 0.25), (300, 320)), ((0.2, 0.5), (400, 130)), ((1.5, 1.0), (50, 70))]
+)
+@pytest.mark.parametrize("crop", ["none", "foreground"])
+def test_a_disc_keeps_its_millimetres(
+    spacing: tuple[float, float], shape: tuple[int, int], crop: str
+) -> None:
+    preprocessor = Preprocessor((96, 80), 1, "pad", "minmax", (0, 100), None, 2, (0.5, 0.8), crop)
+    image = preprocessor.apply(disc(40, spacing, shape))[0]
+    area = image.sum() * 0.5 * 0.8
+    assert 2 * np.sqrt(area / np.pi) == pytest.approx(40, rel=0.02)
+    found = np.argwhere(image > 0.5)
+    height, width = np.ptp(found, axis=0) + 1
+    assert height * 0.5 == pytest.approx(40, abs=1.6)
+    assert width * 0.8 == pytest.approx(40, abs=2)
+
+
+def test_windows_in_hounsfield_units_are_exact_and_one_channel_each() -> None:
+    units = np.array([[-2000, -1000, -160, 0], [40, 240, 400, 3000]], np.float32)
+    scan = Scan(units[np.newaxis], modality="CT", bits=16, window=(-7.0, 7.0))
+    windows = ((-1000.0, 400.0), (-160.0, 240.0), (-500.0, 1300.0))
+    image = Preprocessor((2, 4), 3, "stretch", "auto", (1, 99), windows, 2).apply(scan)
+    for channel, (lower, upper) in zip(image, windows, strict=True):
+        assert np.allclose(channel, np.clip((units - lower) / (upper - lower), 0, 1), atol=1e-6)
+
+
+def test_a_bright_edge_is_clipped_before_it_is_averaged() -> None:
+    """Bone of 3000 HU beside fat of -100: averaged first, every mixed pixel would be white."""
+    units = np.tile(np.array([-100, 3000], np.float32), (8, 4))
+    scan = Scan(units[np.newaxis], modality="CT", bits=16)
+    image = Preprocessor((4, 4), 1, "stretch", "auto", (1, 99), ((-100.0, 300.0),), 2).apply(scan)
+    assert np.allclose(image, 0.5)
+
+
+def test_channels_are_the_slices_window_by_window() -> None:
+    volume = np.broadcast_to(np.arange(9, dtype=np.float32)[:, None, None] * 10, (1, 9, 16, 16)).copy()
+    flat = Preprocessor((16, 16), 6, "pad", "auto", (0, 100), ((0.0, 80.0), (0.0, 160.0)), 3, None, "none", 3)
+    image = flat.apply(Scan(volume, modality="CT", bits=16))
+    assert np.allclose(image[:, 3, 3], [30 / 80, 40 / 80, 50 / 80, 30 / 160, 40 / 160, 50 / 160])
+    assert np.ptp(image, axis=(1, 2)).max() == 0
+
+
+def test_grey_slices_of_a_coloured_volume() -> None:
+    flat = Preprocessor((8, 8), 3, "pad", "auto", (0, 100), None, 3, None, "none", 3)
+    image = flat.apply(Scan(np.full((3, 5, 8, 8), 51, np.float32)))
+    assert np.allclose(image, 0.2, atol=1e-5)
+
+
+def test_ultrasound_is_cropped_to_its_fan_and_nothing_else_is() -> None:
+    pixels = np.zeros((1, 100, 200), np.float32)
+    pixels[:, 20:80, 60:140] = 90
+    auto = dataclasses.replace(PLAIN, crop="auto", intensity="auto")
+    fan, other = (auto.locate(Scan(pixels, modality=modality)) for modality in ("US", "CR"))
+    assert [(part.start, part.stop) for part in other] == [(0, 100), (0, 200)]
+    for part, (start, stop) in zip(fan, [(20, 80), (60, 140)], strict=True):
+        assert start - 4 <= part.start <= start
+        assert stop <= part.stop <= stop + 4
+    assert auto.crop_of("US") == "fan"
+    assert auto.crop_of("CR") == "none"
+    filled = auto.apply(Scan(pixels, modality="US"))
+    assert (filled > 0.2).mean() > 0.6
+
+
+def planted(dims: int, spacing: tuple[float, ...]) -> tuple[Scan, tuple[int, ...]]:
+    """A body off the centre with a bright dot in it."""
+    shape, dot = ((60, 130, 170), (30, 48, 102)) if dims == 3 else ((130, 170), (48, 102))
+    pixels = np.random.default_rng(0).normal(20, 2, shape).astype(np.float32)
+    body = tuple(slice(place - 22, place + 26) for place in dot[-2:])
+    body = (slice(dot[0] - 24, dot[0] + 25), *body) if dims == 3 else body
+    pixels[body] += 100
+    pixels[tuple(slice(place - 1, place + 2) for place in dot)] = 400
+    return Scan(pixels[np.newaxis], spacing=spacing, bits=16), dot
+
+
+@pytest.mark.parametrize("crop", ["none", "foreground", "fan"])
+@pytest.mark.parametrize("wanted", [None, 0.7, 1.9])
+@pytest.mark.parametrize(("dims", "slices"), [(2, 1), (3, 1), (3, 3)])
+def test_a_planted_dot_is_where_mask_and_position_say(
+    crop: str, wanted: float | None, dims: int, slices: int
+) -> None:
+    """Crop, spacing, padding and cutting to size: the image, its mask and the way back agree."""
+    spacing = (1.0, 0.8, 1.3)[-dims:]
+    scan, dot = planted(dims, spacing)
+    axes = 2 if slices > 1 else dims
+    size = (48, 64, 84)[-axes:]
+    preprocessor = Preprocessor(
+        size, slices, "pad", "minmax", (0, 100), None, dims, wanted and (wanted,) * axes, crop, slices
+    )
+    image = preprocessor.apply(scan)[slices // 2]
+    box = preprocessor.locate(scan)
+    marked = np.zeros(scan.pixels.shape[1:], bool)
+    marked[tuple(slice(place - 1, place + 2) for place in dot)] = True
+    mask = preprocessor.apply_mask(marked, marked.shape, spacing, box)
+    assert mask.shape == size
+    peak = tuple(int(place) for place in np.unravel_index(image.argmax(), size))
+    assert mask[peak]
+    assert image[mask].min() > np.median(image[image > 0.1]) if wanted != 1.9 else mask.sum() >= 1
+    there = preprocessor.placement(marked.shape, spacing, box).to_scan(peak)
+    # Half a pixel of the grid and the dot's own two.
+    reach = 0.5 * (wanted or 3) / min(spacing) + 2
+    assert np.abs(np.subtract(there, dot[-axes:])).max() <= reach
+    if crop != "none":
+        assert any(part.stop - part.start < side for part, side in zip(box, marked.shape, strict=True))
+
+
+def test_one_pixel_blank_and_tiny_scans() -> None:
+    for crop in ("none", "foreground", "fan"):
+        for intensity in ("auto", "percentile", "minmax", "zscore"):
+            preprocessor = dataclasses.replace(PLAIN, crop=crop, intensity=intensity)
+            for shape in ((1, 1), (1, 9), (7, 7)):
+                blank = preprocessor.apply(Scan(np.full((1, *shape), 9, np.float32), bits=16, modality="MR"))
+                assert blank.shape == (1, 32, 32)
+                assert not blank.any()
+
+
+def test_grey_scans_for_three_channels_are_repeated_and_colours_kept() -> None:
+    colour = noise(3, 20, 20, bits=8)
+    three = dataclasses.replace(PLAIN, channels=3)
+    grey = three.apply(noise(1, 20, 20))
+    assert np.array_equal(grey[0], grey[1])
+    assert np.array_equal(grey[0], PLAIN.apply(noise(1, 20, 20))[0])
+    kept = three.apply(colour)
+    assert not np.array_equal(kept[0], kept[1])

@@ -46,7 +46,7 @@ def manifest_of(root: Path, scans: int = 20, side: int = 40) -> pd.DataFrame:
     for name in ("damaged-1.png", "damaged-2.png"):
         (root / name).write_text("no image")
         rows.append({"path": name, "label": "a", "patient": name})
-    listing = pd.DataFrame(rows).assign(site="s", split="", mask="", problem="")
+    listing = pd.DataFrame(rows).assign(site="s", split="", mask="", date="", problem="")
     return build_manifest(
         listing, root, SOURCE, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)
     )
@@ -169,7 +169,7 @@ def test_volumes(tmp_path: Path, root: Path, preprocess_config: MakeConfig) -> N
         volume = nibabel.Nifti1Image(generator.normal(0, 1, (20, 24, 18)).astype(np.float32), np.eye(4))
         nibabel.save(volume, root / f"{scan}.nii.gz")
         rows.append({"path": f"{scan}.nii.gz", "label": "ab"[scan % 2], "patient": f"p{scan}"})
-    listing = pd.DataFrame(rows).assign(site="", split="", mask="", problem="")
+    listing = pd.DataFrame(rows).assign(site="", split="", mask="", date="", problem="")
     source = {**SOURCE, "dims": 3}
     manifest = build_manifest(
         listing, root, source, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)

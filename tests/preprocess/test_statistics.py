@@ -42,6 +42,23 @@ def test_standardised_training_rows_have_mean_0_and_std_1(tmp_path: Path, write_
     assert np.allclose(inputs.std(axis=(0, 2, 3)), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("target", "lower", "upper"), [("unit", 0, 1), ("centred", -0.5, 0.5), ("symmetric", -1, 1)]
+)
+def test_fixed_ranges(
+    tmp_path: Path, write_store: WriteStore, target: Any, lower: float, upper: float
+) -> None:
+    write_store(tmp_path, 10)
+    statistics = write_statistics(Store.open(tmp_path), target)
+    assert statistics["range"] == target
+    assert Store.open(tmp_path).statistics == statistics
+    ends = np.stack([np.zeros((2, 3, 5), np.float32), np.ones((2, 3, 5), np.float32)])
+    inputs = standardise(ends, statistics)
+    assert inputs.dtype == np.float32
+    assert (inputs[0] == lower).all()
+    assert (inputs[1] == upper).all()
+
+
 def test_equal_values_get_the_least_deviation(tmp_path: Path, write_store: WriteStore) -> None:
     write_store(tmp_path, 1, shape=(1, 1, 1))
     assert training_statistics(Store.open(tmp_path))["std"] == [STD_FLOOR]

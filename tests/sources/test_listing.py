@@ -29,10 +29,12 @@ def test_a_patient_in_two_splits_is_named_by_pseudonym(scans: Path, settings: Ma
     )
     (scans / "labels.csv").write_text(rows)
     with pytest.raises(
-        SettingsError, match=r"^1 patients are in two declared splits: p[0-9a-f]{16}\."
+        SettingsError, match=r"^1 patients.*: p[0-9a-f]{16} \(ill/0\.png in train, ill/2\.png in test\)\."
     ) as refused:
         list_scans(settings("table", table="labels.csv"), scans)
     assert "Doe" not in str(refused.value)
+    with pytest.raises(SettingsError, match=r"\(@[0-9a-f]{16}\.png in train, @[0-9a-f]{16}\.png in test\)"):
+        list_scans(settings("table", table="labels.csv"), scans, aliases=True)
     list_scans(settings("table", table="labels.csv", split=None), scans)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.locate import locate, problem_of
+from scanlens.sources.content import problem_of
+from scanlens.sources.locate import locate
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -39,12 +40,49 @@ def test_the_ending_does_not_matter(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "a.dcm").pixels[0], GREY)
 
 
-def test_sixteen_bits(tmp_path: Path) -> None:
-    stored = GREY.astype(np.uint16) * 257
-    Image.fromarray(stored).save(tmp_path / "a.png")
-    scan = read(tmp_path / "a.png")
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_sixteen_bits(tmp_path: Path, ending: str) -> None:
+    stored = GREY.astype(np.uint16) * 257 + 1
+    Image.fromarray(stored).save(tmp_path / f"a.{ending}")
+    scan = read(tmp_path / f"a.{ending}")
     np.testing.assert_array_equal(scan.pixels[0], stored)
     assert scan.bits == 16
+
+
+def test_sixteen_bit_colour(tmp_path: Path) -> None:
+    stored = COLOUR.astype(np.uint16) * 257
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", stored[..., ::-1])[1].tobytes())
+    scan = read(tmp_path / "a.png")
+    # Pillow has no such image: its upper 8 bits are what it gives, and what bits says.
+    np.testing.assert_array_equal(scan.pixels, COLOUR.transpose(2, 0, 1))
+    assert scan.bits == 8
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f4"])
+def test_thirty_two_bits_keep_their_values(tmp_path: Path, dtype: str) -> None:
+    stored = GREY.astype(dtype) * 1000 - 5000
+    Image.fromarray(stored).save(tmp_path / "a.tiff")
+    scan = read(tmp_path / "a.tiff")
+    np.testing.assert_array_equal(scan.pixels[0], stored)
+    assert scan.bits == 32
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_either_byte_order(tmp_path: Path, order: str) -> None:
+    stored = GREY.astype(np.uint16) * 257
+    image = Image.fromarray(stored.astype(f"{order}u2"))
+    image.save(tmp_path / "a.tiff")
+    head = (tmp_path / "a.tiff").read_bytes()[:2]
+    np.testing.assert_array_equal(read(tmp_path / "a.tiff").pixels[0], stored)
+    assert head in (b"II", b"MM")
+
+
+@pytest.mark.parametrize("method", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"])
+def test_compressed_tiff(tmp_path: Path, method: str) -> None:
+    Image.fromarray(COLOUR).save(tmp_path / "a.tiff", compression=method)
+    np.testing.assert_allclose(
+        read(tmp_path / "a.tiff").pixels, COLOUR.transpose(2, 0, 1), atol=99 if method == "jpeg" else 0
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -82,16 +120,82 @@ def test_transparency_is_laid_on_black(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels[:, 3:], COLOUR.transpose(2, 0, 1)[:, 3:])
 
 
+@pytest.mark.parametrize(
+    ("ending", "mode"), [("png", "LA"), ("tiff", "LA"), ("tiff", "RGBA"), ("webp", "RGBA")]
+)
+def test_other_transparency_is_laid_on_black(tmp_path: Path, ending: str, mode: str) -> None:
+    alpha = np.full_like(GREY, 255)
+    alpha[:3] = 0
+    image = Image.fromarray(COLOUR).convert(mode)
+    image.putalpha(Image.fromarray(alpha))
+    options = {"lossless": True} if ending == "webp" else {}
+    image.save(tmp_path / f"a.{ending}", **options)
+    pixels = read(tmp_path / f"a.{ending}").pixels
+    assert (pixels[:, :3] == 0).all()
+    assert (pixels[:, 3:] > 0).any()
+    assert len(pixels) == (1 if mode == "LA" else 3)
+
+
+def test_a_transparent_colour_of_a_palette_and_of_greys_is_black(tmp_path: Path) -> None:
+    image = Image.fromarray(GREY // 100)
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    image.save(tmp_path / "palette.png", transparency=2)
+    pixels = read(tmp_path / "palette.png").pixels
+    assert (pixels[:, GREY // 100 == 2] == 0).all()
+    assert (pixels[:, GREY // 100 == 1] == np.array([[40], [50], [60]])).all()
+    Image.fromarray(GREY).save(tmp_path / "grey.png", transparency=50)
+    np.testing.assert_array_equal(read(tmp_path / "grey.png").pixels[0], np.where(GREY == 50, 0, GREY))
+
+
+@pytest.mark.parametrize("ending", ["bmp", "tiff"])
+def test_palettes_of_other_formats(tmp_path: Path, ending: str) -> None:
+    image = Image.fromarray(GREY // 100)
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+    image.save(tmp_path / f"a.{ending}")
+    pixels = read(tmp_path / f"a.{ending}").pixels
+    np.testing.assert_array_equal(pixels[0], (GREY // 100) * 30 + 10)
+    np.testing.assert_array_equal(pixels[2] - pixels[0], 20)
+
+
 def test_equal_channels_become_one(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([GREY] * 3)).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read(tmp_path / "a.png").pixels, GREY[None])
 
 
-def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+# What the camera's position (EXIF tag 0x0112) says must be done to show the image upright.
+UPRIGHT = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: lambda stored: np.rot90(stored, 1),
+}
+
+
+@pytest.mark.parametrize("position", UPRIGHT)
+@pytest.mark.parametrize(("ending", "dtype"), [("png", "u1"), ("png", "u2"), ("tiff", "u1"), ("webp", "u1")])
+def test_exif_orientation_is_applied(tmp_path: Path, position: int, ending: str, dtype: str) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: show it rotated by 90 degrees clockwise
-    Image.fromarray(GREY).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(read(tmp_path / "a.png").pixels[0], np.rot90(GREY, -1))
+    exif[0x0112] = position
+    stored = GREY.astype(dtype)
+    options = {"lossless": True} if ending == "webp" else {}
+    Image.fromarray(stored).save(tmp_path / f"a.{ending}", exif=exif, **options)
+    np.testing.assert_array_equal(read(tmp_path / f"a.{ending}").pixels[0], UPRIGHT[position](stored))
+
+
+def test_exif_orientation_of_a_photograph(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.zeros((16, 32, 3), np.uint8)
+    stored[:8, :16] = 200  # the upper left quarter, which comes to lie in the upper right
+    Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    pixels = read(tmp_path / "a.jpg").pixels
+    assert pixels.shape == (1, 32, 16)
+    assert pixels[0, :16, 8:].min() > 190
+    assert pixels[0, 16:].max() < 10
 
 
 def test_cmyk(tmp_path: Path) -> None:

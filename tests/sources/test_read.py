@@ -30,6 +30,7 @@ from scanlens.sources.read import content_sha256, read_scan
         (bytes(128) + b"DICM" + b"\xff" * 500, "truncated or corrupt|no pixel data|not an image"),
         (b"\x89PNG\r\n\x1a\n", "damaged header"),
         (b"\xff\xd8\xff", "damaged header"),
+        (b"PK\x03\x04" + bytes(300), "a damaged zip archive"),
     ],
 )
 def test_files_that_are_no_scans(tmp_path: Path, content: bytes, reason: str) -> None:

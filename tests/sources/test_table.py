@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from scanlens.sources.pseudonym import load_key, pseudonym
 from scanlens.sources.table import list_table
 
 Make = Callable[..., Data]
-HEADER = "path,label,patient_id,split,source\n"
+HEADER = "path,label,patient_id,split,source,StudyDate\n"
 
 
 def table(root: Path, text: str, name: str = "labels.csv") -> None:
@@ -22,7 +23,7 @@ def table(root: Path, text: str, name: str = "labels.csv") -> None:
 
 
 def test_every_column_arrives(scans: Path, settings: Make) -> None:
-    table(scans, "\ufeff" + HEADER + "well/1.png, well ,P1,Training,A\nill/0.png,ill,,dev,\n")
+    table(scans, "\ufeff" + HEADER + "well/1.png, well ,P1,Training,A,20200102\nill/0.png,ill,,dev,,\n")
     listing = list_table(settings("table", table="labels.csv"), scans)
     assert listing.to_dict("records") == [
         {
@@ -32,6 +33,7 @@ def test_every_column_arrives(scans: Path, settings: Make) -> None:
             "site": "A",
             "split": "train",
             "mask": "",
+            "date": "000000",
             "problem": "",
         },
         {
@@ -41,6 +43,7 @@ def test_every_column_arrives(scans: Path, settings: Make) -> None:
             "site": "",
             "split": "val",
             "mask": "",
+            "date": "",
             "problem": "",
         },
     ]
@@ -74,11 +77,57 @@ def test_absolute_paths_below_the_root_become_relative(scans: Path, settings: Ma
     assert list(list_table(settings("table", table="labels.csv"), scans)["path"]) == ["ill/0.png"]
 
 
+def test_dates_leave_as_their_order_only(scans: Path, settings: Make) -> None:
+    rows = ("0.png,ill,2021-03-01", "2.png,ill,2019-07-30", "4.png,ill,")
+    table(scans, "path,label,date\n" + "".join(f"ill/{row}\n" for row in rows))
+    listing = list_table(settings("table", table="labels.csv"), scans)
+    assert list(listing["date"]) == ["000001", "000000", ""]
+    table(scans, "path,label,date\nill/0.png,ill,03/04/2021\nill/2.png,ill,05/02/2021\n")
+    assert list(list_table(settings("table", table="labels.csv"), scans)["date"]) == ["", ""]
+    with pytest.raises(SettingsError, match=r"'date'.*day and month.*YYYY-MM-DD") as refused:
+        list_table(settings("table", table="labels.csv", date="date"), scans)
+    assert "2021" not in str(refused.value)
+
+
+def test_cells_name_parts(scans: Path, settings: Make) -> None:
+    with zipfile.ZipFile(scans / "x.zip", "w") as archive:
+        archive.write(scans / "ill" / "0.png", "in/a.png")
+    table(
+        scans,
+        "path,label\nx.zip#member/in/a.png,ill\nx.zip#member/b.png,ill\nx.zip,ill\n"
+        f"{scans}/x.zip#member/in/a.png,ill\nill#series/0123456789ab,ill\nabsent#series/0123456789ab,ill\n",
+    )
+    listing = list_table(settings("table", table="labels.csv"), scans)
+    assert list(listing["path"][:4]) == [
+        "x.zip#member/in/a.png",
+        "x.zip#member/b.png",
+        "x.zip",
+        "x.zip#member/in/a.png",
+    ]
+    assert list(listing["problem"]) == [
+        "",
+        "there is no such file in the archive",
+        "",
+        "listed more than once",
+        "a series of slices is a volume: set data.dims=3",
+        "file not found",
+    ]
+    volumes = list_table(settings("table", table="labels.csv", dims=3), scans)
+    assert volumes["problem"][4] == ""
+
+
 def test_masks_are_checked(scans: Path, settings: Make) -> None:
     table(scans, "path,label,mask\nill/0.png,ill,ill/2.png\nill/4.png,ill,../m.png\nwell/1.png,well,\n")
     listing = list_table(settings("table", table="labels.csv"), scans)
     assert list(listing["mask"]) == ["ill/2.png", "../m.png", ""]
     assert list(listing["problem"]) == ["", "mask: outside the data root", ""]
+    table(
+        scans,
+        "path,label,mask\nill/0.png,ill,ill/2.png | ./ill/4.png\nwell/1.png,well,ill/2.png|absent.png\n",
+    )
+    listing = list_table(settings("table", table="labels.csv"), scans)
+    assert list(listing["mask"]) == ["ill/2.png|ill/4.png", "ill/2.png|absent.png"]
+    assert list(listing["problem"]) == ["", "mask: file not found"]
 
 
 def test_parquet_keeps_whole_numbers(scans: Path, settings: Make) -> None:

@@ -28,6 +28,8 @@ LIMITS = {
     "horizontal_flip": 1.0,
 }
 """Largest value of each field; the smallest is 0."""
+MOST_CHANNELS = 512
+"""OpenCV, which albumentations calls, takes no image of more."""
 
 
 class AugmentPolicy(Protocol):
@@ -58,10 +60,10 @@ def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
     Args:
         policy: Ranges; zero switches a change off.
         dims: 2 or 3.
-        channels: 1 or 3.
+        channels: Of a scan; all get the same changes but the noise, which is drawn for each.
 
     Raises:
-        SettingsError: A range is negative or too large.
+        SettingsError: A range is negative or too large, or no scan has such a shape.
     """
     for name, most in LIMITS.items():
         value = getattr(policy, name)
@@ -69,9 +71,9 @@ def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
             raise SettingsError(
                 f"augmentation.policy.{name}: expected 0 to {most:g}, got {value}.", "0 switches it off."
             )
-    if dims not in (2, 3) or channels not in (1, 3):
+    if dims not in (2, 3) or not 1 <= channels <= MOST_CHANNELS:
         raise SettingsError(
-            f"augmentation: expected 2 or 3 dims and 1 or 3 channels, got {dims} and {channels}."
+            f"augmentation: expected dims 2 or 3, channels 1 to {MOST_CHANNELS}, got {dims}, {channels}."
         )
     single: AugmentPolicy
     if dims == 2:

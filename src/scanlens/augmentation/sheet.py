@@ -8,6 +8,7 @@ import numpy as np
 
 from scanlens.augmentation.policy import BatchPolicy
 from scanlens.preprocess.sheet import SheetRow, write_sheet
+from scanlens.preprocess.shown import is_colour, shown
 from scanlens.preprocess.store import Store
 
 COPIES = 7
@@ -15,7 +16,7 @@ COPIES = 7
 
 
 def write_policy_sheet(path: Path, store: Store, policy: BatchPolicy, seed: int) -> None:
-    """Draw the first training scan of each class and copies of it.
+    """Draw the first training scan of each class and copies of it; of slices or windows the middle one.
 
     Args:
         path: The PNG to write.
@@ -26,6 +27,7 @@ def write_policy_sheet(path: Path, store: Store, policy: BatchPolicy, seed: int)
     rows = store.rows("train")
     targets = store.targets(rows)
     seeds = np.arange(seed, seed + COPIES, dtype=np.int64)
+    colour = is_colour(store)
     lines = []
     for label, name in enumerate(store.labels):
         members = rows[targets == label]
@@ -34,5 +36,6 @@ def write_policy_sheet(path: Path, store: Store, policy: BatchPolicy, seed: int)
         original = store.read(members[:1])
         copies = policy.apply_batch(np.repeat(original, COPIES, axis=0), seeds)
         captions = ["original", *(f"seed {number}" for number in seeds)]
-        lines.append(SheetRow(name, [original[0], *copies], captions))
+        drawn = [shown(image, colour) for image in (original[0], *copies)]
+        lines.append(SheetRow(name, drawn, captions))
     write_sheet(path, lines)

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from scanlens.errors import UnreadableScan
+from scanlens.preprocess.geometry import Box
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.store import Store
+from scanlens.sources.columns import MASKS
 from scanlens.sources.read import read_scan
 
 MAX_PIXELS = 2**28
@@ -33,7 +35,7 @@ def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.N
     preprocessor = Preprocessor.from_json(
         json.loads((folder / "preprocessor.json").read_text(encoding="utf-8"))
     )
-    columns = store.index.set_index("scan_id")[["mask", "shape", "spacing"]]
+    columns = store.index.set_index("scan_id")[["mask", "shape", "spacing", "path", "modality"]]
 
     def read(scan_id: str) -> npt.NDArray[np.bool_] | None:
         row = columns.loc[scan_id].to_dict()
@@ -41,13 +43,28 @@ def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.N
         if not path:
             return None
         try:
-            mask = read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+            masks = [_mask(root, one, preprocessor.dims) for one in path.split(MASKS)]
+            box = _box(preprocessor, root, str(row["path"]), str(row["modality"]))
         except UnreadableScan as error:
             tqdm.write(f"warning: scored without its mask: {error}", file=sys.stderr)
             return None
         spatial = tuple(int(side) for side in row["shape"])
-        if mask.shape != spatial:
-            raise UnreadableScan(path, f"mask of shape {mask.shape} for a scan of shape {spatial}")
-        return preprocessor.apply_mask(mask, spatial, tuple(spacing) or None)
+        for mask in masks:
+            if mask.shape != spatial:
+                raise UnreadableScan(path, f"mask of shape {mask.shape} for a scan of shape {spatial}")
+        # Several masks mark several lesions of one scan.
+        mask = np.logical_or.reduce(masks)
+        return preprocessor.apply_mask(mask, spatial, tuple(spacing) or None, box)
 
     return read
+
+
+def _mask(root: Path, path: str, dims: int) -> npt.NDArray[np.bool_]:
+    return read_scan(root, path, dims=dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+
+
+def _box(preprocessor: Preprocessor, root: Path, path: str, modality: str) -> Box | None:
+    """The part of a scan that the store holds, found again in the scan itself; None for all of it."""
+    if preprocessor.crop_of(modality) == "none":
+        return None
+    return preprocessor.locate(read_scan(root, path, dims=preprocessor.dims, max_pixels=MAX_PIXELS), path)

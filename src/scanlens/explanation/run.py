@@ -22,6 +22,7 @@ from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import Card, Heading, write_gallery
 from scanlens.explanation.maps import grad_cam, probability_maps, upsample
 from scanlens.explanation.scores import LesionScore, lesion_score, summarise
+from scanlens.preprocess.shown import is_colour, shown
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def explain(
     ranked = table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
     pictured = set(ranked.index[: config.max_overlays])
 
+    colour = is_colour(store)
     files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
     explained: dict[int, _Explained] = {}
     difference = 0.0
@@ -97,7 +99,7 @@ def explain(
             of_map, of_cam = (_score(values[label], mask, store) for values in (own_maps, own_cams))
             card = None
             if position in pictured:
-                image = store.read(np.array([row]))[0]
+                image = shown(store.read(np.array([row]))[0], colour)
                 card = album.draw(prediction, image, own_maps, mask, of_map)
             explained[int(position)] = _Explained(card, of_map, of_cam)
 

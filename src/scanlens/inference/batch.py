@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from scanlens.atomic import replacing
@@ -23,9 +23,10 @@ from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.runtime import LocalLogits
 from scanlens.manifest.checks import problem
-from scanlens.sources.locate import locate, printable
-from scanlens.sources.medmnist import list_rows
+from scanlens.preprocess.shown import shown
+from scanlens.sources.locate import base_folder
 from scanlens.sources.read import content_sha256, read_scan
+from scanlens.sources.tree import list_tree
 from scanlens.types import FloatArray, ImageArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
@@ -41,58 +42,50 @@ class Ready:
     pixels: ImageArray
 
 
-def list_inputs(path: Path, output: Path | None = None) -> tuple[Path, list[str]]:
+def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
     """The folder that references are relative to, and the scans in it, sorted.
 
     Args:
         path: A file, or a folder that is searched with all below it. Hidden files and tables are passed
-            over; links to folders are not followed.
+            over; archives, and with ``dims=3`` the series of DICOM files, become the scans in them.
         output: A folder that is passed over: an earlier run's maps are no scans.
+        dims: 2 for images, 3 for volumes.
+
+    Returns:
+        The folder, and ``path`` and ``problem`` as :func:`scanlens.sources.tree.list_tree` gives them.
 
     Raises:
         SettingsError: Where there is nothing at ``path``.
     """
     if not path.exists():
         raise SettingsError(f"{path}: no such file or folder.", "Check --input.")
-    if not path.is_dir():
-        found = [path.name]
-        root = path.parent
-    else:
-        root = path
-        found = []
-        for folder, folders, files in os.walk(path):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if output is not None:
-                folders[:] = [name for name in folders if (Path(folder) / name).resolve() != output.resolve()]
-            names = [n for n in files if not n.startswith(".") and Path(n).suffix.lower() not in NOT_SCANS]
-            found += [(Path(folder) / name).relative_to(path).as_posix() for name in names]
-    references: list[str] = []
-    for name in sorted(found):
-        references += _rows(root, name) if name.lower().endswith(".npz") else [name]
-    if not references:
+    ours = output.resolve() if output is not None else None
+
+    def skip(entry: Path) -> bool:
+        # Links that lead in a circle can't be resolved; the name is compared first.
+        if ours is not None and entry.name == ours.name and entry.absolute().resolve() == ours:
+            return True
+        return entry.suffix.lower() in NOT_SCANS and not entry.is_dir()
+
+    found = list_tree(path, dims=dims, skip=skip)
+    if found.empty:
         raise SettingsError(f"{path}: holds no scans.", "Check --input.")
-    return root, references
+    return base_folder(path), found
 
 
-def _rows(root: Path, name: str) -> list[str]:
-    """The images of an archive; one that can't be opened stays a single scan, which then fails by name."""
-    prefix = name.removesuffix(Path(name).name)
-    try:
-        return [prefix + reference for reference in list_rows(locate(root, name))]
-    except UnreadableScan:
-        return [name]
-
-
-def _ready(root: Path, references: list[str], bundle: Bundle, failures: Any) -> Iterator[Ready]:
-    for reference in tqdm(references, desc="predict", unit="scan", file=sys.stderr):
+def _ready(root: Path, scans: pd.DataFrame, bundle: Bundle, failures: Any) -> Iterator[Ready]:
+    rows = zip(scans["path"], scans["problem"], strict=True)
+    for reference, unusable in tqdm(rows, desc="predict", unit="scan", total=len(scans), file=sys.stderr):
         try:
+            if unusable:
+                raise UnreadableScan(reference, unusable)
             scan = read_scan(root, reference, dims=bundle.dims, max_pixels=bundle.checks.max_pixels)
             if reason := problem(scan, bundle.dims, bundle.checks):
                 raise UnreadableScan(reference, reason)
             pixels = bundle.preprocessor.apply(scan, reference)
             yield Ready(reference, content_sha256(root, reference)[:16], pixels)
         except UnreadableScan as error:
-            failures.writerow([printable(reference)[0], error.reason])
+            failures.writerow([reference, error.reason])
 
 
 class _Rows:
@@ -118,7 +111,7 @@ class _Rows:
             name = self.bundle.labels[label]
             self.writer.writerow(
                 [
-                    printable(item.reference)[0],
+                    item.reference,
                     item.scan_id,
                     name,
                     *numbers,
@@ -133,7 +126,8 @@ class _Rows:
         """Write the calibrated map of every class (float16) and the overlay of the predicted one."""
         assert self.maps is not None
         values = probability_maps(local[np.newaxis], self.bundle.temperature)[0]
-        picture = make_picture(item.pixels, values, None, label, self.side)
+        image = shown(item.pixels, self.bundle.preprocessor.colour)
+        picture = make_picture(image, values, None, label, self.side)
         caption = f"{self.bundle.labels[label]} {probability:.2f}"
         # The running number keeps two scans of one content apart.
         stem = f"{self.count:06d}-{item.scan_id}"
@@ -177,7 +171,7 @@ def predict_batch(
     Returns:
         Numbers of predictions and of failures.
     """
-    root, references = list_inputs(path, output)
+    root, scans = list_inputs(path, output, dims=bundle.dims)
     pictures = output / "maps" if maps else None
     try:
         shutil.rmtree(output / "maps", ignore_errors=True)
@@ -194,11 +188,11 @@ def predict_batch(
         failed = csv.writer(bad, lineterminator="\n")
         failed.writerow(["path", "reason"])
         batch: list[Ready] = []
-        for item in _ready(root, references, bundle, failed):
+        for item in _ready(root, scans, bundle, failed):
             batch.append(item)
             if len(batch) == batch_size:
                 rows.write(batch)
                 batch = []
         if batch:
             rows.write(batch)
-    return rows.count, len(references) - rows.count
+    return rows.count, len(scans) - rows.count

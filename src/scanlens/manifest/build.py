@@ -1,115 +1,172 @@
-"""Read every scan of a listing once, check it, and write down what it is and which split it is in."""
+"""Read every scan of a listing once, check it, deal it to a split, and look for leaks between the splits."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from scanlens.config.schema import Checks, Manifest
-from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.manifest.checks import contradictions, problem
-from scanlens.manifest.columns import COLUMNS, OK, check_columns
-from scanlens.manifest.fingerprint import perceptual_hash
+from scanlens.config.schema import Leakage, Manifest
+from scanlens.errors import SettingsError
+from scanlens.manifest.checks import contradictions, set_problems
+from scanlens.manifest.collect import Notes, collect, metadata_table
+from scanlens.manifest.columns import OK, check_columns
+from scanlens.manifest.duplicates import Pair, near_copies
+from scanlens.manifest.examine import Examined, Examiner
+from scanlens.manifest.leakage import Leak, find_leaks
+from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
 from scanlens.manifest.split import assign_splits, check_split_settings
-from scanlens.sources.pseudonym import load_key, pseudonym
-from scanlens.sources.read import content_sha256, read_scan
+from scanlens.manifest.thumbnails import SIDE
+from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.sources.pseudonym import load_key
+from scanlens.sources.read import read_scan
+from scanlens.types import FloatArray
 
-_UNREAD: dict[str, Any] = {
-    "perceptual_hash": "",
-    "shape": [],
-    "channels": 0,
-    "spacing": [],
-    "orientation": "",
-    "modality": "",
-    "photometric": "",
-    "bits": 0,
-}
+IN_PROCESS = Engine("local", 0, None)
+"""Reads in the caller's own process, without limits."""
+THUMBNAILS = "thumbnails.npy"
+_CONFIRM_SIDE = 256
+"""Pixels a side at which a suspected copy is compared with its original."""
+
+Thumbnails = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the manifest stage finds out.
+
+    Attributes:
+        manifest: The columns of :data:`scanlens.manifest.columns.COLUMNS`, in the listing's order.
+        thumbnails: uint8, ``(row, 64, 64)``; zeros for scans that were not read.
+        leaks: What two splits share, and contradictions; not judged yet.
+        shortcuts: Metadata that give the label away; not judged yet.
+        warnings: Sentences about the set.
+    """
+
+    manifest: pd.DataFrame
+    thumbnails: Thumbnails
+    leaks: list[Leak]
+    shortcuts: list[Shortcut]
+    warnings: list[str]
 
 
 def build_manifest(
-    listing: pd.DataFrame, root: Path, source: dict[str, Any], config: Manifest
-) -> pd.DataFrame:
+    listing: pd.DataFrame,
+    root: Path,
+    source: dict[str, Any],
+    config: Manifest,
+    *,
+    engine: Engine = IN_PROCESS,
+    output: Path | None = None,
+    metadata: pd.DataFrame | None = None,
+) -> Built:
     """Build the manifest: each row of the listing once, accepted with its split or quarantined with a reason.
 
     Args:
-        listing: One row a scan: path, label, patient (pseudonym or empty), site, split (declared or
-            empty), mask, problem (empty, or why the row cannot be used: the file is then not touched).
+        listing: One row a scan: :data:`scanlens.sources.columns.LISTING_COLUMNS`.
         root: The data root that the paths are relative to.
-        source: ``kind``, ``dims`` and ``labels`` of the data set.
-        config: Checks and split.
-
-    Returns:
-        The columns of :data:`scanlens.manifest.columns.COLUMNS`, in the listing's order.
+        source: ``kind``, ``dims`` and ``labels`` of the data set; ``header_patients`` false where no patient
+            may be taken from the files.
+        config: Checks, split and gate.
+        engine: Where the scans are read.
+        output: Folder that receives ``thumbnails.npy`` as it grows; None keeps them in memory.
+        metadata: What else the label table says of each scan, in the listing's order: looked at for
+            shortcuts.
 
     Raises:
         SettingsError: Wrong split settings, a class without an accepted scan, or too few patients.
     """
     check_split_settings(config.split, listing)
-    ids: Counter[str] = Counter()
-    rows = []
-    for row in tqdm(listing.to_dict("records"), desc="manifest", unit="scan"):
-        facts = _examine(row, root, source, config.checks)
-        content = facts["sha256"][:16]
-        if content:
-            facts["scan_id"] = f"{content}-{ids[content]}" if ids[content] else content
-            ids[content] += 1
-        facts["patient"] = facts["patient"] or f"s{facts['scan_id']}"
-        rows.append(facts)
-    manifest = pd.DataFrame(rows, columns=list(COLUMNS))
-    for index, reason in contradictions(manifest).items():
-        manifest.loc[index, "status"] = reason
+    examiner = Examiner(
+        root,
+        source["kind"],
+        source["dims"],
+        config.checks,
+        config.burned_in,
+        source.get("header_patients", True),
+        load_key(),
+    )
+    thumbnails = _room(len(listing), output)
+    manifest, notes = collect(_examined(listing, examiner, engine), len(listing), thumbnails)
+    warnings = notes.patient_warnings()
+    if config.leakage.contradictions == "quarantine":
+        for index, reason in contradictions(manifest).items():
+            manifest.loc[index, "status"] = reason
     accepted = manifest["status"] == OK
     _check_classes(manifest, source["labels"])
-    declared = manifest[accepted].assign(split=listing["split"].to_numpy()[accepted.to_numpy()])
-    manifest.loc[accepted, "split"] = assign_splits(declared, config.split)
-    check_columns(manifest)
-    return manifest
-
-
-def _examine(row: dict[str, Any], root: Path, source: dict[str, Any], checks: Checks) -> dict[str, Any]:
-    """Fill one row; everything but the split and the number of a repetition."""
-    path = row["path"]
-    facts: dict[str, Any] = {
-        **_UNREAD,
-        "scan_id": f"x{hashlib.sha256(path.encode()).hexdigest()[:15]}",
-        "patient": row["patient"],
-        "label": row["label"],
-        "split": "",
-        "source": source["kind"],
-        "path": path,
-        "sha256": "",
-        "site": row["site"],
-        "mask": row["mask"],
-        "status": row["problem"] or OK,
-    }
-    if row["problem"]:
-        return facts
-    try:
-        facts["sha256"] = content_sha256(root, path)
-        scan = read_scan(root, path, dims=source["dims"], max_pixels=checks.max_pixels)
-    except UnreadableScan as error:
-        facts["status"] = error.reason
-        return facts
-    facts.update(
-        shape=[int(side) for side in scan.pixels.shape[1:]],
-        channels=len(scan.pixels),
-        spacing=[float(step) for step in scan.spacing or ()],
-        orientation=scan.orientation,
-        modality=scan.modality,
-        photometric=scan.photometric,
-        bits=int(scan.bits),
-        status=problem(scan, source["dims"], checks) or OK,
+    rows = np.flatnonzero(accepted)
+    pairs = _near_copies(thumbnails, rows, root, manifest, source["dims"], config)
+    declared = listing[["split", "date"]].iloc[rows].to_numpy(dtype=object)
+    dealt = assign_splits(
+        manifest[accepted].assign(
+            split=declared[:, 0],
+            date=[listed or notes.dates[row] for listed, row in zip(declared[:, 1], rows, strict=True)],
+        ),
+        config.split,
+        [(pair.first, pair.second) for pair in pairs],
     )
-    if not facts["patient"] and scan.patient:
-        facts["patient"] = pseudonym(scan.patient, load_key())
-    if facts["status"] == OK:
-        facts["perceptual_hash"] = perceptual_hash(scan.pixels)
-    return facts
+    manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
+    check_columns(manifest)
+    pairs = [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
+    shortcuts = _shortcuts(manifest, notes, metadata, config.leakage)
+    return Built(
+        manifest, thumbnails, find_leaks(manifest, pairs), shortcuts, warnings + set_problems(manifest)
+    )
+
+
+def _room(rows: int, output: Path | None) -> Thumbnails:
+    shape = (rows, SIDE, SIDE)
+    if output is None or not rows:
+        return np.zeros(shape, dtype=np.uint8)
+    return np.lib.format.open_memmap(output / THUMBNAILS, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iterator[Examined]:
+    limits = Limits(examiner.checks.timeout_s, examiner.checks.max_memory_mib)
+    rows = listing.to_dict("records")
+    results = map_ordered(examiner, rows, engine=engine, limits=limits, total=len(rows))
+    for row, result in zip(rows, tqdm(results, total=len(rows), desc="manifest", unit="scan"), strict=True):
+        yield examiner.unread(row, result.reason) if isinstance(result, Failed) else result
+
+
+def _near_copies(
+    thumbnails: Thumbnails,
+    rows: npt.NDArray[np.int64],
+    root: Path,
+    manifest: pd.DataFrame,
+    dims: int,
+    config: Manifest,
+) -> list[Pair]:
+    """Pairs of accepted scans that are near copies, by their places among the accepted ones."""
+    if config.leakage.near_copies == "off":
+        return []
+    paths = manifest["path"].to_numpy()[rows]
+
+    def reread(row: int) -> FloatArray:
+        pixels = read_scan(root, paths[row], dims=dims, max_pixels=config.checks.max_pixels).pixels
+        picture = pixels.mean(axis=0, dtype=np.float32)
+        picture = picture[len(picture) // 2] if picture.ndim == 3 else picture
+        return np.asarray(cv2.resize(picture, (_CONFIRM_SIDE, _CONFIRM_SIDE), interpolation=cv2.INTER_AREA))
+
+    chosen = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
+    return near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread)
+
+
+def _shortcuts(
+    manifest: pd.DataFrame, notes: Notes, metadata: pd.DataFrame | None, leakage: Leakage
+) -> list[Shortcut]:
+    if leakage.shortcuts == "off":
+        return []
+    table = metadata_table(manifest, notes, metadata)
+    known = manifest.loc[table.index]
+    return find_shortcuts(table, known["label"], known["patient"], leakage.shortcut_accuracy)
 
 
 def _check_classes(manifest: pd.DataFrame, labels: list[str]) -> None:

@@ -1,4 +1,7 @@
-"""Why a decoded scan is not accepted. Every reason is one line: its kind, a colon, the details."""
+"""Why a decoded scan is not accepted, and what is odd about a set of accepted ones.
+
+Every reason is one line: its kind, a colon, the details.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,21 @@ import pandas as pd
 
 from scanlens.config.schema import Checks
 from scanlens.manifest.columns import OK
-from scanlens.types import Scan
+from scanlens.types import ImageArray, Scan
+
+MAX_SPACING_RATIO = 2.0
+"""Largest ratio of the 95th to the 5th percentile of the spacing that is not worth a warning."""
+MAX_SIZE_RATIO = 4.0
+"""A longest side of so many times the median one, or of so small a part of it, is extreme."""
+FEW_SCANS = 5
+"""Fewer scans of a class in val or test are worth a warning."""
+FEW_PATIENTS = 10
+"""Fewer patients in val or test are worth a warning."""
+_MIXTURES = (
+    ("modality", "modalities", "Name those wanted in manifest.checks.modalities."),
+    ("channels", "numbers of channels", "preprocess.channels makes them one."),
+    ("photometric", "photometric interpretations", "Do they go with the label or the site?"),
+)
 
 
 def physical_extent(shape: Sequence[int], spacing: Sequence[float] | None) -> tuple[float, ...]:
@@ -30,7 +47,8 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
     Args:
         scan: The decoded scan.
         dims: 2 or 3, the spatial axes that the data set declares.
-        checks: Smallest side in pixels and largest ratio of the (physical) sides.
+        checks: Smallest side in pixels, largest ratio of the (physical) sides, largest share of saturated
+            pixels, and the modalities that are accepted.
 
     Returns:
         The reason, or None for a scan that can be used.
@@ -49,23 +67,133 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
         return "not finite: pixels that are no numbers or infinite"
     if lowest == highest:
         return f"blank: every pixel is {lowest:g}"
+    if checks.modalities is not None and scan.modality not in checks.modalities:
+        return f"modality: {scan.modality}, accepted are {', '.join(checks.modalities)}"
+    share = saturated_share(scan.pixels)
+    if share == 1 > checks.max_saturated:
+        return "saturated: every pixel is at the darkest or the brightest value, as in a mask"
+    if share > checks.max_saturated:
+        return (
+            f"saturated: {100 * share:.1f} % of the picture is at the darkest or the brightest value, "
+            f"at most {100 * checks.max_saturated:g} % allowed"
+        )
     return None
 
 
-def contradictions(manifest: pd.DataFrame) -> pd.Series:
-    """Find accepted scans of identical content under different labels: none of them can be trusted.
+def saturated_share(pixels: ImageArray) -> float:
+    """Share of a picture that is at its own darkest or brightest value and so says nothing but that.
+
+    A black background is normal and counts: only what little is left beside it can be too little. A line
+    along the first axis of a volume counts when the whole of it is at one of these values, as an organ that
+    fills a tenth of the picture fills far less of the volume (the binary shapes of AdrenalMNIST3D are 99 %
+    zeros, but 9 in 10 of their pictures' pixels at most).
 
     Args:
-        manifest: Columns path, label, sha256, status.
+        pixels: float32, ``(channel, [depth,] height, width)``, finite.
+
+    Returns:
+        A share of ``height * width``.
+    """
+    along = tuple(range(pixels.ndim - 2))
+    dark = (pixels == pixels.min()).all(axis=along)
+    bright = (pixels == pixels.max()).all(axis=along)
+    return float((dark | bright).mean())
+
+
+def contradictions(manifest: pd.DataFrame) -> pd.Series:
+    """Find accepted scans of identical pixels under different labels: none of them can be trusted.
+
+    Args:
+        manifest: Columns path, label, sha256, pixel_sha256 (empty: the file's bytes count), status.
 
     Returns:
         The reason of each contradicted scan, naming another path; indexed like its row in ``manifest``.
     """
     accepted = manifest[manifest["status"] == OK]
-    labels = accepted.groupby("sha256")["label"].transform("nunique")
+    content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
+    disputed = accepted.groupby(content)["label"].transform("nunique") > 1
     reasons = {}
-    for _, group in accepted[labels > 1].groupby("sha256", sort=False):
+    for _, group in accepted[disputed].groupby(content[disputed], sort=False):
         for row in group.itertuples():
             other = group[group["label"] != row.label].iloc[0]
             reasons[row.Index] = f"contradiction: same content as {other['path']}, labelled {other['label']}"
     return pd.Series(reasons, dtype=object)
+
+
+def set_problems(manifest: pd.DataFrame) -> list[str]:
+    """Say what about the accepted scans as a set may mislead a network or whoever reads its results.
+
+    Args:
+        manifest: The columns of :data:`scanlens.manifest.columns.COLUMNS`.
+
+    Returns:
+        Sentences: mixed modalities, channels, photometric interpretations and spacings, extreme sizes, and
+        splits with few patients or few scans of a class.
+    """
+    accepted = manifest[manifest["status"] == OK]
+    if accepted.empty:
+        return []
+    found = [
+        f"{what} are mixed: {_counts(accepted[column])}. {remedy}"
+        for column, what, remedy in _MIXTURES
+        if accepted[column].nunique() > 1
+    ]
+    return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted)
+
+
+def _counts(values: pd.Series) -> str:
+    """``CR 120, DX 30 scans``, the most frequent first, six at most."""
+    counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    named = ", ".join(f"{value or 'unknown'} {count}" for value, count in counts.head(6).items())
+    return f"{named}{f' and {len(counts) - 6} more' if len(counts) > 6 else ''} scans"
+
+
+def _mixed_spacing(accepted: pd.DataFrame) -> list[str]:
+    known = accepted["spacing"].map(len) > 0
+    if not known.any():
+        return []
+    found = []
+    if not known.all():
+        found.append(
+            f"{int((~known).sum())} of {len(accepted)} scans say nothing of their pixel spacing: "
+            "sizes in millimetres are unknown for these."
+        )
+    for axes, spacing in accepted.loc[known, "spacing"].groupby(accepted["spacing"].map(len)):
+        for axis, steps in enumerate(np.array(spacing.tolist()).T):
+            low, high = np.percentile(steps, [5, 95])
+            if high > MAX_SPACING_RATIO * low:
+                name = ("depth", "height", "width")[axis - axes]
+                found.append(
+                    f"the pixel spacing along the {name} is mixed: 90 % of the scans are between {low:.3g} "
+                    f"and {high:.3g} mm. Set preprocess.spacing to bring them to one scale."
+                )
+    return found
+
+
+def _extreme_sizes(accepted: pd.DataFrame) -> list[str]:
+    longest = accepted["shape"].map(max)
+    ratio = longest / longest.median()
+    extreme = longest[(ratio > MAX_SIZE_RATIO) | (ratio < 1 / MAX_SIZE_RATIO)]
+    if extreme.empty:
+        return []
+    return [
+        f"{len(extreme)} scans are over {MAX_SIZE_RATIO:g} times longer or shorter than the median of "
+        f"{longest.median():g} pixels (from {extreme.min()} to {extreme.max()}): are they of the same kind?"
+    ]
+
+
+def _few(accepted: pd.DataFrame) -> list[str]:
+    found = []
+    for split in ("val", "test"):
+        scans = accepted[accepted["split"] == split]
+        if scans.empty:
+            continue
+        patients = scans["patient"].nunique()
+        if patients < FEW_PATIENTS:
+            found.append(f"{split} has {patients} patients only: its metrics will be uncertain.")
+        found += [
+            f"{split} has {count} scans only of class {label}: its metrics will be uncertain."
+            for label, count in scans["label"].value_counts().sort_index().items()
+            if count < FEW_SCANS
+        ]
+    return found

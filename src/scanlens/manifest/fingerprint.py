@@ -42,6 +42,22 @@ def perceptual_hash(pixels: ImageArray) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
+def pixel_sha256(pixels: ImageArray) -> str:
+    """SHA-256 of the shape and the decoded pixels: equal for one picture in several containers.
+
+    Args:
+        pixels: float32, ``(channel, [depth,] height, width)``, as read.
+
+    Returns:
+        64 hex digits, the same on machines of either byte order.
+    """
+    digest = hashlib.sha256(" ".join(map(str, pixels.shape)).encode() + b"\n")
+    for plane in pixels.reshape(-1, *pixels.shape[-2:]):  # a plane at a time: a volume is not copied
+        # Adding zero makes of a negative zero, which equals the positive one, the positive one.
+        digest.update(np.ascontiguousarray(plane + np.float32(0), dtype="<f4").data)
+    return digest.hexdigest()
+
+
 def data_hash(manifest: pd.DataFrame) -> str:
     """SHA-256 over the accepted scans' ids, contents and labels; the order of the rows does not matter."""
     accepted = manifest[manifest["status"] == OK]

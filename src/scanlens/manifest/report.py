@@ -1,7 +1,8 @@
-"""What the manifest stage leaves: the table, the quarantine list and the counts people look at first."""
+"""What the manifest stage leaves: the table, lists of quarantine and leaks, and the counts people want."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,9 @@ import pandas as pd
 from scanlens.atomic import replacing, write_json
 from scanlens.manifest.columns import OK, write_table
 from scanlens.manifest.fingerprint import data_hash, split_hash
+from scanlens.manifest.goal import TOLERANCE
+from scanlens.manifest.leakage import Leak, leaks_table
 from scanlens.types import SPLITS
-
-CLASS_RATIO_TOLERANCE = 0.05
-"""A class share in a split that is further than this from its share in all is worth a warning."""
 
 
 def write_manifest(manifest: pd.DataFrame, output: Path) -> dict[str, Any]:
@@ -35,37 +35,62 @@ def write_manifest(manifest: pd.DataFrame, output: Path) -> dict[str, Any]:
     return facts
 
 
+def write_leaks(leaks: Sequence[Leak], path: Path) -> None:
+    """Write a CSV of all leaks, with the columns of :func:`scanlens.manifest.leakage.leaks_table`."""
+    with replacing(path) as temporary:
+        leaks_table(leaks).to_csv(temporary, index=False, lineterminator="\n")
+
+
 def summarise(manifest: pd.DataFrame) -> dict[str, Any]:
     """Count a manifest.
 
     Returns:
         ``scans``, ``accepted``, ``quarantined``, ``status`` (scans a kind of reason), ``splits`` (scans a
-        split and class), ``patients`` (a split), ``patients_in_several_splits``, ``data_hash``,
-        ``split_hash`` and ``warnings`` (sentences).
+        split and class), ``folds`` (scans a fold and class; empty without folds), ``patients`` (a split),
+        ``patients_in_several_splits``, ``sites`` (scans a split and site; empty where no site is known),
+        ``burned_in`` (accepted scans a finding), ``data_hash``, ``split_hash`` and ``warnings`` (sentences).
     """
     accepted = manifest[manifest["status"] == OK]
-    kinds = manifest["status"].str.split(":").str[0].value_counts()
     table = pd.crosstab(accepted["split"], accepted["label"])
     splits_of_patient = accepted.groupby("patient")["split"].nunique()
     shared = len(splits_of_patient[splits_of_patient > 1])
+    in_folds = accepted[accepted["fold"] >= 0]
     return {
         "scans": len(manifest),
         "accepted": len(accepted),
         "quarantined": len(manifest) - len(accepted),
-        "status": {str(kind): int(count) for kind, count in sorted(kinds.items(), key=str)},
-        "splits": {
-            split: {str(label): int(count) for label, count in table.loc[split].to_dict().items()}
-            for split in SPLITS
-            if split in table.index
-        },
+        "status": _count(manifest["status"].str.split(":").str[0]),
+        "splits": _rows(table, SPLITS),
+        "folds": _rows(pd.crosstab(in_folds["fold"], in_folds["label"])),
         "patients": {
             split: int(accepted.loc[accepted["split"] == split, "patient"].nunique()) for split in SPLITS
         },
         "patients_in_several_splits": shared,
+        "sites": _sites(accepted),
+        "burned_in": _count(accepted["burned_in"]),
         "data_hash": data_hash(manifest),
         "split_hash": split_hash(manifest),
         "warnings": _warnings(accepted, table, shared),
     }
+
+
+def _count(values: pd.Series) -> dict[str, int]:
+    return {str(value): int(count) for value, count in sorted(values.value_counts().items(), key=str)}
+
+
+def _rows(table: pd.DataFrame, order: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
+    """The rows of a table of counts by name, in this order or their own."""
+    rows = table.index if order is None else [name for name in order if name in table.index]
+    return {
+        str(row): {str(column): int(count) for column, count in table.loc[row].to_dict().items()}
+        for row in rows
+    }
+
+
+def _sites(accepted: pd.DataFrame) -> dict[str, dict[str, int]]:
+    if not (accepted["site"] != "").any():
+        return {}
+    return _rows(pd.crosstab(accepted["split"], accepted["site"].replace("", "unknown")), SPLITS)
 
 
 def _warnings(accepted: pd.DataFrame, table: pd.DataFrame, shared_patients: int) -> list[str]:
@@ -82,15 +107,30 @@ def _warnings(accepted: pd.DataFrame, table: pd.DataFrame, shared_patients: int)
     unnamed = len(accepted[accepted["patient"] == "s" + accepted["scan_id"]])
     if unnamed:
         found.append(f"{unnamed} scans name no patient: each counts as a patient of its own.")
+    texts = accepted["burned_in"].value_counts()
+    declared, detected = int(texts.get("declared", 0)), int(texts.get("detected", 0))
+    if declared or detected:
+        found.append(
+            f"{declared + detected} scans seem to have text burned into the pixels (declared by {declared}, "
+            f"detected in {detected}): it may name patients. manifest.burned_in=quarantine leaves them out."
+        )
+    return found + _uneven_classes(table)
+
+
+def _uneven_classes(table: pd.DataFrame) -> list[str]:
+    """Name the splits in which a class is absent, or its ratio is not that of all scans."""
+    found = []
     overall = table.sum() / table.to_numpy().sum()
     for split, counts in table.iterrows():
         shares = counts / counts.sum()
+        # A single scan may be more than the tolerance where a split is small.
+        tolerance = max(TOLERANCE, 1 / counts.sum())
         for label in table.columns:
             if counts[label] == 0:
                 found.append(f"{split} has no scan of class {label}.")
-            elif abs(shares[label] - overall[label]) > CLASS_RATIO_TOLERANCE:
+            elif abs(shares[label] - overall[label]) > tolerance:
                 found.append(
-                    f"class {label} makes up {100 * shares[label]:.0f} % of {split} "
-                    f"but {100 * overall[label]:.0f} % of all scans."
+                    f"class {label} makes up {100 * shares[label]:.1f} % of {split} "
+                    f"but {100 * overall[label]:.1f} % of all scans."
                 )
     return found

@@ -14,8 +14,19 @@ import pandas as pd
 from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
 from scanlens.manifest.columns import OK
-from scanlens.preprocess.geometry import fit, placement
-from scanlens.preprocess.intensity import convert_channels, limits, rescale
+from scanlens.preprocess.crop import crop_box, small_shape, whole
+from scanlens.preprocess.geometry import Box, Placement, centre, fitting, resize
+from scanlens.preprocess.intensity import Limits, convert_channels, default, extremes, limits, rescale
+from scanlens.preprocess.settings import (
+    checked_percentiles,
+    checked_spacing,
+    checked_windows,
+    chosen_channels,
+    chosen_size,
+    grid_axes,
+)
+from scanlens.preprocess.slices import middle, neighbours
+from scanlens.preprocess.spacing import known, resampled
 from scanlens.types import ImageArray, Scan
 
 BoolArray = npt.NDArray[np.bool_]
@@ -23,17 +34,27 @@ BoolArray = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """What happens to a scan, with every ``auto`` resolved but the rule of the intensities.
+    """What happens to a scan, with every ``auto`` resolved but those that go by each scan's own kind.
+
+    In this order: limits of the grey values (of the whole scan), crop, slices, clipping, resampling,
+    rescaling, padding. Clipping comes before resampling, as the two don't commute where a bright edge is
+    averaged with its surroundings; it is left out where nothing exceeds the limits. Rescaling is linear and
+    does commute, so it is done last, on the few pixels that are left.
 
     Attributes:
         size: Pixels along each spatial axis of the result.
-        channels: 1 or 3.
-        aspect: ``pad`` or ``stretch``: :func:`scanlens.preprocess.geometry.placement`.
-        intensity: ``auto``, ``window``, ``percentile`` or ``minmax``:
-            :func:`scanlens.preprocess.intensity.limits`. ``auto`` goes by each scan's own kind.
+        channels: 1, 3, or one for each window and slice: window by window, in the order of depth.
+        aspect: ``pad`` or ``stretch``: :func:`scanlens.preprocess.geometry.fitting`.
+        intensity: ``auto``, ``window``, ``percentile``, ``minmax`` or ``zscore``:
+            :func:`scanlens.preprocess.intensity.limits`.
         percentiles: Lower and upper, in [0, 100].
-        window: Lower and upper in the scan's units (HU for CT), or None for the file's own.
-        dims: 2 or 3.
+        windows: (lower, upper) in the scan's units (HU for CT), the same for every scan; None: ``intensity``
+            decides.
+        dims: 2 or 3, the scan's spatial axes.
+        spacing: Millimetres a pixel along each axis of the result, or None: every scan is scaled to
+            ``size``.
+        crop: ``auto`` (by modality), ``none``, ``foreground`` or ``fan``.
+        slices: Of a volume to keep as channels of an image, odd; 1: volumes stay volumes.
     """
 
     size: tuple[int, ...]
@@ -41,8 +62,20 @@ class Preprocessor:
     aspect: str
     intensity: str
     percentiles: tuple[float, float]
-    window: tuple[float, float] | None
+    windows: tuple[Limits, ...] | None
     dims: int
+    spacing: tuple[float, ...] | None = None
+    crop: str = "none"
+    slices: int = 1
+
+    @property
+    def colour(self) -> bool:
+        """Whether three channels are red, green and blue, not windows or slices."""
+        return self.channels == 3 and not self._split
+
+    @property
+    def _split(self) -> bool:
+        return self.slices > 1 or len(self.windows or ()) > 1
 
     def apply(self, scan: Scan, name: str = "scan") -> ImageArray:
         """Preprocess one scan.
@@ -55,27 +88,73 @@ class Preprocessor:
             float32 in [0, 1], ``(channels, *size)``.
 
         Raises:
-            UnreadableScan: Its number of axes is another, it has no window though one is asked for, or
-                it has pixels that are no numbers.
+            UnreadableScan: Its number of axes is another; it has no window, no spacing or several colours
+                though the settings need it otherwise; or it has pixels that are no numbers.
         """
-        if scan.pixels.ndim != self.dims + 1:
-            reason = f"dimensions: {scan.pixels.ndim - 1} spatial axes, but {self.dims} are expected"
-            raise UnreadableScan(name, reason)
-        pixels = convert_channels(scan.pixels, self.channels)
         try:
-            lower, upper = limits(
-                dataclasses.replace(scan, pixels=pixels), self.intensity, self.percentiles, self.window
-            )
+            pixels, span, bounds = self._grey_values(scan)
+            box = self._box(pixels, scan.modality, span, bounds)
+            placement = self.placement(pixels.shape[1:], scan.spacing, box)
         except ValueError as error:
             raise UnreadableScan(name, str(error)) from error
-        image = fit(rescale(pixels, lower, upper), self.size, self.aspect, scan.spacing)
-        if not np.isfinite(image).all():
-            raise UnreadableScan(name, "not finite: pixels that are no numbers or infinite")
-        # Interpolation may leave [0, 1] by a rounding error.
-        return np.clip(image, 0, 1, out=image)
+        pixels = pixels[(slice(None), *box)]
+        if self.slices > 1:
+            pixels = neighbours(pixels, self.slices)
+        parts = [_normalised(pixels, placement.shape, span, window) for window in bounds]
+        part = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return convert_channels(placement.pad(part, self.size), self.channels)
+
+    def crop_of(self, modality: str) -> str:
+        """The crop that scans of a modality get; unless it is ``none``, a mask needs :meth:`locate`."""
+        return default(modality).crop if self.crop == "auto" else self.crop
+
+    def locate(self, scan: Scan, name: str = "scan") -> Box:
+        """The part of a scan that :meth:`apply` keeps: one slice a spatial axis of the scan.
+
+        Raises:
+            UnreadableScan: As :meth:`apply`.
+        """
+        try:
+            pixels, span, bounds = self._grey_values(scan)
+            return self._box(pixels, scan.modality, span, bounds)
+        except ValueError as error:
+            raise UnreadableScan(name, str(error)) from error
+
+    def placement(
+        self, spatial: Sequence[int], spacing: Sequence[float] | None = None, box: Box | None = None
+    ) -> Placement:
+        """Say where a scan lies within ``size``; the way back for maps and overlays.
+
+        Args:
+            spatial: The scan's pixels along each spatial axis.
+            spacing: Its millimetres a pixel, or None.
+            box: What :meth:`locate` found; None for all of the scan.
+
+        Returns:
+            Of the axes of the result: with ``slices`` above 1 the depth is gone.
+
+        Raises:
+            ValueError: ``self.spacing`` is set and the scan's is not known, or absurd.
+        """
+        box = whole(spatial) if box is None else box
+        found = known(spacing, len(spatial))
+        if self.slices > 1:
+            box, found = box[1:], found and found[1:]
+        inner = [part.stop - part.start for part in box]
+        if self.spacing is None:
+            shape = fitting(inner, self.size, self.aspect, found)
+        elif found is None:
+            raise ValueError("no spacing: preprocess.spacing is set and the file says no millimetres a pixel")
+        else:
+            shape = resampled(inner, found, self.spacing)
+        return centre(box, shape, self.size)
 
     def apply_mask(
-        self, mask: BoolArray, spatial: Sequence[int], spacing: Sequence[float] | None = None
+        self,
+        mask: BoolArray,
+        spatial: Sequence[int],
+        spacing: Sequence[float] | None = None,
+        box: Box | None = None,
     ) -> BoolArray:
         """Bring a mask drawn on a scan onto the preprocessed grid.
 
@@ -83,10 +162,11 @@ class Preprocessor:
             mask: ``spatial``-shaped.
             spatial: The scan's pixels along each spatial axis.
             spacing: The scan's millimetres a pixel, or None: what ``apply`` found in the scan.
+            box: What :meth:`locate` found in the scan; may be None where :meth:`crop_of` is ``none``.
 
         Returns:
             ``size``-shaped: places that the mask covers at least by half. Of a mask too small for that
-            the places that it covers most remain.
+            the places that it covers most remain. Of ``slices`` the middle one counts.
 
         Raises:
             ScanlensError: The mask's shape is another than the scan's.
@@ -96,19 +176,45 @@ class Preprocessor:
                 f"a mask of shape {mask.shape} was given for a scan of shape {tuple(spatial)}.",
                 "Draw masks on the scan's own pixels.",
             )
-        cover = fit(mask[np.newaxis].astype(np.float32), self.size, self.aspect, spacing)[0]
+        placement = self.placement(spatial, spacing, box)
+        part = mask if box is None else mask[box]
+        if self.slices > 1:
+            part = part[middle(len(part))]
+        cover = placement.pad(resize(part[np.newaxis].astype(np.float32), placement.shape), self.size)[0]
         return (cover >= min(0.5, float(cover.max()))) & (cover > 0)
 
-    def placement(self, spatial: Sequence[int], spacing: Sequence[float] | None = None) -> tuple[slice, ...]:
-        """Where a scan lies within ``size``: one slice an axis; the way back for maps and overlays."""
-        return placement(spatial, self.size, self.aspect, spacing)
+    def _grey_values(self, scan: Scan) -> tuple[ImageArray, Limits, tuple[Limits, ...]]:
+        """The pixels in the channels to work on, their extremes, and the limits of each window.
+
+        Raises:
+            ValueError: As :meth:`apply`.
+        """
+        if scan.pixels.ndim != self.dims + 1:
+            raise ValueError(f"dimensions: {scan.pixels.ndim - 1} spatial axes, but {self.dims} are expected")
+        if len(scan.pixels) == 3 and len(self.windows or ()) > 1:
+            raise ValueError("colour: several preprocess.windows are for scans of one channel")
+        # Grey is repeated for three channels at the end, where it costs least.
+        colour = self.colour and len(scan.pixels) == 3
+        pixels = scan.pixels if colour else convert_channels(scan.pixels, 1)
+        span = extremes(pixels)
+        if self.windows is not None:
+            return pixels, span, self.windows
+        grey = dataclasses.replace(scan, pixels=pixels)
+        return pixels, span, (limits(grey, self.intensity, self.percentiles, span),)
+
+    def _box(self, pixels: ImageArray, modality: str, span: Limits, bounds: tuple[Limits, ...]) -> Box:
+        crop = self.crop_of(modality)
+        spatial = pixels.shape[1:]
+        if crop == "none":
+            return whole(spatial)
+        # All windows show the same part.
+        seen = min(lower for lower, _ in bounds), max(upper for _, upper in bounds)
+        small = _normalised(convert_channels(pixels, 1), small_shape(spatial), span, seen)
+        return crop_box(small, spatial, "fan" if crop == "fan" else "foreground")
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object; :meth:`from_json` makes the same preprocessor of it."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
+        return {name: _listed(value) for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Preprocessor:
@@ -124,10 +230,7 @@ class Preprocessor:
                 f"unknown {sorted(set(content) - expected)}.",
                 "Run the preprocess stage again.",
             )
-        values: dict[str, Any] = dict(content)
-        for name in ("size", "percentiles", "window"):
-            values[name] = None if values[name] is None else tuple(values[name])
-        return cls(**values)
+        return cls(**{name: _frozen(value) for name, value in content.items()})
 
 
 def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocessor:
@@ -136,63 +239,41 @@ def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocess
     Args:
         config: The settings; ``auto`` is decided by the manifest.
         manifest: The size is decided by the accepted training scans, the channels by all accepted ones.
-        dims: 2 or 3.
+        dims: 2 or 3, the scans' spatial axes.
 
     Raises:
-        SettingsError: A setting is out of range.
+        SettingsError: A setting is out of range, or two contradict each other.
     """
-    low, high = _pair("percentiles", config.percentiles)
-    if not 0 <= low < high <= 100:
-        raise SettingsError(
-            f"preprocess.percentiles: expected 0 <= lower < upper <= 100, got {config.percentiles}."
-        )
-    window = None if config.window is None else _pair("window", config.window)
-    if window is not None and not window[0] < window[1]:
-        raise SettingsError(f"preprocess.window: expected lower < upper, got {config.window}.")
     accepted = manifest[manifest["status"] == OK]
-    channels = config.channels
-    if channels == "auto":
-        channels = 3 if (accepted["channels"] == 3).mean() > 0.5 else 1
+    axes = grid_axes(config, dims)
+    spacing = checked_spacing(config, axes)
+    windows = checked_windows(config)
     return Preprocessor(
-        size=_size(config.size, accepted, dims),
-        channels=channels,
+        size=chosen_size(config, accepted, axes, spacing),
+        channels=chosen_channels(config, accepted),
         aspect=config.aspect,
         intensity=config.intensity,
-        percentiles=(low, high),
-        window=window,
+        percentiles=checked_percentiles(config),
+        windows=windows,
         dims=dims,
+        spacing=spacing,
+        crop=config.crop,
+        slices=config.slices,
     )
 
 
-def _pair(name: str, values: Sequence[float]) -> tuple[float, float]:
-    if len(values) != 2:
-        raise SettingsError(f"preprocess.{name}: expected two numbers, got {list(values)}.")
-    return float(values[0]), float(values[1])
+def _normalised(pixels: ImageArray, shape: Sequence[int], span: Limits, window: Limits) -> ImageArray:
+    """Clip to a window, resample and rescale to [0, 1]."""
+    lower, upper = window
+    if not lower <= span[0] <= span[1] <= upper:
+        pixels = np.clip(pixels, np.float32(lower), np.float32(upper))
+    # The last clip takes what interpolation leaves beyond [0, 1] by a rounding error.
+    return rescale(resize(pixels, shape), lower, upper)
 
 
-def _size(size: str | int | list[int], accepted: pd.DataFrame, dims: int) -> tuple[int, ...]:
-    if isinstance(size, str):
-        train = accepted.loc[accepted["split"] == "train", "shape"]
-        shapes = np.array([list(shape) for shape in train])
-        return (_auto_side(shapes),) * dims
-    sides = (size,) * dims if isinstance(size, int) else tuple(size)
-    if len(sides) != dims or min(sides) < 4:
-        raise SettingsError(
-            f"preprocess.size: expected a number or {dims} numbers, each at least 4, got {size}."
-        )
-    return sides
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _auto_side(shapes: npt.NDArray[np.int64]) -> int:
-    """Side of the square or cube for scans of these ``(scan, axis)`` shapes."""
-    if shapes.shape[1] == 3:
-        longest = float(np.median(shapes, axis=0).max())
-        return _round_up(longest, 8) if longest <= 64 else 64
-    shorter = float(np.median(shapes.min(axis=1)))
-    if shorter <= 64:
-        return _round_up(shorter, 4)
-    return 128 if shorter < 256 else 224
-
-
-def _round_up(side: float, multiple: int) -> int:
-    return int(np.ceil(side / multiple)) * multiple
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,16 +1,15 @@
-"""Preprocess every accepted scan of a manifest into a store."""
+"""Preprocess every accepted scan of a manifest into a store.
+
+Each shard is made whole by one process and kept in a cache, so that a run may be killed at any time and
+started again, and another run on mostly the same scans decodes the new ones only.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from itertools import islice
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,15 @@ from tqdm import tqdm
 
 from scanlens.atomic import write_json
 from scanlens.config.schema import Preprocess
-from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
+from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest.columns import OK
-from scanlens.preprocess.preprocessor import Preprocessor, resolve
+from scanlens.preprocess.cache import is_full, open_cache, shard_key
+from scanlens.preprocess.plan import Plan
+from scanlens.preprocess.preprocessor import resolve
+from scanlens.preprocess.shards import ShardFacts, make_shard
 from scanlens.preprocess.statistics import write_statistics
-from scanlens.preprocess.store import Store, StoreWriter
-from scanlens.sources.read import content_sha256, read_scan
-from scanlens.types import ImageArray
+from scanlens.preprocess.store import Store, clear_store, describe_store
+from scanlens.scaling.engine import Engine, Failed, map_ordered
 
 KEPT_COLUMNS = [
     "scan_id",
@@ -41,22 +42,44 @@ KEPT_COLUMNS = [
     "spacing",
 ]
 """Columns of the manifest that the store's index keeps."""
-_IN_FLIGHT = 4
-"""Scans a worker may be ahead of the writer: bounds the memory."""
-_TRIAL = 16
-"""Scans that show how long one takes."""
-_WORTH_A_POOL_S = 15.0
-"""Seconds of work from which starting processes (about 5 s, mostly imports) pays."""
+IN_PROCESS = Engine("local", 0, None)
+"""Decodes in the caller's own process."""
+POOL_FROM_PIXELS = 600_000_000
+"""Pixels to decode from which starting processes pays: what one decodes in about the time of the start."""
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What a worker needs for one scan."""
+@dataclass
+class _Progress:
+    """What the shards so far have come to.
 
-    root: Path
-    path: str
-    sha256: str
-    preprocessor: Preprocessor
+    Attributes:
+        shards: Rows of each.
+        keys: Of each shard in the cache.
+        stored: Places of the stored scans among the accepted ones.
+        left_out: Why others are not, by place.
+        counts: ``decoded``, ``reused_rows`` and ``reused_shards``.
+    """
+
+    shards: list[int] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    stored: list[int] = field(default_factory=list)
+    left_out: dict[int, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(
+        default_factory=lambda: {"decoded": 0, "reused_rows": 0, "reused_shards": 0}
+    )
+
+    def add(self, facts: ShardFacts) -> int:
+        """Take in the next shard and return the scans it was made of."""
+        start = len(self.stored) + len(self.left_out)
+        scans = len(facts.kept) + len(facts.left_out)
+        self.left_out.update({start + place: reason for place, reason in facts.left_out.items()})
+        self.stored.extend(start + place for place in range(scans) if place not in facts.left_out)
+        self.shards.append(len(facts.kept))
+        self.keys.add(shard_key(facts.kept))
+        self.counts["decoded"] += facts.decoded
+        self.counts["reused_rows"] += facts.copied
+        self.counts["reused_shards"] += facts.linked
+        return scans
 
 
 def preprocess(
@@ -65,11 +88,14 @@ def preprocess(
     source: dict[str, Any],
     config: Preprocess,
     output: Path,
-    workers: int,
+    engine: Engine = IN_PROCESS,
+    *,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Write the store, its statistics and preprocessor.json.
 
-    A scan that has changed since the manifest, or cannot be read now, is left out and named in the facts.
+    A scan that has changed since the manifest, or cannot be read now, is left out and named in the facts. A
+    scan whose row the cache has is not read at all: its row is the one of the content in the manifest.
 
     Args:
         manifest: The manifest's rows; those with status ok are stored, in their order.
@@ -77,103 +103,102 @@ def preprocess(
         source: ``dims`` and ``labels`` of the data set.
         config: The settings.
         output: The store's folder.
-        workers: Processes that decode where there is much to do; 1 = this one. The bytes written do not
-            depend on it.
+        engine: Where the scans are decoded if there is much to do. The bytes written do not depend on it.
+        cache: Folder of finished shards, best on the output's file system; None keeps none.
 
     Returns:
-        ``stored``, ``left_out`` (path and reason each), ``splits`` (scans a split), ``shape``,
-        ``bytes``, ``preprocessor`` and ``statistics``.
+        ``stored``, ``left_out`` (path and reason each), ``splits`` (scans a split), ``shape``, ``bytes``,
+        ``decoded`` and ``reused_rows`` (scans), ``reused_shards``, ``preprocessor``, ``statistics`` and
+        ``seconds`` of each part.
 
     Raises:
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
-        ScanlensError: A worker process was killed.
+        ScanlensError: A worker process was killed, or the disk is full.
     """
     preprocessor = resolve(config, manifest, source["dims"])
-    accepted = manifest[manifest["status"] == OK]
-    tasks = (
-        _Task(root, path, sha256, preprocessor)
-        for path, sha256 in zip(accepted["path"], accepted["sha256"], strict=True)
-    )
-    stored, left_out = [], []
     shape = (preprocessor.channels, *preprocessor.size)
-    with StoreWriter(output, shape, list(source["labels"]), config.shard_rows) as writer:
-        results = tqdm(
-            _results(tasks, len(accepted), workers), total=len(accepted), desc="preprocess", unit="scan"
-        )
-        for row, result in enumerate(results):
-            if isinstance(result, str):
-                left_out.append({"path": accepted["path"].iloc[row], "reason": result})
-            else:
-                writer.append(result)
-                stored.append(row)
-        index = accepted.iloc[stored][KEPT_COLUMNS]
+    accepted = manifest[manifest["status"] == OK]
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        stack.enter_context(_full_disk_explained(output, cache is not None))
+        clear_store(output)
+        entries, pruner = None, None
+        if cache is not None:
+            entries, pruner = stack.enter_context(open_cache(cache, preprocessor))
+        plan = Plan(accepted, root, output, preprocessor, config.shard_rows, entries)
+        planned = time.perf_counter()
+        progress = _make_shards(plan, len(accepted), engine)
+        left_out = [
+            {"path": accepted["path"].iloc[place], "reason": reason}
+            for place, reason in progress.left_out.items()
+        ]
+        index = accepted.iloc[progress.stored][KEPT_COLUMNS]
         _check_remainder(accepted, index, left_out)
-        writer.close(index)
-    write_json(output / "preprocessor.json", preprocessor.to_json())
-    statistics = write_statistics(Store.open(output))
+        describe_store(output, shape, list(source["labels"]), progress.shards, index)
+        write_json(output / "preprocessor.json", preprocessor.to_json())
+        made = time.perf_counter()
+        statistics = write_statistics(Store.open(output), config.range)
+        if pruner is not None:
+            pruner.prune(progress.keys)
     return {
         "stored": len(index),
         "left_out": left_out,
         "splits": {str(split): int(count) for split, count in index["split"].value_counts().items()},
         "shape": list(shape),
         "bytes": sum(path.stat().st_size for path in output.glob("shard-*.npy")),
+        **progress.counts,
         "preprocessor": preprocessor.to_json(),
         "statistics": statistics,
+        "seconds": {
+            "plan": round(planned - started, 2),
+            "shards": round(made - planned, 2),
+            "statistics": round(time.perf_counter() - made, 2),
+        },
     }
 
 
-def _prepare(task: _Task) -> ImageArray | str:
-    """Preprocess one scan, or say why not. Runs in a worker."""
+def _make_shards(plan: Plan, scans: int, engine: Engine) -> _Progress:
+    """Make every shard, in order, on a progress bar that counts scans."""
+    if engine.kind == "local" and plan.pixels_to_decode() < POOL_FROM_PIXELS:
+        engine = replace(engine, workers=0)
+    progress = _Progress()
+    with tqdm(total=scans, desc="preprocess", unit="scan") as bar, _one_thread():
+        # No limits: every scan has been read under the manifest's, and a shard's are not known here.
+        for facts in map_ordered(make_shard, plan, engine=engine, total=len(plan)):
+            if isinstance(facts, Failed):
+                first = len(progress.stored) + len(progress.left_out)
+                raise ScanlensError(
+                    f"preprocess: a worker process was killed ({facts.reason}) at one of the accepted scans "
+                    f"{first} to {min(first + plan.shard_rows, scans) - 1}, most likely for want of memory.",
+                    "Set runtime.workers=1 and run again.",
+                )
+            bar.update(progress.add(facts))
+    return progress
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV in one thread, as in the worker processes: resizing one scan is too little to share."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
-        if content_sha256(task.root, task.path) != task.sha256:
-            return "changed: its content is another than in the manifest"
-        # Its content is what the manifest has accepted, so that its size needs no second limit.
-        dims = task.preprocessor.dims
-        scan = read_scan(task.root, task.path, dims=dims, max_pixels=sys.maxsize)
-        return task.preprocessor.apply(scan, task.path)
-    except UnreadableScan as error:
-        return error.reason
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
-def _results(tasks: Iterator[_Task], number: int, workers: int) -> Iterator[ImageArray | str]:
-    """Results in the order of the tasks.
-
-    The first ones are made here; other processes are started only if the rest would take long enough.
-
-    Args:
-        tasks: The scans.
-        number: How many.
-        workers: Processes, if any are started.
-    """
-    if workers > 1:
-        started = time.perf_counter()
-        yield from map(_prepare, islice(tasks, _TRIAL))
-        seconds_left = (time.perf_counter() - started) / _TRIAL * max(number - _TRIAL, 0)
-        if seconds_left > _WORTH_A_POOL_S:
-            yield from _pooled(tasks, workers)
-            return
-    yield from map(_prepare, tasks)
-
-
-def _pooled(tasks: Iterator[_Task], workers: int) -> Iterator[ImageArray | str]:
-    """Results in the order of the tasks, made by processes at most ``_IN_FLIGHT`` scans each ahead of use."""
-    # Forking a process that has threads (Arrow, OpenCV) may hang: spawn.
-    context = multiprocessing.get_context("spawn")
-    waiting: deque[Future[ImageArray | str]] = deque()
+@contextmanager
+def _full_disk_explained(output: Path, resumes: bool) -> Iterator[None]:
+    """Turn the system's error about a full disk into one a person can act on."""
     try:
-        with ProcessPoolExecutor(
-            workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)
-        ) as pool:
-            for task in tasks:
-                waiting.append(pool.submit(_prepare, task))
-                if len(waiting) >= workers * _IN_FLIGHT:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-    except BrokenProcessPool as error:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
         raise ScanlensError(
-            "preprocess: a worker process was killed, most likely for want of memory.",
-            "Set runtime.workers=1.",
+            f"preprocess: no room left where {output} is written.",
+            "Free some space, or choose a smaller preprocess.size, and run again"
+            + (": finished shards are kept." if resumes else "."),
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 A store is a folder: ``shard-00000.npy``… (NumPy format, uint16, ``(row, channel, *spatial)``, value =
 round(65535 x) for x in [0, 1]), ``index.parquet`` (one row a scan, in the order of the rows) and
-``store.json``, which is written last: a folder without it is no store.
+``store.json``, which lists the rows of each shard and is written last: a folder without it is no store.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,22 @@ import pandas as pd
 
 from scanlens.atomic import replacing, write_json
 from scanlens.errors import SettingsError
+from scanlens.preprocess.shard_file import (
+    DTYPE,
+    SCALE,
+    ShardWriter,
+    quantise,
+    row_bytes,
+    shard_header,
+    shard_path,
+)
 from scanlens.types import ImageArray
 
 IntArray = npt.NDArray[np.int64]
 Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
 
-SCALE = 65535
-"""Stored value of 1.0."""
-DTYPE = np.dtype("<u2")
+VERSION = 2
+"""Of the format; 1 had shards of equal length."""
 INDEX_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path")
 """What every index has; it may have more."""
 _OPEN_MAPS = 64
@@ -56,14 +64,9 @@ class StoreWriter:
         self.shape = tuple(shape)
         self.labels = list(labels)
         self.shard_rows = shard_rows
-        self.rows = 0
-        self._file: IO[bytes] | None = None
-        self._in_shard = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("store.json", "index.parquet", "statistics.json", "preprocessor.json"):
-            (folder / name).unlink(missing_ok=True)
-        for shard in folder.glob("shard-*.npy"):
-            shard.unlink()
+        self._finished: list[int] = []
+        self._shard: ShardWriter | None = None
+        clear_store(folder)
 
     def __enter__(self) -> StoreWriter:
         """Return the writer."""
@@ -73,14 +76,9 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Drop a shard that was not finished."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._temporary.unlink(missing_ok=True)
-
-    @property
-    def _temporary(self) -> Path:
-        return self.folder / ".shard.part"
+        if self._shard is not None:
+            self._shard.discard()
+            self._shard = None
 
     def append(self, image: ImageArray) -> None:
         """Add one row.
@@ -93,16 +91,12 @@ class StoreWriter:
         """
         if image.shape != self.shape:
             raise ValueError(f"expected an array of shape {self.shape}, got {image.shape}")
-        if not (image.min() >= 0 and image.max() <= 1):
-            raise ValueError(f"expected values in [0, 1], got {image.min()} to {image.max()}")
-        if self._file is None:
-            self._file = self._temporary.open("wb")
-            self._write_header(self._file, self.shard_rows)
-        self._file.write(np.rint(image * SCALE).astype(DTYPE).tobytes())
-        self._in_shard += 1
-        self.rows += 1
-        if self._in_shard == self.shard_rows:
-            self._finish_shard(self._file)
+        row = quantise(image).tobytes()
+        if self._shard is None:
+            self._shard = ShardWriter(shard_path(self.folder, len(self._finished)), self.shape)
+        self._shard.append(row)
+        if self._shard.rows == self.shard_rows:
+            self._finish_shard()
 
     def close(self, index: pd.DataFrame) -> None:
         """Finish the last shard and write the index and ``store.json``.
@@ -113,40 +107,70 @@ class StoreWriter:
         Raises:
             ValueError: The index does not fit.
         """
-        missing = [name for name in INDEX_COLUMNS if name not in index.columns]
-        if missing or len(index) != self.rows:
-            raise ValueError(
-                f"an index of {len(index)} rows without {missing} does not fit {self.rows} arrays"
-            )
-        unknown = set(index["label"]) - set(self.labels)
-        if unknown:
-            raise ValueError(f"labels {sorted(unknown)} are none of {self.labels}")
-        if self._file is not None:
-            self._finish_shard(self._file)
-        with replacing(self.folder / "index.parquet") as temporary:
-            index.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
-        content = {
-            "version": 1,
-            "shape": list(self.shape),
-            "dtype": DTYPE.name,
-            "scale": SCALE,
-            "rows": self.rows,
-            "shard_rows": self.shard_rows,
-            "labels": self.labels,
-        }
-        write_json(self.folder / "store.json", content)
+        unfinished = [] if self._shard is None else [self._shard.rows]
+        check_index(index, sum(self._finished + unfinished), self.labels)
+        self._finish_shard()
+        describe_store(self.folder, self.shape, self.labels, self._finished, index)
 
-    def _finish_shard(self, file: IO[bytes]) -> None:
-        # NumPy pads headers so that one with another number of rows takes the same place.
-        file.seek(0)
-        self._write_header(file, self._in_shard)
-        file.close()
-        self._temporary.replace(shard_path(self.folder, (self.rows - 1) // self.shard_rows))
-        self._file, self._in_shard = None, 0
+    def _finish_shard(self) -> None:
+        if self._shard is not None:
+            self._shard.finish()
+            self._finished.append(self._shard.rows)
+            self._shard = None
 
-    def _write_header(self, file: IO[bytes], rows: int) -> None:
-        header = {"descr": DTYPE.str, "fortran_order": False, "shape": (rows, *self.shape)}
-        np.lib.format.write_array_header_1_0(file, header)
+
+def clear_store(folder: Path) -> None:
+    """Remove a store's files, whole or begun; make the folder if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("store.json", "index.parquet", "statistics.json", "preprocessor.json"):
+        (folder / name).unlink(missing_ok=True)
+    for pattern in ("shard-*.npy", ".shard-*.part"):
+        for shard in folder.glob(pattern):
+            shard.unlink()
+
+
+def check_index(index: pd.DataFrame, rows: int, labels: list[str]) -> None:
+    """Compare an index with what it describes.
+
+    Raises:
+        ValueError: Another number of rows, a missing column, or a label beside ``labels``.
+    """
+    missing = [name for name in INDEX_COLUMNS if name not in index.columns]
+    if missing or len(index) != rows:
+        raise ValueError(f"an index of {len(index)} rows without {missing} does not fit {rows} arrays")
+    unknown = set(index["label"]) - set(labels)
+    if unknown:
+        raise ValueError(f"labels {sorted(unknown)} are none of {labels}")
+
+
+def describe_store(
+    folder: Path, shape: tuple[int, ...], labels: list[str], shards: Sequence[int], index: pd.DataFrame
+) -> None:
+    """Write the index and, last, ``store.json``: the shards in the folder become a store.
+
+    Args:
+        folder: Holds the shards.
+        shape: ``(channel, *spatial)`` of every row.
+        labels: The classes in order.
+        shards: Rows of each shard.
+        index: One row a stored array, in the order of the shards; at least :data:`INDEX_COLUMNS`.
+
+    Raises:
+        ValueError: The index does not fit.
+    """
+    check_index(index, sum(shards), labels)
+    with replacing(folder / "index.parquet") as temporary:
+        index.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
+    content = {
+        "version": VERSION,
+        "shape": list(shape),
+        "dtype": DTYPE.name,
+        "scale": SCALE,
+        "rows": sum(shards),
+        "shards": list(shards),
+        "labels": labels,
+    }
+    write_json(folder / "store.json", content)
 
 
 class Store:
@@ -160,13 +184,18 @@ class Store:
     """
 
     def __init__(
-        self, folder: Path, shape: tuple[int, ...], labels: list[str], shard_rows: int, index: pd.DataFrame
+        self,
+        folder: Path,
+        shape: tuple[int, ...],
+        labels: list[str],
+        shards: Sequence[int],
+        index: pd.DataFrame,
     ) -> None:
         self.folder = folder
         self.shape = shape
         self.labels = labels
         self.index = index
-        self._shard_rows = shard_rows
+        self._starts: IntArray = np.cumsum([0, *shards], dtype=np.int64)
         codes = pd.Categorical(index["label"], categories=labels).codes
         self._targets = np.asarray(codes, dtype=np.int64)
         self._splits = index["split"].to_numpy(dtype=object)
@@ -183,16 +212,17 @@ class Store:
         try:
             content = json.loads((folder / "store.json").read_text(encoding="utf-8"))
             shape = tuple(int(side) for side in content["shape"])
-            rows, shard_rows = int(content["rows"]), int(content["shard_rows"])
+            rows, shards = int(content["rows"]), [int(count) for count in content["shards"]]
             labels = [str(label) for label in content["labels"]]
             kept = (content["version"], content["dtype"], content["scale"])
         except FileNotFoundError as error:
             raise SettingsError(f"{folder}: no store here (no store.json).", remedy) from error
         except (ValueError, KeyError, TypeError) as error:
             raise SettingsError(f"{folder / 'store.json'}: damaged: {error!r}.", remedy) from error
-        if kept != (1, DTYPE.name, SCALE) or shard_rows < 1 or rows < 0 or not shape or min(shape) < 1:
+        sound = bool(shape) and min(shape) >= 1 and min(shards, default=0) >= 0 and sum(shards) == rows
+        if kept != (VERSION, DTYPE.name, SCALE) or not sound:
             raise SettingsError(f"{folder / 'store.json'}: describes no store this scanlens reads.", remedy)
-        _check_shards(folder, shape, rows, shard_rows, remedy)
+        _check_shards(folder, shape, shards, remedy)
         try:
             index = pd.read_parquet(folder / "index.parquet")
         except (OSError, ValueError) as error:
@@ -201,7 +231,7 @@ class Store:
             raise SettingsError(f"{folder / 'index.parquet'}: does not fit the {rows} rows.", remedy)
         if not index["label"].isin(labels).all():
             raise SettingsError(f"{folder / 'index.parquet'}: has labels beside {labels}.", remedy)
-        return cls(folder, shape, labels, shard_rows, index)
+        return cls(folder, shape, labels, shards, index)
 
     def __len__(self) -> int:
         """Rows."""
@@ -227,12 +257,13 @@ class Store:
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store of {len(self)}")
         images = np.empty((len(wanted), *self.shape), dtype=np.float32)
-        shards = wanted // self._shard_rows
+        shards = np.searchsorted(self._starts, wanted, side="right") - 1
         for shard in np.unique(shards):
             places = np.flatnonzero(shards == shard)
             stored = self._map(int(shard))
             for place in places:
-                np.true_divide(stored[wanted[place] % self._shard_rows], np.float32(SCALE), out=images[place])
+                row = wanted[place] - self._starts[shard]
+                np.true_divide(stored[row], np.float32(SCALE), out=images[place])
             _release(stored)
         return images
 
@@ -285,27 +316,22 @@ class Store:
         return stored
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Name of a shard."""
-    return folder / f"shard-{number:05d}.npy"
-
-
-def _check_shards(folder: Path, shape: tuple[int, ...], rows: int, shard_rows: int, remedy: str) -> None:
+def _check_shards(folder: Path, shape: tuple[int, ...], shards: Sequence[int], remedy: str) -> None:
     """Compare each shard's header and size on disk with the description."""
-    for number, start in enumerate(range(0, rows, shard_rows)):
+    for number, rows in enumerate(shards):
         path = shard_path(folder, number)
-        expected = (min(shard_rows, rows - start), *shape)
+        header = shard_header(rows, shape)
+        size = len(header) + rows * row_bytes(shape)
         try:
             with path.open("rb") as file:
-                np.lib.format.read_magic(file)
-                found, _, dtype = np.lib.format.read_array_header_1_0(file)
-                size = file.tell() + int(np.prod(expected)) * DTYPE.itemsize
-        except (OSError, ValueError) as error:
+                found = file.read(len(header))
+            found_size = path.stat().st_size
+        except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error}.", remedy) from error
-        if found != expected or dtype != DTYPE or path.stat().st_size != size:
+        if found != header or found_size != size:
             raise SettingsError(
-                f"{path}: expected {expected} {DTYPE.name} in {size} bytes, "
-                f"got {found} {dtype} in {path.stat().st_size} bytes.",
+                f"{path}: is not the shard of {rows} rows of shape {shape}, {DTYPE.name}, in {size} bytes, "
+                f"that store.json describes ({found_size} bytes).",
                 remedy,
             )
 

@@ -16,7 +16,12 @@ are separated by ``|``), ``patient`` a pseudonym, ``split`` train, val or test w
 ``date`` its place in the order of acquisition dates (six digits, from 000000; no date), ``problem`` why the
 row cannot be used."""
 
-_AUTO = "auto"
+MASKS = "|"
+"""Between several masks of one scan."""
+FURTHER = "column "
+"""Begins the names of what else a listing may hold: the label table's further columns, made anonymous."""
+
+AUTO = "auto"
 _REQUIRED = ("path", "label")
 _ALIASES = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
@@ -47,7 +52,7 @@ def find_columns(columns: Columns, header: Sequence[str], table: str) -> dict[st
         named: str | None = getattr(columns, role)
         if named is None:
             continue
-        if named == _AUTO:
+        if named == AUTO:
             match = _by_alias(aliases, header)
             if match is not None:
                 found[role] = match

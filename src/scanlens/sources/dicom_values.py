@@ -82,32 +82,47 @@ def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
     The first WindowCenter and WindowWidth by the formulas of PS3.3 C.11.2.1.2; else the input range over
     which the first VOI LUT still changes.
     """
-    source = _group_item(dataset, frame, "FrameVOILUTSequence") or dataset
+    source = group_item(dataset, frame, "FrameVOILUTSequence") or dataset
     centers, widths = numbers(source, "WindowCenter"), numbers(source, "WindowWidth")
     if centers and widths:
         exact = text(source, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
         center, width = (centers[0], widths[0]) if exact else (centers[0] - 0.5, widths[0] - 1.0)
         return (center - width / 2, center + width / 2) if width > 0 else None
     luts = source.get("VOILUTSequence")
-    return _lut_range(luts[0]) if luts else None
+    return _lut_range(luts[0], "<" if dataset.original_encoding[1] is not False else ">") if luts else None
 
 
 def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
     """Return mm along ([depth,] height, width), with depth for several frames; None where unknown."""
-    source = _group_item(dataset, frames[0], "PixelMeasuresSequence") or dataset
-    plane = next(
-        (found for found in (numbers(source, keyword) for keyword in _IN_PLANE) if len(found) == 2), []
-    )
+    source = group_item(dataset, frames[0], "PixelMeasuresSequence") or dataset
+    plane = in_plane(source)
     if len(frames) > 1:
         steps = [found[0] for found in (numbers(source, keyword) for keyword in _BETWEEN_SLICES) if found]
         plane = [*steps[:1], *plane]
     return tuple(plane) if len(plane) == (3 if len(frames) > 1 else 2) and min(plane) > 0 else None
 
 
+def in_plane(source: Dataset) -> list[float]:
+    """Return mm from row to row and from column to column; empty where unknown."""
+    found = (numbers(source, keyword) for keyword in _IN_PLANE)
+    return next((sides for sides in found if len(sides) == 2), [])
+
+
+def group_item(dataset: Dataset, frame: int, group: str) -> Dataset | None:
+    """Return the functional group of one frame: its own, else the shared one, else None."""
+    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    shared = dataset.get("SharedFunctionalGroupsSequence") or []
+    for holder in [*per_frame[frame : frame + 1], *shared[:1]]:
+        items = holder.get(group)
+        if items:
+            return items[0]
+    return None
+
+
 def _units_source(dataset: Dataset, frame: int) -> Dataset:
     if "ModalityLUTSequence" in dataset or "RescaleSlope" in dataset:
         return dataset
-    return _group_item(dataset, frame, "PixelValueTransformationSequence") or dataset
+    return group_item(dataset, frame, "PixelValueTransformationSequence") or dataset
 
 
 def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[np.generic]:
@@ -126,28 +141,17 @@ def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDAr
     return np.array([low, high], dtype=stored.dtype)
 
 
-def _lut_range(lut: Dataset) -> tuple[float, float] | None:
+def _lut_range(lut: Dataset, order: str) -> tuple[float, float] | None:
     descriptor = numbers(lut, "LUTDescriptor")
     if len(descriptor) != 3:
         return None
     entries, first, bits = int(descriptor[0]) or 1 << 16, descriptor[1], int(descriptor[2])
     raw = lut.get("LUTData")
     if isinstance(raw, bytes):
-        table = np.frombuffer(raw, dtype=np.uint8 if len(raw) == entries and bits <= 8 else "<u2")
+        table = np.frombuffer(raw, dtype=np.uint8 if len(raw) == entries and bits <= 8 else f"{order}u2")
     else:
         table = np.asarray(raw)
     changes = np.flatnonzero(np.diff(table.astype(np.int64)))
     if not changes.size:
         return None
     return first + float(changes[0]), first + float(changes[-1]) + 1.0
-
-
-def _group_item(dataset: Dataset, frame: int, group: str) -> Dataset | None:
-    """Return the functional group of one frame: its own, else the shared one, else None."""
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for holder in [*per_frame[frame : frame + 1], *shared[:1]]:
-        items = holder.get(group)
-        if items:
-            return items[0]
-    return None

@@ -1,26 +1,25 @@
 """Class folders: ``<root>/<label>/.../<scan>``; the first level below the root is the label.
 
 Every file below a class folder is listed, whatever its name: what is no image is quarantined with a
-reason later. Files and folders whose name begins with a dot are no scans. A file ``<scan>_mask.<ending>``
-beside ``<scan>.<ending>`` is that scan's mask, as in the BUSI ultrasound set, and not a scan of its own.
+reason later (:mod:`scanlens.sources.tree`). Files ``<scan>_mask.<ending>``, ``<scan>_mask_1.<ending>``...
+beside ``<scan>.<ending>`` are that scan's masks, as in the BUSI ultrasound set, and not scans of their own.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
-from tqdm import tqdm
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
-from scanlens.sources.columns import empty_listing
+from scanlens.sources.columns import MASKS, empty_listing
 from scanlens.sources.labels import refuse_unknown_label
-from scanlens.sources.locate import os_reason, printable, problem_of
+from scanlens.sources.locate import os_reason, printable
+from scanlens.sources.tree import list_tree
 
-_MASK = re.compile(r"(?P<scan>.+)_mask(?P<further>_\d+)?")
+_MASK = re.compile(r"(?P<scan>.+)_mask(?:_(?P<further>\d{1,9}))?")
 
 
 def list_folder(data: Data, root: Path) -> pd.DataFrame:
@@ -47,63 +46,32 @@ def list_folder(data: Data, root: Path) -> pd.DataFrame:
             f"The data root {root} holds no class folders.",
             "Put each class's scans into a folder with the class's name, or use data=table.",
         )
-    rows: list[tuple[str, str, str]] = []  # path, problem, label
+    parts = []
     for folder in classes:
         refuse_unknown_label(folder.name, data.labels, f"Folder {folder}")
-        found = [
-            (*printable(path.relative_to(root).as_posix(), problem), folder.name)
-            for path, problem in _walk(folder, set())
-        ]
-        if not found:
+        found = list_tree(root, dims=data.dims, below=folder.name, progress=f"acquire {folder.name}")
+        if found.empty:
             raise SettingsError(
                 f"The class folder {folder} is empty.", "Add scans of this class, or remove the folder."
             )
-        rows += found
-    listing = empty_listing(len(rows))
-    listing["path"] = [path for path, _, _ in rows]
-    listing["label"] = [label for _, _, label in rows]
-    listing["problem"] = [
-        problem or problem_of(root, path) for path, problem, _ in tqdm(rows, desc="acquire", unit="scan")
-    ]
+        parts.append(found.assign(label=printable(folder.name)[0]))
+    found = pd.concat(parts, ignore_index=True)
+    listing = empty_listing(len(found))
+    listing[found.columns] = found
     return _pair_masks(listing)
-
-
-def _walk(folder: Path, seen: set[Path]) -> Iterator[tuple[Path, str]]:
-    """Yield every file below a folder, and each folder that cannot be entered with the reason.
-
-    Links to folders are followed once, so a loop of links ends.
-    """
-    try:
-        real = folder.resolve(strict=True)
-        if real in seen:
-            yield folder, "a link to a folder that is listed already"
-            return
-        seen.add(real)
-        entries = sorted(folder.iterdir())
-    except (OSError, RuntimeError) as error:
-        yield folder, os_reason(error) if isinstance(error, OSError) else "a loop of symbolic links"
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, seen)
-        else:
-            yield entry, ""
 
 
 def _pair_masks(listing: pd.DataFrame) -> pd.DataFrame:
     rows = {path: number for number, path in enumerate(listing["path"])}
-    masks = [""] * len(rows)
+    masks: dict[int, list[tuple[int, str]]] = {}
     taken = []
     for path, number in rows.items():
-        name = Path(path)
+        name = PurePosixPath(path)
         match = _MASK.fullmatch(name.stem)
         scan = match and rows.get((name.parent / (match["scan"] + name.suffix)).as_posix())
         if not match or scan is None:
             continue
         taken.append(number)
-        if not match["further"]:
-            masks[scan] = path
-    listing["mask"] = masks
+        masks.setdefault(scan, []).append((int(match["further"] or 0), path))
+    listing["mask"] = [MASKS.join(path for _, path in sorted(masks.get(row, []))) for row in range(len(rows))]
     return listing.drop(index=taken).reset_index(drop=True)

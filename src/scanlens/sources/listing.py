@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
-from scanlens.sources.columns import LISTING_COLUMNS
+from scanlens.sources.aliases import record_aliases
+from scanlens.sources.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.folder import list_folder
 from scanlens.sources.labels import ordered_labels, resolve_task
 from scanlens.sources.medmnist import list_npz
+from scanlens.sources.pseudonym import load_key
 from scanlens.sources.table import list_table
 
 _NAMED = 3  # patients an error message names before it says how many more there are
 _LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": list_npz}
 
 
-def list_scans(data: Data, root: Path) -> pd.DataFrame:
+def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame:
     """List the scans of a data set and check everything about it that needs no scan opened.
 
     Args:
         data: What the data set is. Kind ``phantom`` is listed as ``table`` is, from the table it wrote.
         root: The data root as a folder, or the MedMNIST file.
+        aliases: Whether scans and masks are named by aliases, whose book is written first: so that even a
+            refusal names no file.
 
     Returns:
-        One row a scan, sorted by path, with the columns of :data:`~scanlens.sources.columns.LISTING_COLUMNS`.
+        One row a scan, sorted by path, with the columns of :data:`~scanlens.sources.columns.LISTING_COLUMNS`
+        and, of a table, its further columns, anonymous, their names behind
+        :data:`~scanlens.sources.columns.FURTHER`.
 
     Raises:
         SettingsError: The root does not exist, a table, column or label is wrong, a class is empty, or a
@@ -36,10 +43,24 @@ def list_scans(data: Data, root: Path) -> pd.DataFrame:
         raise SettingsError(
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
-    listing = _LISTERS[data.kind](data, root)[list(LISTING_COLUMNS)]
+    listing = _LISTERS[data.kind](data, root)
+    # By the real path even under aliases, whose order depends on a key: splits should not.
+    listing = listing.sort_values("path", kind="stable", ignore_index=True)
+    if aliases:
+        listing = _aliased(listing)
     resolve_task(data, ordered_labels(data, listing))
     _refuse_shared_patients(listing)
-    return listing.sort_values("path", kind="stable", ignore_index=True)
+    further = [column for column in listing.columns if column.startswith(FURTHER)]
+    return listing[[*LISTING_COLUMNS, *further]]
+
+
+def _aliased(listing: pd.DataFrame) -> pd.DataFrame:
+    masks = listing["mask"].str.split(MASKS)
+    alias = record_aliases({*listing["path"], *itertools.chain.from_iterable(masks)}, load_key())
+    return listing.assign(
+        path=[alias.get(path, "") for path in listing["path"]],
+        mask=[MASKS.join(alias.get(mask, "") for mask in several) for several in masks],
+    )
 
 
 def _refuse_shared_patients(listing: pd.DataFrame) -> None:
@@ -47,8 +68,16 @@ def _refuse_shared_patients(listing: pd.DataFrame) -> None:
     splits = declared.groupby("patient")["split"].nunique()
     shared = sorted(splits[splits > 1].index)
     if shared:
-        more = f" and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
+        named = "; ".join(_example(declared, patient) for patient in shared[:_NAMED])
+        more = f"; and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
         raise SettingsError(
-            f"{len(shared)} patients are in two declared splits: {', '.join(shared[:_NAMED])}{more}.",
+            f"{len(shared)} patients are in two declared splits: {named}{more}.",
             "Correct the split column, or set data.columns.split to null to have patients split here.",
         )
+
+
+def _example(declared: pd.DataFrame, patient: str) -> str:
+    """Name a patient by pseudonym, and one scan in each of two splits."""
+    scans = declared[declared["patient"] == patient].drop_duplicates("split")
+    places = [f"{row['path']} in {row['split']}" for _, row in scans.head(2).iterrows()]
+    return f"{patient} ({', '.join(places)})"

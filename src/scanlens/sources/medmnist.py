@@ -1,17 +1,16 @@
 """MedMNIST ``.npz`` files: arrays ``train_images`` ... ``test_labels`` with the official split.
 
-A row is named ``file.npz#split/number``. Images are read through a memory map of the member, unpacked once
-into an unnamed temporary file, so that memory does not grow with the data set.
+A row is named ``file.npz#split/number`` (:mod:`scanlens.sources.reference`). Images are read through a
+memory map of the member, unpacked once into an unnamed temporary file, so that memory does not grow with
+the data set.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,37 +20,20 @@ import pandas as pd
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
+from scanlens.sources.archive import MAX_RATIO, RATIO_FROM
 from scanlens.sources.columns import empty_listing
 from scanlens.types import SPLITS, Scan
 
-_ROW = re.compile(r"(?P<file>.+\.npz)#(?P<split>train|val|test)/(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
 _COLOURS = 3
-_MAX_RATIO = 200  # scans pack 1 to 5 times; an archive of nothing else packs a thousandfold
-_RATIO_FROM = 1 << 20
 
 
-@dataclass(frozen=True)
-class NpzRow:
-    """One row of one split of one file."""
-
-    file: str
-    split: str
-    row: int
-
-
-def npz_row(reference: str) -> NpzRow | None:
-    """Take a reference apart; None where it does not name a row of an ``.npz`` file."""
-    match = _ROW.fullmatch(reference)
-    return NpzRow(match["file"], match["split"].lower(), int(match["row"])) if match else None
-
-
-def read_npz_row(path: Path, row: NpzRow, reference: str, *, dims: int, max_pixels: int) -> Scan:
+def read_npz_row(path: Path, split: str, row: int, reference: str, *, dims: int, max_pixels: int) -> Scan:
     """Read one image (1 or 3, height, width) or volume (1, depth, height, width) in 0-255.
 
     Raises:
         UnreadableScan: There is no such row, its array holds no pixels, or it is of the other ``dims``.
     """
-    values = row_values(path, row, reference)
+    values = row_values(path, split, row, reference)
     colour = values.ndim == dims + 1 and values.shape[-1] == _COLOURS
     if values.ndim != dims and not colour:
         other = 5 - dims
@@ -66,7 +48,7 @@ def read_npz_row(path: Path, row: NpzRow, reference: str, *, dims: int, max_pixe
     )
 
 
-def row_values(path: Path, row: NpzRow, reference: str) -> npt.NDArray[np.generic]:
+def row_values(path: Path, split: str, row: int, reference: str) -> npt.NDArray[np.generic]:
     """Return one row of ``<split>_images`` as stored.
 
     Raises:
@@ -74,12 +56,12 @@ def row_values(path: Path, row: NpzRow, reference: str) -> npt.NDArray[np.generi
     """
     state = path.stat()
     try:
-        images = _mapped(path, f"{row.split}_images", state.st_mtime_ns, state.st_size)
+        images = _mapped(path, f"{split}_images", state.st_mtime_ns, state.st_size)
     except KeyError as error:
-        raise UnreadableScan(reference, f"the file holds no array {row.split}_images") from error
-    if row.row >= len(images):
-        raise UnreadableScan(reference, f"there is no such row: {row.split} holds {len(images)}")
-    return np.asarray(images[row.row])
+        raise UnreadableScan(reference, f"the file holds no array {split}_images") from error
+    if row >= len(images):
+        raise UnreadableScan(reference, f"there is no such row: {split} holds {len(images)}")
+    return np.asarray(images[row])
 
 
 def list_rows(path: Path) -> list[str]:
@@ -111,7 +93,7 @@ def list_npz(data: Data, root: Path) -> pd.DataFrame:
     Raises:
         SettingsError: The file is no such archive, a split's arrays disagree, or a class has no name.
     """
-    path = _archive(data, root)
+    path = npz_file(data, root)
     parts = []
     try:
         with zipfile.ZipFile(path) as archive:
@@ -174,7 +156,12 @@ def _class_name(data: Data, path: Path, split: str, row: int, value: int) -> str
     return data.labels[value]
 
 
-def _archive(data: Data, root: Path) -> Path:
+def npz_file(data: Data, root: Path) -> Path:
+    """Return the ``.npz`` file the settings mean: the root, ``data.table`` in it, or the only one there.
+
+    Raises:
+        SettingsError: There is none, or there are several.
+    """
     if root.is_file():
         return root
     found = sorted(path.name for path in root.glob("*.npz"))
@@ -204,7 +191,7 @@ def _mapped(path: Path, name: str, modified_ns: int, size: int) -> npt.NDArray[n
         tempfile.TemporaryFile() as file,
     ):
         entry = archive.getinfo(f"{name}.npy")
-        if entry.file_size > _MAX_RATIO * entry.compress_size + _RATIO_FROM:
+        if entry.file_size > MAX_RATIO * entry.compress_size + RATIO_FROM:
             raise ValueError(f"{name} unpacks to far more than scans do")
         shutil.copyfileobj(member, file, 1 << 20)
         file.seek(0)

@@ -1,10 +1,7 @@
 """NIfTI-1 and NIfTI-2 images and volumes (``.nii``, ``.nii.gz``) through nibabel.
 
-Axis convention, stated here once: volumes arrive as ``(1, depth, height, width)`` with depth going to the
-patient's superior, height to the posterior and width to the left ("SPL"), so that every
-``pixels[0, k]`` is an axial slice drawn as DICOM viewers draw it: nose up, the patient's right hand on
-the left. Files stored along other axes are flipped and transposed to the closest such order, never
-resampled. ``orientation`` holds the code of each spatial axis in that order, and ``spacing`` follows it.
+Volumes are turned to the axes of :mod:`scanlens.sources.axes`; ``orientation`` holds the code of each
+spatial axis in that order, and ``spacing`` follows it.
 """
 
 from __future__ import annotations
@@ -16,13 +13,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel import orientations
 
 from scanlens.errors import UnreadableScan
-from scanlens.types import ImageArray, Scan
-
-AXES = ("S", "P", "L")
-"""The direction in which each spatial axis of ``pixels`` grows."""
+from scanlens.sources.axes import ORIENTATION, one_slice, to_axes
+from scanlens.types import Scan
 
 _SINGLE_FILE = {b"n+1\0": nib.Nifti1Image, b"n+2\0": nib.Nifti2Image}
 _TWO_FILES = (b"ni1\0", b"ni2\0")
@@ -63,11 +57,11 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         image = _SINGLE_FILE[magic].from_stream(stream)
         values = np.asarray(image.dataobj, dtype=np.float32)
     header = image.header
-    pixels, spacing, axes = _to_axes(values, image.affine, _zooms(header), reference)
+    volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
+    pixels, spacing = to_axes(volume, image.affine, _zooms(header), reference)
+    axes = ORIENTATION
     if dims == 2:
-        kept = [axis for axis in range(3) if axis != pixels.shape.index(1)]
-        pixels, spacing = pixels.squeeze(pixels.shape.index(1)), tuple(spacing[axis] for axis in kept)
-        axes = "".join(axes[axis] for axis in kept)
+        pixels, spacing, axes = one_slice(pixels, spacing)
     stored = header.get_data_dtype()
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return Scan(
@@ -113,17 +107,3 @@ def _zooms(header: Any) -> list[float]:
     scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
     zooms = [float(zoom) * scale for zoom in header.get_zooms()[:3]]
     return zooms + [1.0] * (3 - len(zooms))
-
-
-def _to_axes(
-    values: np.ndarray, affine: np.ndarray, zooms: list[float], reference: str
-) -> tuple[ImageArray, tuple[float, ...], str]:
-    volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
-    found = orientations.io_orientation(affine)
-    if not np.isfinite(found).all():
-        raise UnreadableScan(reference, "the axes cannot be told: its affine is singular or not finite")
-    change = orientations.ornt_transform(found, orientations.axcodes2ornt(AXES))
-    spacing = [0.0, 0.0, 0.0]
-    for axis, target in enumerate(change[:, 0].astype(int)):
-        spacing[target] = zooms[axis]
-    return orientations.apply_orientation(volume, change), tuple(spacing), "".join(AXES)

@@ -27,7 +27,7 @@ def load_key() -> bytes:
     Raises:
         SettingsError: The file cannot be read or made, or holds no key.
     """
-    path = _key_file()
+    path = key_file()
     try:
         if not path.exists():
             _make_key(path)
@@ -56,7 +56,12 @@ def pseudonym(patient: str, key: bytes) -> str:
     return "p" + hmac.new(key, identifier.encode("utf-8"), hashlib.sha256).hexdigest()[:16]
 
 
-def _key_file() -> Path:
+def key_file() -> Path:
+    """Return the place of the pseudonym key, whether there is one or not.
+
+    Raises:
+        SettingsError: Nothing says where, and this user has no home.
+    """
     named = os.environ.get(KEY_VARIABLE)
     if named:
         return Path(named)

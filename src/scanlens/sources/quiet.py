@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import PIL
 
 _LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle", "nibabel", "nibabel.global", "PIL")
 
@@ -24,3 +29,19 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@cache
+def quiet_tiff() -> None:
+    """Take the messages about damaged TIFF files off this process's error output, once and for good.
+
+    libtiff writes them there itself, past Python. Turning the output aside would turn aside whatever else the
+    process says meanwhile; so the libtiff that Pillow's wheel brings along is told to call no handler, as
+    its interface provides (``TIFFSetErrorHandler(NULL)``). A Pillow built otherwise keeps its messages.
+    """
+    for library in (Path(PIL.__file__).parent.parent / "pillow.libs").glob("libtiff*"):
+        # Pillow has loaded this very file: the handle is to the same library, not to another copy.
+        loaded = ctypes.CDLL(str(library))
+        for setter in (loaded.TIFFSetErrorHandler, loaded.TIFFSetWarningHandler):
+            setter.argtypes, setter.restype = [ctypes.c_void_p], ctypes.c_void_p
+            setter(None)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources.quiet import quiet_tiff
 from scanlens.types import ImageArray, Scan
 
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -38,7 +40,10 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
         UnreadableScan: More than ``max_pixels``, several pages, or ``dims`` is 3.
         Exception: Whatever Pillow raises on a damaged file; the caller turns it into a reason.
     """
-    with _open(path, reference, max_pixels) as image:
+    quiet_tiff()
+    # A file, not a path: Pillow 13 maps raw TIFFs it knows the path of, and scrambles those whose orientation
+    # exchanges the sides.
+    with path.open("rb") as file, _open(file, reference, max_pixels) as image:
         width, height = image.size
         if width * height > max_pixels:
             raise UnreadableScan(reference, f"{height} x {width} pixels, more than the {max_pixels} allowed")
@@ -56,12 +61,12 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
     return Scan(pixels=pixels, photometric=mode, bits=_BITS.get(mode, 8))
 
 
-def _open(path: Path, reference: str, max_pixels: int) -> Image.Image:
+def _open(file: BinaryIO, reference: str, max_pixels: int) -> Image.Image:
     # Pillow's bomb check is a global: the lock keeps two threads' limits apart while headers are read.
     with _PILLOW_LIMIT:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
         try:
-            return Image.open(path, formats=_FORMATS)
+            return Image.open(file, formats=_FORMATS)
         except UnidentifiedImageError as error:
             raise UnreadableScan(reference, "a damaged header, or a variant Pillow does not read") from error
         except Image.DecompressionBombError as error:

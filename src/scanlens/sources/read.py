@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from scanlens.errors import UnreadableScan
+from scanlens.errors import ScanlensError, UnreadableScan
+from scanlens.sources.archive import is_archive
+from scanlens.sources.content import Content, opened, refuse_other_dims
 from scanlens.sources.dicom import read_dicom
-from scanlens.sources.locate import locate, os_reason
-from scanlens.sources.medmnist import npz_row, read_npz_row, row_values
+from scanlens.sources.itk import is_itk, read_itk
+from scanlens.sources.locate import os_reason
+from scanlens.sources.medmnist import read_npz_row, row_values
 from scanlens.sources.nifti import is_nifti, read_nifti
 from scanlens.sources.quiet import quiet
 from scanlens.sources.raster import is_raster, read_raster
+from scanlens.sources.series import read_series
 from scanlens.types import Scan
 
 _HEAD_BYTES = 4096
-_HASH_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip header with the largest window
 _DICOM_MAGIC = b"DICM"
@@ -36,7 +39,7 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int) -> Scan
 
     Args:
         root: The data root: a folder, or a MedMNIST ``.npz`` file.
-        reference: Path relative to the root, or ``file.npz#split/row``.
+        reference: Any of :mod:`scanlens.sources.reference`, or an alias.
         dims: 2 for images, 3 for volumes.
         max_pixels: Files whose header declares more pixels (all frames together) are refused unread.
 
@@ -46,34 +49,41 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int) -> Scan
     Raises:
         UnreadableScan: The file is absent, empty, no image, damaged, too large, of the other ``dims``,
             or holds values that are not finite. The reason quotes nothing of the file.
+        SettingsError: The reference is an alias and its book is missing.
     """
-    row = npz_row(reference)
-    path = locate(root, row.file if row else reference)
-    with _reasons(reference):
-        if row is not None:
-            scan = read_npz_row(path, row, reference, dims=dims, max_pixels=max_pixels)
+    with _reasons(reference), opened(root, reference) as content:
+        refuse_other_dims(content, reference, dims)
+        if content.is_series:
+            scan = read_series(content.files, reference, max_pixels=max_pixels)
         else:
-            scan = _read_file(path, reference, dims=dims, max_pixels=max_pixels)
+            scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels)
         return _checked(scan, reference)
 
 
 def content_sha256(root: Path, reference: str) -> str:
-    """Return the SHA-256 of a scan's content: the file's bytes, or a MedMNIST row's array bytes.
+    """Return the SHA-256 of a scan's content, wherever it lies.
+
+    Of a file its bytes; of a MedMNIST row its array's bytes; of a series the files' sums, sorted, so that
+    neither names nor order count; of a frame the file's sum and the frame's number.
 
     Raises:
         UnreadableScan: The file is absent, outside the root or cannot be read.
+        SettingsError: The reference is an alias and its book is missing.
     """
-    row = npz_row(reference)
-    path = locate(root, row.file if row else reference)
-    digest = hashlib.sha256()
-    with _reasons(reference):
-        if row is not None:
-            digest.update(row_values(path, row, reference).tobytes())
-        else:
-            with path.open("rb") as file:
-                while block := file.read(_HASH_BYTES):
-                    digest.update(block)
-    return digest.hexdigest()
+    with _reasons(reference), opened(root, reference) as content:
+        parts = content.reference
+        if parts.row is not None:
+            values = row_values(content.files[0], parts.split, parts.row, reference)
+            return hashlib.sha256(values.tobytes()).hexdigest()
+        sums = sorted(_file_sha256(path) for path in content.files)
+        if parts.frame is not None:
+            sums.append(f"frame {parts.frame}")
+        return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode("ascii")).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -86,7 +96,7 @@ def _reasons(reference: str) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except UnreadableScan:
+    except ScanlensError:
         raise
     except MemoryError as error:
         raise UnreadableScan(reference, "needs more memory than there is") from error
@@ -97,19 +107,29 @@ def _reasons(reference: str) -> Iterator[None]:
         raise UnreadableScan(reference, reason) from error
 
 
-def _read_file(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) -> Scan:
+    path, parts = content.files[0], content.reference
+    if parts.row is not None:
+        return read_npz_row(path, parts.split, parts.row, reference, dims=dims, max_pixels=max_pixels)
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
         raise UnreadableScan(reference, "empty file")
-    if head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC):
-        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels)
+    dicom = head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC)
+    if parts.frame is not None and not dicom and not head.startswith(_BARE_DICOM):
+        raise UnreadableScan(reference, "only DICOM files have numbered frames")
+    if dicom:
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
     if is_nifti(_unzipped(head)):
         return read_nifti(path, reference, dims=dims, max_pixels=max_pixels)
     if is_raster(head):
         return read_raster(path, reference, dims=dims, max_pixels=max_pixels)
+    if is_itk(head):
+        return read_itk(path, reference, dims=dims, max_pixels=max_pixels)
+    if is_archive(head):
+        raise UnreadableScan(reference, "an archive, not an image: unpack it, or name what lies in it")
     if head.startswith(_BARE_DICOM):
-        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels)
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
     raise UnreadableScan(reference, "not an image this scanlens reads")
 
 

@@ -11,10 +11,14 @@ from tqdm import tqdm
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.sources.columns import empty_listing, find_columns
+from scanlens.sources.columns import AUTO, FURTHER, MASKS, empty_listing, find_columns
+from scanlens.sources.content import problem_of
+from scanlens.sources.dates import date_ranks
 from scanlens.sources.labels import refuse_unknown_label
-from scanlens.sources.locate import base_folder, locate, problem_of
+from scanlens.sources.locate import base_folder, locate
+from scanlens.sources.metadata import anonymous_columns
 from scanlens.sources.pseudonym import load_key, pseudonym
+from scanlens.sources.reference import relative_reference
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
@@ -39,23 +43,29 @@ def list_table(data: Data, root: Path) -> pd.DataFrame:
     listing = empty_listing(len(table))
     for role, column in columns.items():
         listing[role] = table[column].str.strip()
+    if "date" in columns:
+        listing["date"] = _dates(listing["date"], data, columns["date"], name)
     for row, label in enumerate(listing["label"], start=1):
         if label:
             refuse_unknown_label(label, data.labels, _place(name, row))
     if "split" in columns:
         splits = enumerate(listing["split"], start=1)
         listing["split"] = [_split(value, columns["split"], _place(name, row)) for row, value in splits]
+    key = load_key()
     if "patient" in columns:
-        key = load_key()
         pseudonyms = {patient: pseudonym(patient, key) for patient in listing["patient"].unique()}
         listing["patient"] = listing["patient"].map(pseudonyms)
-    base = base_folder(root)
-    listing["path"] = [_relative(base, path) for path in listing["path"]]
-    listing["mask"] = [_relative(base, path) for path in listing["mask"]]
+    base = PurePosixPath(base_folder(root).absolute().as_posix())
+    listing["path"] = [relative_reference(base, path) for path in listing["path"]]
+    listing["mask"] = [
+        MASKS.join(relative_reference(base, mask.strip()) for mask in masks.split(MASKS))
+        for masks in listing["mask"]
+    ]
     rows = zip(listing["path"], listing["label"], listing["mask"], strict=True)
     progress = tqdm(rows, total=len(listing), desc="acquire", unit="scan")
-    listing["problem"] = [_problem(root, path, label, mask) for path, label, mask in progress]
-    return _mark_repetitions(listing)
+    listing["problem"] = [_problem(root, *row, dims=data.dims) for row in progress]
+    further = anonymous_columns(table.drop(columns=list(columns.values())), key)
+    return pd.concat([_mark_repetitions(listing), further.add_prefix(FURTHER)], axis=1)
 
 
 def _load(data: Data, root: Path) -> tuple[str, pd.DataFrame]:
@@ -131,24 +141,27 @@ def _split(value: str, column: str, where: str) -> str:
     return _SPLITS[value.casefold()]
 
 
-def _relative(base: Path, path: str) -> str:
-    """Write a path in one way: relative to the root where it lies below it, else as the table has it."""
-    if not path:
-        return ""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() and pure.is_relative_to(base.absolute().as_posix()):
-        pure = pure.relative_to(base.absolute().as_posix())
-    return pure.as_posix()
+def _dates(values: pd.Series, data: Data, column: str, table: str) -> list[str]:
+    ranks = date_ranks(values)
+    if ranks is not None:
+        return ranks
+    if data.columns.date == AUTO:  # a column that only happens to be called so
+        return [""] * len(values)
+    raise SettingsError(
+        f"{table}: the values in column {column!r} are not all dates, or day and month can't be told apart.",
+        "Write them as YYYY-MM-DD, or set data.columns.date to null.",
+    )
 
 
-def _problem(root: Path, path: str, label: str, mask: str) -> str:
+def _problem(root: Path, path: str, label: str, masks: str, *, dims: int) -> str:
     if not label:
         return "no label"
-    problem = problem_of(root, path)
-    if not problem and mask:
-        mask_problem = problem_of(root, mask)
-        return f"mask: {mask_problem}" if mask_problem else ""
-    return problem
+    if problem := problem_of(root, path, dims=dims):
+        return problem
+    for mask in masks.split(MASKS) if masks else ():
+        if problem := problem_of(root, mask, dims=dims):
+            return f"mask: {problem}"
+    return ""
 
 
 def _mark_repetitions(listing: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,158 @@
+"""One scan read and described: what a worker of the manifest stage does.
+
+What leaves this module may be written down; the header, which names people, does not leave it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scanlens.config.schema import Checks
+from scanlens.errors import UnreadableScan
+from scanlens.manifest.burned_in import has_text
+from scanlens.manifest.checks import problem
+from scanlens.manifest.columns import OK
+from scanlens.manifest.deidentify import acquisition_date, header_tags, names_in_path, placeholder
+from scanlens.manifest.fingerprint import perceptual_hash, pixel_sha256
+from scanlens.manifest.thumbnails import thumbnail
+from scanlens.sources.pseudonym import pseudonym
+from scanlens.sources.read import content_sha256, read_scan
+from scanlens.types import Scan
+
+_BURNED_IN_BY_TAG = {True: "declared", False: "no"}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is known of one row of the listing.
+
+    Attributes:
+        facts: The manifest's columns of :data:`scanlens.manifest.columns.COLUMNS` but the split, the fold,
+            and the number that tells repetitions of one content apart.
+        thumbnail: uint8, ``(64, 64)``; None where the scan could not be read.
+        tags: Keyed hashes of header values by tag name, for the shortcut report.
+        date: Acquisition date, in sortable text; for the temporal split, and never written down.
+        header_patient: Whether ``facts["patient"]`` comes from the file rather than the listing.
+        named_in_path: The path holds the patient's own name or number.
+    """
+
+    facts: dict[str, Any]
+    thumbnail: npt.NDArray[np.uint8] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    date: str = field(default="", repr=False)
+    header_patient: bool = False
+    named_in_path: bool = False
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Examine rows of one data set; picklable, as workers need it.
+
+    Attributes:
+        root: The data root.
+        kind: Kind of data set.
+        dims: 2 or 3.
+        checks: What a scan must be.
+        burned_in: ``flag`` or ``quarantine`` scans with text in their pixels.
+        header_patients: Whether a patient the listing does not name is taken from the file.
+        key: The pseudonym key.
+    """
+
+    root: Path
+    kind: str
+    dims: int
+    checks: Checks
+    burned_in: str
+    header_patients: bool
+    key: bytes = field(repr=False)
+
+    def unread(self, row: Mapping[str, str], reason: str) -> Examined:
+        """Describe a row whose scan was not read, for this reason."""
+        return Examined(self._facts(row, reason))
+
+    def __call__(self, row: Mapping[str, str]) -> Examined:
+        """Read the scan of one row of the listing and describe it.
+
+        Args:
+            row: path, label, patient, site, mask and problem (not empty: the file is not touched).
+        """
+        if row["problem"]:
+            return self.unread(row, row["problem"])
+        facts = self._facts(row, OK)
+        path = row["path"]
+        try:
+            facts["sha256"] = content_sha256(self.root, path)
+            scan = read_scan(self.root, path, dims=self.dims, max_pixels=self.checks.max_pixels)
+        except UnreadableScan as error:
+            facts["status"] = error.reason
+            return Examined(facts)
+        facts.update(self._described(scan))
+        named = not facts["patient"] and self.header_patients and not placeholder(scan.patient)
+        if named:
+            facts["patient"] = pseudonym(scan.patient, self.key)
+        return Examined(
+            facts,
+            thumbnail(scan.pixels),
+            header_tags(scan.header, self.key),
+            acquisition_date(scan.header),
+            bool(named and facts["patient"]),
+            names_in_path(scan.header, path),
+        )
+
+    def _facts(self, row: Mapping[str, str], status: str) -> dict[str, Any]:
+        return {
+            "scan_id": f"x{hashlib.sha256(row['path'].encode()).hexdigest()[:15]}",
+            "patient": row["patient"],
+            "label": row["label"],
+            "split": "",
+            "fold": -1,
+            "source": self.kind,
+            "path": row["path"],
+            "sha256": "",
+            "pixel_sha256": "",
+            "perceptual_hash": "",
+            "shape": [],
+            "channels": 0,
+            "spacing": [],
+            "orientation": "",
+            "modality": "",
+            "photometric": "",
+            "bits": 0,
+            "site": row["site"],
+            "burned_in": "",
+            "mask": row["mask"],
+            "status": status,
+        }
+
+    def _described(self, scan: Scan) -> dict[str, Any]:
+        facts: dict[str, Any] = {
+            "shape": [int(side) for side in scan.pixels.shape[1:]],
+            "channels": len(scan.pixels),
+            "spacing": [float(step) for step in scan.spacing or ()],
+            "orientation": scan.orientation,
+            "modality": scan.modality,
+            "photometric": scan.photometric,
+            "bits": int(scan.bits),
+            "status": problem(scan, self.dims, self.checks) or OK,
+        }
+        if facts["status"] != OK:
+            return facts
+        facts["pixel_sha256"] = pixel_sha256(scan.pixels)
+        facts["perceptual_hash"] = perceptual_hash(scan.pixels)
+        declared = "" if scan.burned_in is None else _BURNED_IN_BY_TAG[scan.burned_in]
+        # A header that says NO is not believed: devices fill it in without looking.
+        facts["burned_in"] = "declared" if declared == "declared" else _seen(scan)
+        if self.burned_in == "quarantine" and facts["burned_in"] != "no":
+            facts["status"] = f"burned-in text: {facts['burned_in']}"
+        return facts
+
+
+def _seen(scan: Scan) -> str:
+    return "detected" if has_text(scan.pixels) else "no"

@@ -1,0 +1,118 @@
+"""Making one shard: all of it happens in the process that writes the file; only facts go back."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from scanlens.errors import UnreadableScan
+from scanlens.preprocess.cache import Place, ShardCache
+from scanlens.preprocess.preprocessor import Preprocessor
+from scanlens.preprocess.shard_file import ShardWriter, quantise
+from scanlens.scaling.heap import keep_freed_memory
+from scanlens.sources.read import content_sha256, read_scan
+
+
+@dataclass(frozen=True)
+class RowTask:
+    """One scan of a shard.
+
+    Attributes:
+        reference: Where it is, relative to the data root.
+        sha256: Its content in the manifest.
+        key: :func:`scanlens.preprocess.cache.row_key`.
+        cached: Where the cache has its row, or None.
+    """
+
+    reference: str
+    sha256: str
+    key: str
+    cached: Place | None
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """What a process needs to make a shard.
+
+    Attributes:
+        root: The data root.
+        rows: The scans, in order.
+        preprocessor: What each of them goes through.
+        target: The file to write.
+        cache: Finished shards of earlier runs, or None.
+    """
+
+    root: Path
+    rows: tuple[RowTask, ...]
+    preprocessor: Preprocessor
+    target: Path
+    cache: ShardCache | None
+
+
+@dataclass(frozen=True)
+class ShardFacts:
+    """What became of a shard.
+
+    Attributes:
+        kept: Keys of the rows it has, in order.
+        left_out: Why a scan is not among them, by its place in the task.
+        decoded: Rows made from their scans.
+        copied: Rows copied from shards of an earlier run.
+        linked: Whether the whole shard is one of an earlier run.
+    """
+
+    kept: tuple[str, ...]
+    left_out: dict[int, str]
+    decoded: int
+    copied: int
+    linked: bool
+
+
+def make_shard(task: ShardTask) -> ShardFacts:
+    """Write a shard, from the cache as far as it goes, and keep it there.
+
+    Raises:
+        OSError: The disk is full, most likely. Nothing is left under the shard's name.
+    """
+    keep_freed_memory()
+    keys = tuple(row.key for row in task.rows)
+    if task.cache is not None and task.cache.take(keys, task.target):
+        return ShardFacts(keys, {}, 0, 0, True)
+    shape = (task.preprocessor.channels, *task.preprocessor.size)
+    kept, checksums = [], []
+    left_out = {}
+    copied = 0
+    with ShardWriter(task.target, shape) as shard:
+        for place, row in enumerate(task.rows):
+            content = task.cache.read(row.cached) if task.cache is not None and row.cached else None
+            if content is not None:
+                copied += 1
+            else:
+                try:
+                    content = _decode(task.root, row, task.preprocessor)
+                except UnreadableScan as error:
+                    left_out[place] = error.reason
+                    continue
+            shard.append(content)
+            kept.append(row.key)
+            checksums.append(zlib.crc32(content))
+        shard.finish()
+    if task.cache is not None and kept:
+        task.cache.put(task.target, kept, checksums)
+    return ShardFacts(tuple(kept), left_out, len(kept) - copied, copied, False)
+
+
+def _decode(root: Path, row: RowTask, preprocessor: Preprocessor) -> bytes:
+    """Read and preprocess one scan.
+
+    Raises:
+        UnreadableScan: It can't be read now, or is not the one in the manifest.
+    """
+    # Hashing first brings the file into the system's cache: the decoder does not read the disk again.
+    if content_sha256(root, row.reference) != row.sha256:
+        raise UnreadableScan(row.reference, "changed: its content is another than in the manifest")
+    # Its content is what the manifest has accepted under its limits, so that its size needs no second one.
+    scan = read_scan(root, row.reference, dims=preprocessor.dims, max_pixels=sys.maxsize)
+    return quantise(preprocessor.apply(scan, row.reference)).tobytes()
