@@ -2,7 +2,8 @@
 
 from pipelines.stage import PREPROCESSED, PRETRAINED, SYNTHETIC, stage
 from scanlens.config.load import load_section
-from scanlens.config.schema import Augmentation, Data, Model, Pretraining, Runtime, Transfer
+from scanlens.config.schema import Augmentation, Model, Pretraining, Runtime, Transfer
+from scanlens.preprocess.store import Store
 from scanlens.pretraining.run import pretrain
 from scanlens.scaling.device import prepare
 
@@ -15,7 +16,7 @@ if __name__ == "__main__":
             load_section(Transfer),
             load_section(Pretraining),
             load_section(Augmentation),
-            prepare(load_section(Runtime), load_section(Data).dims),
+            prepare(load_section(Runtime), len(Store.open(PREPROCESSED).shape) - 1),
             run.folder(PRETRAINED),
         )
         run.report(facts, f"{facts['epochs']} epochs on {facts['scans']} made scans in {PRETRAINED}")

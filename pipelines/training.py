@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipelines.stage import AUGMENTED, MANIFEST, PREPROCESSED, PRETRAINED, SYNTHETIC, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
-from scanlens.config.schema import Augmentation, Data, Model, Runtime, Tracking, Training, Transfer
+from scanlens.config.schema import Augmentation, Model, Runtime, Tracking, Training, Transfer
+from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
 from scanlens.tracking.runs import WEIGHTS, data_tags, open_run
 from scanlens.training.run import train
@@ -22,7 +23,7 @@ if __name__ == "__main__":
             load_section(Transfer),
             load_section(Training),
             load_section(Augmentation),
-            prepare(load_section(Runtime), load_section(Data).dims),
+            prepare(load_section(Runtime), len(Store.open(PREPROCESSED).shape) - 1),
             run.folder(TRAINED),
             tracked.log_metrics,
         )

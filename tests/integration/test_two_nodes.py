@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -23,9 +24,14 @@ from tests.helpers.crashes import WriteFile
 from tests.helpers.tiny import manifest_section, preprocess_section
 from tests.preprocess.scans import SOURCE, draw
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 127.0.0.2 without set-up"),
+]
 
 FILES, SCANS = 60, 192
+# Ray takes 127.0.0.1 for the machine's outer address, where nothing of ours should listen.
+LOOPBACK = "127.0.0.2"
 LOCAL = Engine("local", 1, None)
 
 
@@ -43,7 +49,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # paths of sockets must be short
     monkeypatch.setenv("RAY_TMPDIR", folder)
-    common = {"object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
+    common = {"object_store_memory": 100 << 20, "node_ip_address": LOOPBACK}
     made = Cluster()
     made.add_node(num_cpus=0, include_dashboard=False, **common)
     for _ in range(2):

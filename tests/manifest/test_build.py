@@ -128,14 +128,14 @@ def test_a_patient_named_by_the_file_is_stored_as_a_pseudonym(
 ) -> None:
     import dataclasses
 
-    from scanlens.manifest import build
+    from scanlens.manifest import examine
 
-    read = build.read_scan
+    read = examine.read_scan
 
     def named(root: Path, path: str, **limits: int) -> Any:
         return dataclasses.replace(read(root, path, **limits), patient=f"MRN-{path[:3]}")
 
-    monkeypatch.setattr(build, "read_scan", named)
+    monkeypatch.setattr(examine, "read_scan", named)
     manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config()).manifest
     assert manifest["patient"].nunique() == 20
     assert manifest["patient"].str.fullmatch("p[0-9a-f]{16}").all()

@@ -98,7 +98,9 @@ def test_real_scans_are_not_called_saturated(shared_data: Path) -> None:
         paths = sorted(shared_data.glob(folder))[::40]
         assert paths
         pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) for path in paths]
-        assert max(saturated_share(picture[None]) for picture in pictures) < 0.9
+        # A few of MedNIST are blank.
+        shares = [saturated_share(picture[None]) for picture in pictures if np.ptp(picture)]
+        assert max(shares) < 0.9
 
 
 def test_extent_is_in_millimetres_where_the_spacing_is_known() -> None:

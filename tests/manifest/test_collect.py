@@ -62,7 +62,7 @@ def test_scans_in_quarantine_tell_nothing_about_shortcuts() -> None:
 def test_one_patient_in_every_header_is_a_placeholder() -> None:
     rows = [examined(n, patient="p1", header_patient=True) for n in range(3)]
     _, notes = collect(rows, 3, np.zeros((3, SIDE, SIDE), np.uint8))
-    with pytest.raises(SettingsError, match="columns.patient=null"):
+    with pytest.raises(SettingsError, match=r"columns\.patient=null"):
         notes.patient_warnings()
     rows.append(examined(3, patient="p2"))
     _, notes = collect(rows, 4, np.zeros((4, SIDE, SIDE), np.uint8))

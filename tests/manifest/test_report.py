@@ -29,7 +29,7 @@ def test_files_and_counts(
 ) -> None:
     listing = listing_of()
     (tmp_path / "003-1.png").write_text("damaged, it is")
-    manifest = build_manifest(listing, tmp_path, source, manifest_config())
+    manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest
     facts = write_manifest(manifest, tmp_path / "out")
     assert read_manifest(tmp_path / "out/manifest.parquet").to_dict("records") == manifest.to_dict("records")
     assert json.loads((tmp_path / "out/manifest.json").read_text()) == facts

@@ -130,7 +130,7 @@ def _room(rows: int, output: Path | None) -> Thumbnails:
 
 def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iterator[Examined]:
     limits = Limits(examiner.checks.timeout_s, examiner.checks.max_memory_mib)
-    rows = listing.to_dict("records")
+    rows = [{str(name): str(value) for name, value in row.items()} for row in listing.to_dict("records")]
     results = map_ordered(examiner, rows, engine=engine, limits=limits, total=len(rows))
     for row, result in zip(rows, tqdm(results, total=len(rows), desc="manifest", unit="scan"), strict=True):
         yield examiner.unread(row, result.reason) if isinstance(result, Failed) else result

@@ -6,7 +6,7 @@ import base64
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import jinja2
@@ -18,17 +18,15 @@ from scanlens.atomic import write_text
 from scanlens.manifest.columns import OK
 from scanlens.manifest.goal import TOLERANCE
 from scanlens.manifest.histograms import distributions
+from scanlens.manifest.leakage import Leak
 from scanlens.manifest.report import summarise
+from scanlens.manifest.shortcuts import Shortcut
 from scanlens.types import SPLITS
-
-if TYPE_CHECKING:
-    from scanlens.manifest.leakage import Leak
-    from scanlens.manifest.shortcuts import Shortcut
 
 PER_REASON = 60
 """Quarantined scans that the contact sheet shows of each kind of reason."""
 PAIRS = 20
-"""Leaking pairs that are shown of each kind."""
+"""Leaks that are shown of each kind, by a pair of scans each."""
 LEAKS = {
     "patient": ("One patient in two splits", "The test split holds patients that training has seen."),
     "copy": ("The same pixels in two splits", "The test split holds scans that training has seen."),
@@ -36,7 +34,7 @@ LEAKS = {
         "Near copies in two splits",
         "Flipped, cropped, re-encoded or re-exposed: the test split holds what training has seen.",
     ),
-    "contradiction": ("The same pixels under different labels", "At most one of the labels can be right."),
+    "contradiction": ("The same pixels, or nearly, under different labels", "At most one can be right."),
 }
 
 Thumbnails = npt.NDArray[np.uint8]

@@ -137,6 +137,7 @@ def _join(ray: ModuleType, address: str, quiet: dict[str, Any]) -> None:
             socket.create_connection((host, int(port)), _CONNECT_S).close()
         except (OSError, ValueError) as error:
             raise refusal from error
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # attempts, of some seconds each
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from scanlens.config.schema import Synthesis
 from scanlens.errors import SettingsError
 from scanlens.preprocess.sheet import SheetRow, write_sheet
+from scanlens.preprocess.shown import is_colour, shown
 from scanlens.preprocess.store import IntArray, Store, StoreWriter
 from scanlens.synthesis.audit import audit
 from scanlens.synthesis.gan import plan, train_generator
@@ -108,12 +109,19 @@ def label_slugs(labels: list[str]) -> list[str]:
 def _write_sheet(path: Path, store: Store, rows: IntArray, made: Store) -> None:
     """A row of training scans and a row of made scans for each class."""
     lines = []
+    colour = is_colour(store)
     for label, name in enumerate(store.labels):
         real = rows[store.targets(rows) == label][:SHOWN]
         drawn = np.flatnonzero(made.targets(np.arange(len(made))) == label)[:SHOWN]
         if not len(drawn):
             continue
         seeds = [f"seed {seed}" for seed in made.index["seed"].iloc[drawn]]
-        lines.append(SheetRow(f"{name}: training scans", list(store.read(real)), [""] * len(real)))
-        lines.append(SheetRow(f"{name}: made", list(made.read(drawn)), seeds))
+        lines.append(
+            SheetRow(
+                f"{name}: training scans",
+                [shown(image, colour) for image in store.read(real)],
+                [""] * len(real),
+            )
+        )
+        lines.append(SheetRow(f"{name}: made", [shown(image, colour) for image in made.read(drawn)], seeds))
     write_sheet(path, lines)
