@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.fft
 
-from scanlens.manifest.fingerprint import data_hash, perceptual_hash, split_hash
+from scanlens.manifest.fingerprint import data_hash, perceptual_hash, pixel_sha256, split_hash
 from scanlens.types import ImageArray
 
 
@@ -69,3 +71,23 @@ def test_table_hashes_follow_what_they_name_and_not_the_order() -> None:
         changed.loc[1, column] = "other"
         assert (data_hash(changed) != data_hash(table)) == changes_data
         assert (split_hash(changed) != split_hash(table)) == changes_split
+
+
+def test_pixel_hash_is_of_shape_and_little_endian_values() -> None:
+    pixels = picture(3, side=12)
+    expected = hashlib.sha256(b"1 12 12\n" + pixels.astype("<f4").tobytes()).hexdigest()
+    assert pixel_sha256(pixels) == expected
+    assert pixel_sha256(pixels.astype(">f4")) == expected
+    assert pixel_sha256(np.asfortranarray(pixels)) == expected
+    volume = np.stack([picture(seed, side=12)[0] for seed in range(5)])[np.newaxis]
+    assert pixel_sha256(volume) == hashlib.sha256(b"1 5 12 12\n" + volume.tobytes()).hexdigest()
+
+
+def test_pixel_hash_tells_pixels_and_shapes_apart_but_not_signs_of_zero() -> None:
+    pixels = picture(3, side=12)
+    other = pixels.copy()
+    other[0, 5, 7] = np.nextafter(other[0, 5, 7], np.float32(1e9))
+    different = [pixels, other, pixels.reshape(1, 6, 24), pixels.reshape(2, 6, 12), pixels[:, ::-1]]
+    assert len({pixel_sha256(one) for one in different}) == 5
+    zeros = np.zeros((1, 4, 4), np.float32)
+    assert pixel_sha256(-zeros) == pixel_sha256(zeros)
