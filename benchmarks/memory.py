@@ -81,8 +81,8 @@ def preprocess_all(folder: Path) -> None:
     import pandas as pd
 
     listing = pd.read_parquet(folder / "listing" / "listing.parquet")
-    manifest = build_manifest(listing, root, source, load_section(Manifest))
-    preprocess(manifest, root, source, load_section(Preprocess), folder / "store", 1)
+    manifest = build_manifest(listing, root, source, load_section(Manifest)).manifest
+    preprocess(manifest, root, source, load_section(Preprocess), folder / "store", cache=folder / "cache")
 
 
 def train_epoch(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Every file is 1024 x 1024: PNG of 8 bits, DICOM of 12 bits plain and as lossless JPEG 2000. Against ours: the
 same files through the same libraries (Pillow or pydicom, then OpenCV) in the same processes, decoded and
-resized and thrown away. Ours also checks that each file is the one in the manifest, chooses its window,
+resized as ours are (in float32, by area) and thrown away. Ours also checks that each file is the one in the manifest, chooses its window,
 rescales, and writes the store with its statistics. Rounds alternate in one run; files are in the system's
 cache for both.
 """
@@ -152,7 +152,7 @@ def ours(manifest: pd.DataFrame, root: Path, output: Path, workers: int, cache: 
 
 def shrink_all(kind: Kind, paths: list[Path]) -> None:
     for path in paths:
-        cv2.resize(kind.decode(path), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        cv2.resize(kind.decode(path).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
 def bare(paths: list[Path], kind: Kind, workers: int) -> None:

@@ -148,9 +148,9 @@ def accepted_set(scans: int = 60, **columns: Any) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"modality": ["CR"] * 40 + ["DX"] * 20}, "modalities are mixed: CR 40, DX 20 scans"),
-        ({"channels": [1] * 59 + [3]}, "channels are mixed: 1 59, 3 1 scans"),
-        ({"photometric": ["L"] * 59 + [""]}, "photometric interpretations are mixed: L 59, unknown 1"),
+        ({"modality": ["CR"] * 40 + ["DX"] * 20}, "modalities are mixed: CR .40., DX .20.[.]"),
+        ({"channels": [1] * 59 + [3]}, "channels are mixed: 1 .59., 3 .1.[.]"),
+        ({"photometric": ["L"] * 59 + [""]}, "photometric interpretations are mixed: L .59., unknown .1.[.]"),
         ({"spacing": [[0.2, 0.2]] * 59 + [[]]}, "1 of 60 scans say nothing of their pixel spacing"),
         ({"spacing": [[0.2, 0.2]] * 30 + [[0.2, 0.5]] * 30}, "along the width is mixed: .* 0.2 and 0.5 mm"),
         (

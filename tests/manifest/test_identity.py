@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scanlens.manifest.identity import constant_patient, names_in_path, placeholder
+from scanlens.manifest.identity import names_in_path, placeholder
 
 HEADER = {
     "PatientName": "Müller-Lüdenscheidt^Zoë^^Dr.",
@@ -111,10 +111,3 @@ def test_placeholders(patient: str) -> None:
 )
 def test_identifiers_are_no_placeholders(patient: str) -> None:
     assert not placeholder(patient)
-
-
-def test_one_identifier_in_many_scans_means_nobody() -> None:
-    assert constant_patient(["p1"] * 10 + [""])
-    assert not constant_patient(["p1"] * 9)
-    assert not constant_patient(["p1"] * 10 + ["p2"])
-    assert not constant_patient([])

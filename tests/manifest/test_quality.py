@@ -117,7 +117,7 @@ def test_counts_of_classes_splits_sites_and_patients(tmp_path: Path) -> None:
             for split in ("train", "val", "test")
         )
         assert f"{label} {cells}" in page.words
-    assert "train 46 51.1 % 23 north (23) , south (23)" in page.words
+    assert "train 46 51.1 % 23 north (23), south (23)" in page.words
     assert "Folds" not in page.words
     folds = page_of(tmp_path, manifest_of(fold=np.arange(90) % 3))
     assert "Fold sick well 0 0 30 1 30 0 2 30 0" in folds.words

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -18,11 +18,15 @@ import pytest
 from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest.build import build_manifest
-from scanlens.preprocess.preprocessor import Preprocessor
+from scanlens.preprocess import run
+from scanlens.preprocess.preprocessor import Preprocessor, resolve
 from scanlens.preprocess.run import preprocess
 from scanlens.preprocess.store import Store
+from scanlens.scaling.engine import Engine, map_ordered
 from scanlens.sources.read import read_scan
+from scanlens.types import ImageArray, Scan
 from tests.helpers.tiny import manifest_section
+from tests.preprocess.scans import files_of
 
 MakeConfig = Callable[..., Preprocess]
 SOURCE = {"kind": "folder", "dims": 2, "labels": ["a", "b"]}
@@ -49,14 +53,14 @@ def manifest_of(root: Path, scans: int = 20, side: int = 40) -> pd.DataFrame:
     listing = pd.DataFrame(rows).assign(site="s", split="", mask="", date="", problem="")
     return build_manifest(
         listing, root, SOURCE, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)
-    )
+    ).manifest
 
 
 def test_the_store_holds_every_accepted_scan_as_inference_would_make_it(
     root: Path, tmp_path: Path, preprocess_config: MakeConfig
 ) -> None:
     manifest = manifest_of(root)
-    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out", 1)
+    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out")
     store = Store.open(tmp_path / "out")
     accepted = manifest[manifest["status"] == "ok"]
     assert facts["stored"] == len(store) == len(accepted) == 20
@@ -81,29 +85,58 @@ def test_the_store_holds_every_accepted_scan_as_inference_would_make_it(
 def test_several_workers_write_the_same_bytes(
     root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanlens.preprocess.run._TRIAL", 2)
-    monkeypatch.setattr("scanlens.preprocess.run._WORTH_A_POOL_S", 0)
+    monkeypatch.setattr("scanlens.preprocess.run.POOL_FROM_PIXELS", 0)
     manifest = manifest_of(root)
     (root / "003.png").unlink()
-    one = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "one", 1)
-    two = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "two", 2)
-    assert one == two
-    assert len(one["left_out"]) == 1
-    names = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    facts = []
+    for workers in (0, 1, 2):
+        output, engine = tmp_path / str(workers), Engine("local", workers, None)
+        facts.append(preprocess(manifest, root, SOURCE, preprocess_config(), output, engine))
+        del facts[-1]["seconds"]
+    assert facts[0] == facts[1] == facts[2]
+    assert len(facts[0]["left_out"]) == 1
+    assert files_of(tmp_path / "0") == files_of(tmp_path / "1") == files_of(tmp_path / "2")
+
+
+class Deadly(Preprocessor):
+    """Ends the process that uses it, as the system does when memory runs out."""
+
+    def apply(self, scan: Scan, name: str = "scan") -> ImageArray:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def deadly(*arguments: Any) -> Deadly:
+    return Deadly(**vars(resolve(*arguments)))
 
 
 def test_a_killed_worker_is_one_clear_error(
     root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanlens.preprocess.run._WORTH_A_POOL_S", 0)
-    monkeypatch.setattr("scanlens.preprocess.run._TRIAL", 1)
-    # Every worker dies as it starts: what it is to call first ends a process on the spot.
-    monkeypatch.setattr("scanlens.preprocess.run.cv2", SimpleNamespace(setNumThreads=os._exit))
-    with pytest.raises(ScanlensError, match=r"a worker process was killed.*runtime\.workers=1"):
-        preprocess(manifest_of(root), root, SOURCE, preprocess_config(), tmp_path / "out", 2)
+    monkeypatch.setattr("scanlens.preprocess.run.POOL_FROM_PIXELS", 0)
+    monkeypatch.setattr("scanlens.preprocess.run.resolve", deadly)
+    with pytest.raises(ScanlensError, match=r"a worker process was killed.*scans 0 to 3.*runtime\.workers=1"):
+        preprocess(
+            manifest_of(root), root, SOURCE, preprocess_config(), tmp_path / "out", Engine("local", 2, None)
+        )
+    assert not list((tmp_path / "out").glob("shard-*"))
+
+
+def test_few_scans_start_no_process(
+    root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def watched(*arguments: Any, engine: Engine, **options: Any) -> Any:
+        used.append(engine)
+        return map_ordered(*arguments, engine=engine, **options)
+
+    monkeypatch.setattr("scanlens.preprocess.run.map_ordered", watched)
+    manifest = manifest_of(root)
+    for pixels in (run.POOL_FROM_PIXELS, 1):
+        monkeypatch.setattr("scanlens.preprocess.run.POOL_FROM_PIXELS", pixels)
+        preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out", Engine("local", 2, None))
+    assert [engine.workers for engine in used] == [0, 2]
 
 
 def test_changed_and_vanished_files_are_left_out_with_the_reason(
@@ -112,7 +145,7 @@ def test_changed_and_vanished_files_are_left_out_with_the_reason(
     manifest = manifest_of(root)
     cv2.imwrite(str(root / "004.png"), np.eye(40, dtype=np.uint8))
     (root / "007.png").unlink()
-    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out", 1)
+    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out")
     assert [entry["path"] for entry in facts["left_out"]] == ["004.png", "007.png"]
     assert facts["left_out"][0]["reason"].startswith("changed")
     store = Store.open(tmp_path / "out")
@@ -129,7 +162,7 @@ def test_nothing_left_of_a_split_or_a_class_is_refused(
     for path in manifest.loc[(manifest[gone] == value) & (manifest["status"] == "ok"), "path"]:
         (root / path).unlink()
     with pytest.raises(SettingsError, match=f"no scan of {'split val' if gone == 'split' else 'class b'}"):
-        preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out", 1)
+        preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out")
     with pytest.raises(SettingsError, match="no store here"):
         Store.open(tmp_path / "out")
 
@@ -140,10 +173,10 @@ def test_shard_rows_change_the_number_of_shards(
     manifest = manifest_of(root)
     for shard_rows, shards in ((4, 5), (7, 3)):
         output = tmp_path / str(shard_rows)
-        preprocess(manifest, root, SOURCE, preprocess_config(shard_rows=shard_rows), output, 1)
+        preprocess(manifest, root, SOURCE, preprocess_config(shard_rows=shard_rows), output)
         assert len(list(output.glob("shard-*.npy"))) == shards
     with pytest.raises(SettingsError, match="shard_rows"):
-        preprocess(manifest, root, SOURCE, preprocess_config(shard_rows=0), tmp_path / "none", 1)
+        preprocess(manifest, root, SOURCE, preprocess_config(shard_rows=0), tmp_path / "none")
 
 
 def test_memory_does_not_grow_with_the_number_of_scans(
@@ -154,7 +187,7 @@ def test_memory_does_not_grow_with_the_number_of_scans(
     peaks = []
     for part in (manifest[:20], manifest):
         tracemalloc.start()
-        preprocess(part, root, SOURCE, preprocess_config(size=160), tmp_path / "out", 1)
+        preprocess(part, root, SOURCE, preprocess_config(size=160), tmp_path / "out")
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     one_row = 160 * 160 * 4
@@ -173,8 +206,8 @@ def test_volumes(tmp_path: Path, root: Path, preprocess_config: MakeConfig) -> N
     source = {**SOURCE, "dims": 3}
     manifest = build_manifest(
         listing, root, source, manifest_section(seed=0, max_pixels=1 << 24, max_aspect=10.0)
-    )
-    preprocess(manifest, root, source, preprocess_config(), tmp_path / "out", 1)
+    ).manifest
+    preprocess(manifest, root, source, preprocess_config(), tmp_path / "out")
     store = Store.open(tmp_path / "out")
     assert store.shape == (1, 24, 24, 24)
     assert [list(spacing) for spacing in store.index["spacing"]] == [[1.0, 1.0, 1.0]] * 10

@@ -96,29 +96,43 @@ def build_manifest(
     thumbnails = _room(len(listing), output)
     manifest, notes = collect(_examined(listing, examiner, engine), len(listing), thumbnails)
     warnings = notes.patient_warnings()
-    if config.leakage.contradictions == "quarantine":
-        for index, reason in contradictions(manifest).items():
-            manifest.loc[index, "status"] = reason
-    accepted = manifest["status"] == OK
-    _check_classes(manifest, source["labels"])
-    rows = np.flatnonzero(accepted)
-    pairs = _near_copies(thumbnails, rows, root, manifest, source["dims"], config)
-    declared = listing[["split", "date"]].iloc[rows].to_numpy(dtype=object)
-    dealt = assign_splits(
-        manifest[accepted].assign(
-            split=declared[:, 0],
-            date=[listed or notes.dates[row] for listed, row in zip(declared[:, 1], rows, strict=True)],
-        ),
-        config.split,
-        [(pair.first, pair.second) for pair in pairs],
-    )
-    manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
+    pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
+    _deal(manifest, listing, notes, pairs, config)
     check_columns(manifest)
-    pairs = [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
     shortcuts = _shortcuts(manifest, notes, metadata, config.leakage)
     return Built(
         manifest, thumbnails, find_leaks(manifest, pairs), shortcuts, warnings + set_problems(manifest)
     )
+
+
+def _settle_contradictions(
+    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, source: dict[str, Any], config: Manifest
+) -> list[Pair]:
+    """Quarantine scans that contradict each other, if the settings want it; return the near copies."""
+    quarantined = config.leakage.contradictions == "quarantine"
+    if quarantined:
+        for index, reason in contradictions(manifest).items():
+            manifest.loc[index, "status"] = reason
+    _check_classes(manifest, source["labels"])
+    pairs = _near_copies(manifest, thumbnails, root, source["dims"], config)
+    if quarantined and _quarantine_near(manifest, pairs):
+        _check_classes(manifest, source["labels"])
+    return pairs
+
+
+def _deal(
+    manifest: pd.DataFrame, listing: pd.DataFrame, notes: Notes, pairs: list[Pair], config: Manifest
+) -> None:
+    """Fill in split and fold of the accepted scans; near copies stay together."""
+    accepted = manifest["status"] == OK
+    rows = np.flatnonzero(accepted)
+    place = {int(row): number for number, row in enumerate(rows)}
+    links = [
+        (place[one.first], place[one.second]) for one in pairs if {one.first, one.second} <= place.keys()
+    ]
+    dates = [listed or notes.dates[row] for listed, row in zip(listing["date"].iloc[rows], rows, strict=True)]
+    scans = manifest[accepted].assign(split=listing["split"].to_numpy()[rows], date=dates)
+    manifest.loc[accepted, ["split", "fold"]] = assign_splits(scans, config.split, links)[["split", "fold"]]
 
 
 def _room(rows: int, output: Path | None) -> Thumbnails:
@@ -137,16 +151,12 @@ def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iter
 
 
 def _near_copies(
-    thumbnails: Thumbnails,
-    rows: npt.NDArray[np.int64],
-    root: Path,
-    manifest: pd.DataFrame,
-    dims: int,
-    config: Manifest,
+    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, dims: int, config: Manifest
 ) -> list[Pair]:
-    """Pairs of accepted scans that are near copies, by their places among the accepted ones."""
+    """Pairs of accepted scans that are near copies, by their rows in the manifest."""
     if config.leakage.near_copies == "off":
         return []
+    rows = np.flatnonzero(manifest["status"] == OK)
     paths = manifest["path"].to_numpy()[rows]
 
     def reread(row: int) -> FloatArray:
@@ -156,7 +166,21 @@ def _near_copies(
         return np.asarray(cv2.resize(picture, (_CONFIRM_SIDE, _CONFIRM_SIDE), interpolation=cv2.INTER_AREA))
 
     chosen = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
-    return near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread)
+    pairs = near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread)
+    return [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
+
+
+def _quarantine_near(manifest: pd.DataFrame, pairs: list[Pair]) -> bool:
+    """Quarantine near copies under different labels, as equal ones are; say whether there were any."""
+    paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
+    reasons: dict[int, str] = {}
+    for pair in pairs:
+        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            if labels[one] != labels[other]:
+                reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"
+    for row, reason in reasons.items():
+        manifest.loc[row, "status"] = reason
+    return bool(reasons)
 
 
 def _shortcuts(

@@ -1,8 +1,8 @@
 """Which scans may be near copies of each other: an index over descriptors, never all pairs.
 
 Every scan's windows ask an inverted-file index (faiss) for the scans whose whole picture looks like that
-window, mirrored in any way or negative: absolute values of frequencies do not see that. The scans that answer are
-ranked by descriptors that do, and the nearest few go on to :mod:`scanlens.manifest.confirm`.
+window, mirrored in any way or negative: absolute values of frequencies do not see that. The scans that
+answer are ranked by descriptors that do, and the nearest few go on to :mod:`scanlens.manifest.confirm`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scanlens.manifest.descriptors import (
+    LAYS,
     LENGTH,
-    ORIENTATIONS,
     WINDOWS,
     Floats,
+    Whitening,
+    equalised_all,
     learn_whitening,
-    of_orientations,
+    of_lays,
     of_windows,
 )
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 """Candidates kept a scan. Groups of more copies still hang together: each is near to some of the others."""
+BLOCK = 64
+"""Scans searched at a time."""
 FARTHEST = 20.0
 """Largest distance of a candidate, in standard deviations of within-copy noise. Measured on radiographs: 99 %
 of crops to 80 % lie within 12, of crops to 75 % and turns by 3 degrees within 16."""
@@ -38,8 +42,7 @@ _CELL = 256
 _CELLS_ASKED = 6
 _ANSWERS = 8
 _RANKED = 128
-_CHUNK = 64
-_BLOCK = 4096
+_BATCH = 4096
 _LEARN_FROM = 400
 _SEED = 0
 
@@ -52,34 +55,39 @@ class Candidate:
         scan: Number of the scan that the window is of.
         copy: Number of the scan that looks like it.
         window: Index into :data:`scanlens.manifest.descriptors.WINDOWS`.
-        orientation: Index into :data:`scanlens.manifest.descriptors.ORIENTATIONS`: how ``copy`` has to be
-            laid to look like the window.
+        lay: Index into :data:`scanlens.manifest.descriptors.LAYS`: how ``copy`` has to be laid to look like
+            the window.
+        negative: Whether it looks like the window's negative.
         distance: Between their whitened descriptors.
     """
 
     scan: int
     copy: int
     window: int
-    orientation: int
+    lay: int
+    negative: bool
     distance: float
 
 
-def find_candidates(images: Floats, workers: int = 1) -> Iterator[list[Candidate]]:
+def find_candidates(
+    thumbnails: npt.NDArray[np.uint8], order: npt.NDArray[np.int64], workers: int = 1
+) -> Iterator[list[Candidate]]:
     """Find the scans that look most like each scan, or like a part of it.
 
     Args:
-        images: ``(scan, SIDE, SIDE)``, equalised; in an order that depends on their content alone, so that
-            the result does too.
+        thumbnails: ``(row, SIDE, SIDE)``.
+        order: Rows searched. Scans are numbered by their place here; where it depends on the content of the
+            thumbnails alone, so does the result.
         workers: Threads. They change the speed alone.
 
     Yields:
-        For each block of scans the candidates of its scans; every pair once or twice (once a direction).
+        The candidates of each block of :data:`BLOCK` scans; every pair once or twice (once a direction).
     """
-    whitening = learn_whitening(images[:_LEARN_FROM], _SEED)
-    index, laid = _build_index(images, whitening.absolute), _laid(images, whitening.signed)
+    whitening = learn_whitening(equalised_all(thumbnails[order[:_LEARN_FROM]]), _SEED)
+    index, laid = _build_index(thumbnails, order, whitening)
 
     def search(start: int) -> list[Candidate]:
-        windows = of_windows(images[start : start + _CHUNK])
+        windows = of_windows(equalised_all(thumbnails[order[start : start + BLOCK]]))
         asked = (np.abs(windows) @ whitening.absolute).reshape(-1, LENGTH)
         distances, answers = index.search(asked, _ANSWERS)
         signed = windows @ whitening.signed
@@ -91,7 +99,7 @@ def find_candidates(images: Floats, workers: int = 1) -> Iterator[list[Candidate
         return found
 
     with ThreadPoolExecutor(workers, initializer=_one_thread) as pool:
-        yield from pool.map(search, range(0, len(images), _CHUNK))
+        yield from pool.map(search, range(0, len(order), BLOCK))
 
 
 def _one_thread() -> None:
@@ -100,35 +108,37 @@ def _one_thread() -> None:
     faiss.omp_set_num_threads(1)
 
 
-def _build_index(images: Floats, whitening: Floats) -> faiss.IndexIVFFlat:
-    """Index two rows a scan: as it lies and turned, both blind to mirroring."""
+def _build_index(
+    thumbnails: npt.NDArray[np.uint8], order: npt.NDArray[np.int64], whitening: Whitening
+) -> tuple[faiss.IndexIVFFlat, Floats]:
+    """Describe every whole picture.
+
+    Returns:
+        The index, which holds two rows a scan, as it lies and turned, both blind to mirroring; and
+        ``(scan, lay, LENGTH)``, not blind.
+    """
     import faiss
 
-    rows = np.empty((2 * len(images), LENGTH), np.float32)
-    for start in range(0, len(images), _BLOCK):
-        both = np.abs(of_orientations(images[start : start + _BLOCK])[:, [0, len(ORIENTATIONS) // 2]])
-        rows[2 * start : 2 * (start + _BLOCK)] = (both @ whitening).reshape(-1, LENGTH)
-    cells = max(1, len(rows) // _CELL)
+    rows = np.empty((len(order), 2, LENGTH), np.float32)
+    laid = np.empty((len(order), len(LAYS), LENGTH), np.float32)
+    for start in range(0, len(order), _BATCH):
+        part = slice(start, start + _BATCH)
+        described = of_lays(equalised_all(thumbnails[order[part]]))
+        laid[part] = described @ whitening.signed
+        rows[part] = np.abs(described[:, [0, len(LAYS) // 2]]) @ whitening.absolute
+    cells = max(1, 2 * len(order) // _CELL)
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(LENGTH), LENGTH, cells)
     index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = _SEED + 1, 8, 64
     threads = faiss.omp_get_max_threads()
     # One thread: sums of several would depend on their number, and the cells on the sums.
     faiss.omp_set_num_threads(1)
     try:
-        index.train(rows)
-        index.add(rows)
+        index.train(rows.reshape(-1, LENGTH))
+        index.add(rows.reshape(-1, LENGTH))
     finally:
         faiss.omp_set_num_threads(threads)
     index.nprobe = min(cells, _CELLS_ASKED)
-    return index
-
-
-def _laid(images: Floats, whitening: Floats) -> Floats:
-    """``(scan, orientation, LENGTH)``, whitened."""
-    laid = np.empty((len(images), len(ORIENTATIONS), LENGTH), np.float32)
-    for start in range(0, len(images), _BLOCK):
-        laid[start : start + _BLOCK] = of_orientations(images[start : start + _BLOCK]) @ whitening
-    return laid
+    return index, laid
 
 
 def _nearest(
@@ -147,15 +157,18 @@ def _ranked(scan: int, windows: Floats, others: npt.NDArray[np.int64], laid: Flo
     if not len(others):
         return []
     theirs = laid[others].reshape(-1, LENGTH)
-    squared = (
-        (windows * windows).sum(1)[:, None] + (theirs * theirs).sum(1)[None] - 2 * (windows @ theirs.T)
-    ).reshape(len(WINDOWS), len(others), len(ORIENTATIONS))
-    per_scan = squared.transpose(1, 0, 2).reshape(len(others), -1)
-    best = per_scan.argmin(axis=1)
-    distance = np.sqrt(np.maximum(per_scan[np.arange(len(others)), best], 0))
-    window, orientation = np.divmod(best, len(ORIENTATIONS))
+    product = windows @ theirs.T
+    # A negative has the descriptor's opposite: the nearer of the two is told by the product's sign.
+    squared = (windows * windows).sum(1)[:, None] + (theirs * theirs).sum(1) - 2 * np.abs(product)
+    shape = len(WINDOWS), len(others), len(LAYS)
+    by_scan = squared.reshape(shape).transpose(1, 0, 2).reshape(len(others), -1)
+    best = by_scan.argmin(axis=1)
+    each = np.arange(len(others))
+    distance = np.sqrt(np.maximum(by_scan[each, best], 0))
+    window, lay = np.divmod(best, len(LAYS))
+    negative = product.reshape(shape)[window, each, lay] < 0
     return [
-        Candidate(scan, int(others[i]), int(window[i]), int(orientation[i]), float(distance[i]))
+        Candidate(scan, int(others[i]), int(window[i]), int(lay[i]), bool(negative[i]), float(distance[i]))
         for i in np.lexsort((others, distance))[:NEAREST]
         if distance[i] <= FARTHEST
     ]

@@ -142,10 +142,10 @@ def set_problems(manifest: pd.DataFrame) -> list[str]:
 
 
 def _counts(values: pd.Series) -> str:
-    """``CR 120, DX 30 scans``, the most frequent first, six at most."""
+    """``CR (120), DX (30)``: how many scans have each value, the most frequent first, six at most."""
     counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    named = ", ".join(f"{value or 'unknown'} {count}" for value, count in counts.head(6).items())
-    return f"{named}{f' and {len(counts) - 6} more' if len(counts) > 6 else ''} scans"
+    named = ", ".join(f"{value or 'unknown'} ({count})" for value, count in counts.head(6).items())
+    return f"{named} and {len(counts) - 6} more" if len(counts) > 6 else named
 
 
 def _mixed_spacing(accepted: pd.DataFrame) -> list[str]:

@@ -100,10 +100,10 @@ def agreement(scan: Floats, copy: Floats, warp: Warp) -> float:
     """
     size = scan.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = np.asarray(cv2.warpAffine(scan, warp, size, flags=flags))
+    moved = np.asarray(cv2.warpAffine(scan, warp, size, flags=flags), np.float32)
     textured = np.asarray(cv2.warpAffine(_textured(scan), warp, size, flags=flags))
-    valid = ((textured > 0.999) & (_textured(copy) > 0.999)).astype(np.float32)
-    inside = valid > 0
+    inside = (textured > 0.999) & (_textured(copy) > 0.999)
+    valid = inside.astype(np.float32)
     if inside.mean() < _SMALLEST:
         return 0.0
     first, second = _structure(moved, valid)[inside], _structure(copy, valid)[inside]

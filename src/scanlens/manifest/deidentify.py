@@ -18,13 +18,6 @@ from typing import Literal
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.valuerep import DA, TM
 
-from scanlens.manifest.identity import constant_patient, names_in_path, placeholder
-
-__all__ = [
-    "ACQUISITION_NUMBERS", "Kept", "acquisition_date", "constant_patient", "header_tags", "kept",
-    "names_in_path", "placeholder",
-]  # fmt: skip
-
 _HASH_DIGITS = 12
 _SIGNIFICANT = 3  # digits of an acquisition value: its kind of exposure, not this one exposure
 _UNKNOWN_DATE = datetime.date(1900, 1, 1)  # written by many systems where the date is not known

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scanlens.manifest.thumbnails import SIDE, Thumbnail
+from scanlens.manifest.thumbnails import SIDE
 
 FREQUENCIES = 6
 """Lowest cosine frequencies along each axis; the constant one is left out."""
 LENGTH = FREQUENCIES**2 - 1
 
 _SAMPLES = 32
-_SLOPE = 4.0
+_SLOPE = 3.0
 _FINE = 4
 # Windows along one axis as (start, extent), parts of the side: crops to 75 % and more, each start no more
 # than 0.03 away from one of the grid.
@@ -47,19 +48,17 @@ WINDOWS: tuple[tuple[int, int], ...] = tuple(
     if _alike(SPANS[rows][1], SPANS[columns][1])
 )
 """The windows searched: numbers of their row span and their column span in :data:`SPANS`."""
-ORIENTATIONS: tuple[tuple[bool, bool, bool, bool], ...] = tuple(
-    (transpose, rows, columns, negative)
-    for transpose, rows, columns, negative in product((False, True), repeat=4)
+LAYS: tuple[tuple[bool, bool, bool], ...] = tuple(
+    (transpose, rows, columns) for transpose, rows, columns in product((False, True), repeat=3)
 )
-"""Transposed, rows reversed, columns reversed, bright for dark: the eight ways to lay a picture, and each of
-them as a negative (a MONOCHROME1 picture that lost its tag)."""
+"""Transposed first, then rows reversed, then columns reversed: all eight ways to lay a picture."""
 
 Floats = npt.NDArray[np.float32]
 
 
-def oriented(image: Floats, orientation: int) -> Floats:
-    """Lay an equalised ``(height, width)`` picture as :data:`ORIENTATIONS` says."""
-    transpose, rows, columns, negative = ORIENTATIONS[orientation]
+def laid(image: Floats, lay: int, negative: bool) -> Floats:
+    """Lay an equalised ``(height, width)`` picture as :data:`LAYS` says, or its negative."""
+    transpose, rows, columns = LAYS[lay]
     image = image.T if transpose else image
     image = image[::-1] if rows else image
     image = image[:, ::-1] if columns else image
@@ -75,7 +74,15 @@ def equalised(image: npt.NDArray[np.uint8]) -> Floats:
     counts = np.bincount(image.ravel(), minlength=256)
     counts = np.minimum(counts, _SLOPE * image.size / 256)
     below = np.cumsum(counts) - counts / 2
-    return (below / counts.sum() - 0.5).astype(np.float32)[image]
+    return np.take((below / counts.sum() - 0.5).astype(np.float32), image)
+
+
+def equalised_all(thumbnails: npt.NDArray[np.uint8]) -> Floats:
+    """:func:`equalised` for ``(scan, SIDE, SIDE)``."""
+    images = np.empty(thumbnails.shape, np.float32)
+    for image, thumbnail in zip(images, thumbnails, strict=True):
+        image[:] = equalised(thumbnail)
+    return images
 
 
 def _cosines() -> npt.NDArray[np.float64]:
@@ -119,26 +126,25 @@ def of_windows(images: Floats) -> Floats:
     return _unit(table.transpose(0, 1, 3, 2, 4)[:, _ROWS, _COLUMNS])
 
 
-def of_orientations(images: Floats) -> Floats:
-    """Descriptors of the whole picture laid in each of the ways of :data:`ORIENTATIONS`.
+def of_lays(images: Floats) -> Floats:
+    """Descriptors of the whole picture laid in each of the ways of :data:`LAYS`.
 
     Args:
         images: ``(scan, SIDE, SIDE)``, equalised.
 
     Returns:
-        ``(scan, orientation, LENGTH)``, each of length 1.
+        ``(scan, lay, LENGTH)``, each of length 1 (0 for a flat picture).
     """
     upright = _WHOLE @ images @ _WHOLE.T
-    laid = []
-    for transpose, rows, columns, negative in ORIENTATIONS:
+    tables = []
+    for transpose, rows, columns in LAYS:
         table = upright.transpose(0, 2, 1) if transpose else upright
         table = table * _SIGNS[:, None] if rows else table
-        table = table * _SIGNS if columns else table
-        laid.append(-table if negative else table)
-    return _unit(np.stack(laid, axis=1))
+        tables.append(table * _SIGNS if columns else table)
+    return _unit(np.stack(tables, axis=1))
 
 
-def _unit(tables: Floats) -> Floats:
+def _unit(tables: npt.NDArray[Any]) -> Floats:
     flat = tables.reshape(*tables.shape[:-2], -1)[..., 1:]
     return flat / np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), np.float32(1e-6))
 
@@ -195,17 +201,3 @@ def _whiten(noise: Floats) -> Floats:
     covariance += np.eye(LENGTH) * (_RIDGE * np.trace(covariance) / LENGTH + 1e-9)
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray(vectors / np.sqrt(values), np.float32)
-
-
-def equalised_all(thumbnails: npt.NDArray[np.uint8]) -> Floats:
-    """:func:`equalised` for ``(scan, SIDE, SIDE)``."""
-    images = np.empty(thumbnails.shape, np.float32)
-    for image, thumbnail in zip(images, thumbnails, strict=True):
-        image[:] = equalised(thumbnail)
-    return images
-
-
-__all__ = [
-    "LENGTH", "ORIENTATIONS", "SPANS", "WINDOWS", "Floats", "Thumbnail", "Whitening", "equalised",
-    "equalised_all", "learn_whitening", "of_orientations", "of_windows", "oriented",
-]  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +22,9 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from scanlens.errors import UnreadableScan
-from scanlens.manifest.candidates import Candidate, find_candidates
-from scanlens.manifest.confirm import agreement, align, enlarged, start_of
-from scanlens.manifest.descriptors import Floats, equalised, equalised_all, oriented
+from scanlens.manifest.candidates import BLOCK, Candidate, find_candidates
+from scanlens.manifest.confirm import Warp, agreement, align, enlarged, start_of
+from scanlens.manifest.descriptors import Floats, equalised, laid
 from scanlens.manifest.thumbnails import SIDE, thumbnail
 from scanlens.scaling.cores import available_cores
 from scanlens.types import FloatArray
@@ -56,6 +56,15 @@ class Pair:
     first: int
     second: int
     correlation: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A candidate that thumbnails do not rule out, with their correlation and the map from copy to scan."""
+
+    candidate: Candidate
+    correlation: float
+    warp: Warp
 
 
 def near_copies(
@@ -112,43 +121,47 @@ def _among(
 ) -> list[Pair]:
     """Near copies among scans of different thumbnails."""
     workers = available_cores()
-    images = equalised_all(thumbnails[firsts])
-    small = np.stack([_halved(image) for image in images])
+    order = np.array(firsts)
+    candidates = _proposed(thumbnails, order, workers, progress)
+    blocks = [candidates[start : start + BLOCK] for start in range(0, len(candidates), BLOCK)]
 
-    def compare(candidates: list[Candidate]) -> list[tuple[Candidate, float, npt.NDArray[np.float32]]]:
-        compared = []
-        for candidate in candidates:
-            verdict = _compare(candidate, images, small, minimum)
-            if verdict is not None:
-                compared.append((candidate, *verdict))
-        return compared
+    def compare(block: list[Candidate]) -> list[Compared]:
+        found = (_compare(candidate, thumbnails, order, minimum) for candidate in block)
+        return [compared for compared in found if compared is not None]
 
+    original = lru_cache(_KEPT)(lambda row: _original(reread, row) if reread else None)
+    pairs = []
+    with ThreadPoolExecutor(workers) as pool:
+        results = tqdm(
+            pool.map(compare, blocks), total=len(blocks), desc="aligning", unit="block", disable=not progress
+        )
+        for compared in (compared for block in results for compared in block):
+            rows = firsts[compared.candidate.scan], firsts[compared.candidate.copy]
+            correlation = compared.correlation
+            if correlation < minimum + UNDECIDED[1]:
+                correlation = _again(original, rows, compared)
+            if correlation >= minimum:
+                pairs.append(Pair(min(rows), max(rows), min(correlation, 1.0)))
+    return pairs
+
+
+def _proposed(
+    thumbnails: npt.NDArray[np.uint8], order: npt.NDArray[np.int64], workers: int, progress: bool
+) -> list[Candidate]:
+    """Every pair once, in the direction that fits better."""
+    best: dict[tuple[int, int], Candidate] = {}
     blocks = tqdm(
-        find_candidates(images, workers),
-        total=-(-len(images) // 64),
+        find_candidates(thumbnails, order, workers),
+        total=-(-len(order) // BLOCK),
         desc="near copies",
         unit="block",
         disable=not progress,
     )
-    best: dict[tuple[int, int], Candidate] = {}
     for candidate in (candidate for block in blocks for candidate in block):
-        key = (min(candidate.scan, candidate.copy), max(candidate.scan, candidate.copy))
-        if key not in best or candidate.distance < best[key].distance:
-            best[key] = candidate
-    ordered = [best[key] for key in sorted(best)]
-    chunks = [ordered[start : start + 256] for start in range(0, len(ordered), 256)]
-    pairs = []
-    original = lru_cache(_KEPT)(lambda row: _original(reread, row) if reread else None)
-    with ThreadPoolExecutor(workers) as pool:
-        results: Iterable[list[tuple[Candidate, float, npt.NDArray[np.float32]]]] = pool.map(compare, chunks)
-        for chunk in tqdm(results, total=len(chunks), desc="alignment", unit="block", disable=not progress):
-            for candidate, correlation, warp in chunk:
-                rows = firsts[candidate.scan], firsts[candidate.copy]
-                if correlation < minimum + UNDECIDED[1]:
-                    correlation = _again(original, rows, candidate, warp, correlation)
-                if correlation >= minimum:
-                    pairs.append(Pair(min(rows), max(rows), min(correlation, 1.0)))
-    return pairs
+        pair = min(candidate.scan, candidate.copy), max(candidate.scan, candidate.copy)
+        if pair not in best or candidate.distance < best[pair].distance:
+            best[pair] = candidate
+    return [best[pair] for pair in sorted(best)]
 
 
 def _halved(image: Floats) -> Floats:
@@ -156,21 +169,23 @@ def _halved(image: Floats) -> Floats:
 
 
 def _compare(
-    candidate: Candidate, images: Floats, small: Floats, minimum: float
-) -> tuple[float, npt.NDArray[np.float32]] | None:
+    candidate: Candidate,
+    thumbnails: npt.NDArray[np.uint8],
+    order: npt.NDArray[np.int64],
+    minimum: float,
+) -> Compared | None:
     """Correlation and map at 64 pixels, or None for a pair that is ruled out."""
-    copy = oriented(small[candidate.copy], candidate.orientation)
-    warp = align(
-        small[candidate.scan], copy, start_of(candidate, SIDE // 2), iterations=15, smoothing=3
-    )
-    if warp is None or agreement(small[candidate.scan], copy, warp) < minimum - _GATE:
+    scan = equalised(thumbnails[order[candidate.scan]])
+    copy = laid(equalised(thumbnails[order[candidate.copy]]), candidate.lay, candidate.negative)
+    small = _halved(scan), _halved(copy)
+    warp = align(*small, start_of(candidate, SIDE // 2), iterations=15, smoothing=3)
+    if warp is None or agreement(*small, warp) < minimum - _GATE:
         return None
-    copy = oriented(images[candidate.copy], candidate.orientation)
-    warp = align(images[candidate.scan], copy, enlarged(warp, 2), iterations=30, smoothing=5)
+    warp = align(scan, copy, enlarged(warp, 2), iterations=30, smoothing=5)
     if warp is None:
         return None
-    correlation = agreement(images[candidate.scan], copy, warp)
-    return None if correlation < minimum - UNDECIDED[0] else (correlation, warp)
+    correlation = agreement(scan, copy, warp)
+    return None if correlation < minimum - UNDECIDED[0] else Compared(candidate, correlation, warp)
 
 
 def _original(reread: Reread, row: int) -> Floats | None:
@@ -181,17 +196,11 @@ def _original(reread: Reread, row: int) -> Floats | None:
     return equalised(thumbnail(image[None], LARGE))
 
 
-def _again(
-    original: Callable[[int], Floats | None],
-    rows: tuple[int, int],
-    candidate: Candidate,
-    warp: npt.NDArray[np.float32],
-    correlation: float,
-) -> float:
+def _again(original: Callable[[int], Floats | None], rows: tuple[int, int], compared: Compared) -> float:
     """Correlation at :data:`LARGE`, or the one of the thumbnails where an original cannot be had."""
     scan, copy = original(rows[0]), original(rows[1])
     if scan is None or copy is None:
-        return correlation
-    copy = oriented(copy, candidate.orientation)
-    refined = align(scan, copy, enlarged(warp, LARGE / SIDE), iterations=30, smoothing=5)
-    return 0.0 if refined is None else agreement(scan, copy, refined)
+        return compared.correlation
+    copy = laid(copy, compared.candidate.lay, compared.candidate.negative)
+    warp = align(scan, copy, enlarged(compared.warp, LARGE / SIDE), iterations=30, smoothing=5)
+    return 0.0 if warp is None else agreement(scan, copy, warp)

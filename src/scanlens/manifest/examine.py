@@ -19,8 +19,9 @@ from scanlens.errors import UnreadableScan
 from scanlens.manifest.burned_in import has_text
 from scanlens.manifest.checks import problem
 from scanlens.manifest.columns import OK
-from scanlens.manifest.deidentify import acquisition_date, header_tags, names_in_path, placeholder
+from scanlens.manifest.deidentify import acquisition_date, header_tags
 from scanlens.manifest.fingerprint import perceptual_hash, pixel_sha256
+from scanlens.manifest.identity import names_in_path, placeholder
 from scanlens.manifest.thumbnails import thumbnail
 from scanlens.sources.pseudonym import pseudonym
 from scanlens.sources.read import content_sha256, read_scan

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pydicom.valuerep import DA
 
-_MANY = 10
 _PLACEHOLDERS = frozenset(
     {
         "", "anon", "anonymous", "anonym", "anonymized", "anonymised", "anonymize", "anonymouspatient",
@@ -51,16 +50,6 @@ def placeholder(patient_id: str) -> bool:
     """
     word = "".join(letter for letter in patient_id.casefold() if letter.isalnum())
     return word in _PLACEHOLDERS or set(word) in ({"0"}, {"x"}) or (len(word) > 3 and set(word) == {"9"})
-
-
-def constant_patient(ids: Iterable[str]) -> bool:
-    """Say whether many scans (ten or more) all carry one and the same identifier, which then means nobody.
-
-    Args:
-        ids: Identifiers or pseudonyms, one a scan; empty ones do not count.
-    """
-    known = [one for one in ids if one]
-    return len(known) >= _MANY and len(set(known)) == 1
 
 
 def names_in_path(header: Mapping[str, str], path: str) -> bool:

@@ -88,7 +88,7 @@ def _in_order(splits: Sequence[str]) -> list[str]:
 def _shared(
     kind: Kind, table: pd.DataFrame, by: str, value: str, order: Callable[[Sequence[str]], list[str]]
 ) -> list[Leak]:
-    """One leak for every group of ``by`` that has several ``value``; its first scan and the first unlike it."""
+    """One leak for each group of ``by`` with several ``value``: its first scan and the first unlike it."""
     several = table.groupby(by)[value].transform("nunique") > 1
     leaks = []
     for _, group in table[several].groupby(by, sort=False):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,8 @@ _SEED = 0
 
 Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
+Feature = npt.NDArray[Any]
+"""Integers are categories, floats are numbers (NaN = absent)."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def find_shortcuts(
             target = truth if not label else (classes[truth] == label).astype(np.int64)
             accuracy = max(_accuracy(feature, target, people, folds, minimum, bound) for feature in features)
             if accuracy >= minimum:
-                found.append(Shortcut(str(name), accuracy, label, len(rows)))
+                found.append(Shortcut(str(name), accuracy, str(label), len(rows)))
                 if not label:
                     break
     return sorted(found, key=lambda shortcut: (shortcut.label != "", -shortcut.accuracy, shortcut.column))
@@ -94,7 +97,9 @@ def _sample(labels: npt.NDArray[np.object_], patients: npt.NDArray[np.object_]) 
     """Positions looked at: those of classes with two patients or more, at most so many of each class."""
     rng = np.random.default_rng(_SEED)
     frame = pd.DataFrame({"label": labels, "patient": patients})
-    classes = [group.index.to_numpy() for _, group in frame.groupby("label") if group["patient"].nunique() > 1]
+    classes = [
+        group.index.to_numpy() for _, group in frame.groupby("label") if group["patient"].nunique() > 1
+    ]
     most = max(2, MAX_SCANS // max(1, len(classes)))
     chosen = [rng.choice(rows, most, replace=False) if len(rows) > most else rows for rows in classes]
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
@@ -112,12 +117,8 @@ def _folds(truth: Integers, people: Integers) -> list[tuple[Integers, Integers]]
         return list(splitter.split(np.zeros(len(truth)), truth, people))
 
 
-def _features(column: pd.Series) -> Iterator[Integers | npt.NDArray[np.float64]]:
-    """What of a column may tell the label: its values, and that there is one.
-
-    Yields:
-        Integers for categories, floats (NaN = absent) for numbers.
-    """
+def _features(column: pd.Series) -> Iterator[Feature]:
+    """What of a column may tell the label: that there is a value, and the value."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     absent = (text == "").to_numpy()
     if absent.any():
@@ -131,7 +132,7 @@ def _features(column: pd.Series) -> Iterator[Integers | npt.NDArray[np.float64]]
 
 
 def _accuracy(
-    feature: Integers | npt.NDArray[np.float64],
+    feature: Feature,
     target: Integers,
     people: Integers,
     folds: list[tuple[Integers, Integers]],
@@ -150,10 +151,11 @@ def _accuracy(
     return accuracy if _by_chance(probability, target, people) < bound else 0.0
 
 
-def _by_category(seen: Integers, target: Integers, asked: Integers, classes: int) -> Probabilities:
-    """The class with the largest share of its scans in a category; equal shares, and unseen ones, share alike.
+def _by_category(seen: Feature, target: Integers, asked: Feature, classes: int) -> Probabilities:
+    """The class that has the largest share of its scans in a category.
 
-    Shares of each class, not counts: the rarest class weighs as much as the most frequent.
+    Shares of each class, not counts: the rarest class weighs as much as the most frequent. Classes of equal
+    shares get equal probabilities, so that a category never seen tells nothing.
     """
     table = np.zeros((int(max(seen.max(), asked.max())) + 1, classes))
     np.add.at(table, (seen, target), 1.0)
@@ -162,9 +164,7 @@ def _by_category(seen: Integers, target: Integers, asked: Integers, classes: int
     return (best / best.sum(axis=1, keepdims=True))[asked]
 
 
-def _by_threshold(
-    seen: npt.NDArray[np.float64], target: Integers, asked: npt.NDArray[np.float64], classes: int
-) -> Probabilities:
+def _by_threshold(seen: Feature, target: Integers, asked: Feature, classes: int) -> Probabilities:
     """A tree of a few thresholds; absent numbers go to a side of their own."""
     from sklearn.tree import DecisionTreeClassifier
 

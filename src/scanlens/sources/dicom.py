@@ -20,7 +20,7 @@ from scanlens.sources.axes import ORIENTATION
 from scanlens.sources.dicom_colour import palette_rgb
 from scanlens.sources.dicom_file import GREYS, PALETTE, open_image
 from scanlens.sources.dicom_header import HeaderText
-from scanlens.sources.dicom_values import modality_units, spacing, text, voi_window, whole
+from scanlens.sources.dicom_values import modality, modality_units, spacing, text, voi_window, whole
 from scanlens.sources.series_geometry import assemble, plane_of, stack
 from scanlens.types import ImageArray, Scan
 
@@ -75,7 +75,7 @@ def about(dataset: FileDataset) -> dict:
     The data set is the header's from here on, without its pixels: decode them before.
     """
     return {
-        "modality": text(dataset, "Modality") or "OT",
+        "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),

@@ -153,12 +153,17 @@ def _refuse_inflation(path: Path, start: int, reference: str, limit: int) -> Non
                 raise UnreadableScan(reference, "inflates to far more than an image")
 
 
+def _named(syntax: UID) -> str:
+    """Return the standard's name of a syntax; a UID that somebody made is not quoted."""
+    return syntax.name if syntax.name != syntax else "(unknown)"
+
+
 def _refuse_syntax(dataset: FileDataset, reference: str) -> None:
     syntax: UID = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
-        raise UnreadableScan(reference, f"transfer syntax {syntax.name} is not supported") from error
+        raise UnreadableScan(reference, f"transfer syntax {_named(syntax)} is not supported") from error
     if not decoder.is_available:
         raise UnreadableScan(reference, f"no decoder for transfer syntax {syntax.name} is installed")
     if syntax == RLELossless and whole(dataset, "BitsAllocated") == 1:
