@@ -1,10 +1,10 @@
 """What does preprocess cost beside decoding and resizing, and what does the store save?
 
 Every file is 1024 x 1024: PNG of 8 bits, DICOM of 12 bits plain and as lossless JPEG 2000. Against ours: the
-same files through the same libraries (Pillow or pydicom, then OpenCV) in the same processes, decoded and
-resized as ours are (in float32, by area) and thrown away. Ours also checks that each file is the one in the manifest, chooses its window,
-rescales, and writes the store with its statistics. Rounds alternate in one run; files are in the system's
-cache for both.
+same files through the same libraries (Pillow or pydicom, then OpenCV) in the same processes, decoded, resized
+as ours are (in float32, by area) and thrown away. Ours also checks that each file is the one in the manifest,
+chooses its window, rescales, and writes the store with its statistics. Rounds alternate in one run; files are
+in the system's cache for both.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from scanlens import __version__, cli
 from scanlens.tracking.runs import open_run
 from tests.helpers.tiny import edit_json, tracking, write_scan
 
-COMMANDS = ["params", "predict", "compare", "bundle"]
+COMMANDS = ["params", "check", "predict", "compare", "bundle"]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -81,6 +81,9 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
         ["predict", "--bundle=b", "--input=i", "--output=o", "--batch-size=0"],
         ["predict", "--bundle=b", "--input=i", "--output=o", "--threads=-1"],
         ["compare", "--limit=0"],
+        ["check"],
+        ["check", "folder", "--dims=4"],
+        ["check", "folder", "--limit-seconds=0"],
         ["bundle"],
     ],
     ids=" ".join,
@@ -92,6 +95,39 @@ def test_wrong_usage_is_exit_code_two(
         call(monkeypatch, *arguments)
     assert caught.value.code == cli.WRONG_USAGE == 2
     assert "usage: scanlens" in capsys.readouterr().err
+
+
+def test_check(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path) -> None:
+    write_scan(tmp_path / "scans" / "a.png")
+    (tmp_path / "scans" / "b.png").write_bytes(b"")
+    report = tmp_path / "report.csv"
+    assert call(monkeypatch, "check", tmp_path / "scans", "--workers=1", "--report", report) == cli.DONE
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith("2 files, 1 accepted, 1 quarantined")
+    assert "refused: empty file" in captured.out
+    assert captured.err == ""
+    assert report.read_text(encoding="utf-8").count("\n") == 3
+    assert call(monkeypatch, "check", tmp_path / "scans", "--json", "--dims=3", "--workers=1") == cli.DONE
+    good, bad = json.loads(capsys.readouterr().out)
+    assert good["reason"] == "an image, not a volume: set data.dims=2"
+    assert (bad["path"], bad["status"], bad["reason"]) == ("b.png", "quarantined", "empty file")
+
+
+def test_check_limits_reach_the_readers(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    write_scan(tmp_path / "scans" / "a.png", shape=(4000, 4000))
+    assert call(monkeypatch, "check", tmp_path / "scans", "--json", "--workers=1", "--max-memory=8") == 0
+    (scan,) = json.loads(capsys.readouterr().out)
+    assert scan["status"] == "quarantined"
+    assert "memory" in scan["reason"] or "needs more" in scan["reason"]
+
+
+def test_check_loads_no_framework(tmp_path: Path) -> None:
+    write_scan(tmp_path / "a.png")
+    loaded = loaded_by("check", str(tmp_path))
+    assert "pebble" in loaded
+    assert not loaded & {"torch", "sklearn", "matplotlib", "mlflow", "hydra", "monai", "ray", "faiss"}
 
 
 def predict(monkeypatch: pytest.MonkeyPatch, bundle: Path, tmp_path: Path, *more: str) -> int:
@@ -133,6 +169,7 @@ def test_refusals_are_one_line_and_exit_code_one(
         ["predict", "--bundle", tmp_path / "no", "--input", tmp_path, "--output", tmp_path / "out"],
         ["predict", "--bundle", tiny_bundle, "--input", tmp_path / "no", "--output", tmp_path / "out"],
         ["bundle", tmp_path / "no"],
+        ["check", tmp_path / "no"],
     ):
         assert call(monkeypatch, *arguments) == cli.REFUSED == 1
         captured = capsys.readouterr()

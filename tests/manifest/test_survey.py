@@ -66,10 +66,12 @@ def test_classes(folder: Path) -> None:
 
 
 def test_dims(tmp_path: Path) -> None:
-    (tmp_path / "volume.nii").write_bytes(seeds()["nii"])
-    (tmp_path / "image.png").write_bytes(seeds()["png"])
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    (scans / "volume.nii").write_bytes(seeds()["nii"])
+    (scans / "image.png").write_bytes(seeds()["png"])
     for dims, accepted in ((2, {"image.png"}), (3, {"volume.nii"}), (None, {"image.png", "volume.nii"})):
-        found = look(tmp_path, dims)
+        found = look(scans, dims)
         assert {scan.path for scan in found.scans if scan.status == "accepted"} == accepted
         assert len(found.scans) == 2
 

@@ -46,6 +46,15 @@ def test_scans_without_a_date_are_refused_with_their_number() -> None:
         assign_splits(scans, split(method="temporal"))
 
 
+def test_three_dates_fill_three_splits_however_uneven() -> None:
+    scans = scans_of(60, 0, most=1)
+    scans["date"] = ["2003"] * 2 + ["2002"] * 10 + ["2001"] * 48
+    splits = assign_splits(scans, split(method="temporal"))["split"]
+    assert splits.groupby(scans["date"]).unique().explode().to_dict() == {
+        "2001": "train", "2002": "val", "2003": "test",
+    }  # fmt: skip
+
+
 def test_two_dates_are_refused_and_not_named() -> None:
     scans = dated(0)
     scans["date"] = np.where(scans["patient"] < "p5", "19990101", "20010101")

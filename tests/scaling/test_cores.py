@@ -8,9 +8,6 @@ import sys
 
 import pytest
 
-from scanlens.scaling.cores import available_cores, preprocess_workers
-from tests.helpers.tiny import runtime
-
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no processor affinity on this system")
 def test_a_process_held_to_one_core_counts_one() -> None:
@@ -20,8 +17,3 @@ def test_a_process_held_to_one_core_counts_one() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "1"
-
-
-def test_workers() -> None:
-    assert preprocess_workers(runtime(workers="auto")) == available_cores() >= 1
-    assert preprocess_workers(runtime(workers=5)) == 5

@@ -22,6 +22,7 @@ from scanlens.manifest.duplicates import Pair, near_copies
 from scanlens.manifest.examine import Examined, Examiner
 from scanlens.manifest.leakage import Leak, find_leaks
 from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
+from scanlens.manifest.site_split import LEFT_OUT
 from scanlens.manifest.split import assign_splits, check_split_settings
 from scanlens.manifest.thumbnails import SIDE
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
@@ -132,7 +133,9 @@ def _deal(
     ]
     dates = [listed or notes.dates[row] for listed, row in zip(listing["date"].iloc[rows], rows, strict=True)]
     scans = manifest[accepted].assign(split=listing["split"].to_numpy()[rows], date=dates)
-    manifest.loc[accepted, ["split", "fold"]] = assign_splits(scans, config.split, links)[["split", "fold"]]
+    dealt = assign_splits(scans, config.split, links)
+    manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
+    manifest.loc[dealt.index[dealt["split"] == ""], "status"] = LEFT_OUT
 
 
 def _room(rows: int, output: Path | None) -> Thumbnails:
@@ -174,7 +177,11 @@ def _quarantine_near(manifest: pd.DataFrame, pairs: list[Pair]) -> bool:
     """Quarantine near copies under different labels, as equal ones are; say whether there were any."""
     paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
     reasons: dict[int, str] = {}
+    patients = manifest["patient"].to_numpy()
     for pair in pairs:
+        # Two scans of one patient may look alike on the day the finding appears.
+        if patients[pair.first] == patients[pair.second]:
+            continue
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             if labels[one] != labels[other]:
                 reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"

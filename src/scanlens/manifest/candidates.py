@@ -128,7 +128,8 @@ def _build_index(
         rows[part] = np.abs(described[:, [0, len(LAYS) // 2]]) @ whitening.absolute
     cells = max(1, 2 * len(order) // _CELL)
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(LENGTH), LENGTH, cells)
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = _SEED + 1, 8, 64
+    index.cp.seed, index.cp.niter = _SEED + 1, 8
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
     threads = faiss.omp_get_max_threads()
     # One thread: sums of several would depend on their number, and the cells on the sums.
     faiss.omp_set_num_threads(1)

@@ -89,10 +89,13 @@ def _best_step(held: IntArray, kinds: Numbers, goal: Goal, generator: np.random.
         here, there = (_choices(held[part], most, generator) for part in (one, other))
         change = _vectors(here, kinds)[:, None] - _vectors(there, kinds)[None]
         after = goal.cost(one, members[one] - change) + goal.cost(other, members[other] + change)
-        gains = goal.cost(one, members[one]) + goal.cost(other, members[other]) - after
-        place = int(np.argmax(gains))
-        if gains.flat[place] > least:
-            least = gains.flat[place]
+        place = int(np.argmin(after))
+        if np.isinf(after.flat[place]):
+            continue
+        before = goal.cost(one, members[one]) + goal.cost(other, members[other])
+        gain = float(before - after.flat[place])
+        if gain > least:
+            least = gain
             leaving, coming = divmod(place, len(there))
             step = (one, other, int(here[leaving]), int(there[coming]))
     return step

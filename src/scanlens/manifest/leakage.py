@@ -68,16 +68,16 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
     table = manifest[["path", "patient", "label", "split", "status"]].reset_index(drop=True)
     content = manifest["pixel_sha256"].where(manifest["pixel_sha256"] != "", manifest["sha256"])
     table["content"] = content.to_numpy()
-    accepted = table[table["status"] == OK]
-    dealt = accepted[accepted["split"] != ""]
-    kind = table["status"].str.partition(":")[0]
-    labelled = table[(kind == OK) | (kind == CONTRADICTION)]
+    # Quarantined contradictions are in no split, but are told of.
+    known = table["status"].str.partition(":")[0].isin([OK, CONTRADICTION])
+    dealt = table.where((table["status"] == OK) & (table["split"] != "")).dropna()
+    labelled = table.where(known).dropna()
     return [
         *_shared("patient", dealt, "patient", "split", _in_order),
         *_shared("copy", dealt[dealt["content"] != ""], "content", "split", _in_order),
-        *_near(table, pairs, "near_copy", "split", _in_order),
+        *_near(dealt, pairs, "near_copy", "split", _in_order),
         *_shared("contradiction", labelled[labelled["content"] != ""], "content", "label", sorted),
-        *_near(table, pairs, "contradiction", "label", sorted),
+        *_near(labelled, pairs, "contradiction", "label", sorted),
     ]
 
 
@@ -106,18 +106,18 @@ def _near(
     value: str,
     order: Callable[[Sequence[str]], list[str]],
 ) -> list[Leak]:
-    """One leak for every pair of accepted near copies of different ``value`` whose pixels are not equal."""
-    paths, values, contents = (table[name].to_numpy() for name in ("path", value, "content"))
-    usable = ((table["status"] == OK) & (table[value] != "")).to_numpy()
+    """One leak for each pair of near copies of different ``value`` whose pixels are not equal."""
+    known = {row.Index: row for row in table.itertuples()}
     leaks = []
     for pair in pairs:
-        first, second = pair.first, pair.second
-        if not (usable[first] and usable[second]) or values[first] == values[second]:
+        first, second = known.get(pair.first), known.get(pair.second)
+        if first is None or second is None or getattr(first, value) == getattr(second, value):
             continue
-        if contents[first] != "" and contents[first] == contents[second]:
+        if first.content != "" and first.content == second.content:
             continue
-        detail = f"{' | '.join(order([values[first], values[second]]))}, correlation {pair.correlation:.3f}"
-        leaks.append(Leak(kind, paths[first], paths[second], detail, 2, pair.correlation))
+        values = " | ".join(order([getattr(first, value), getattr(second, value)]))
+        detail = f"{values}, correlation {pair.correlation:.3f}"
+        leaks.append(Leak(kind, first.path, second.path, detail, 2, pair.correlation))
     return leaks
 
 
@@ -155,8 +155,8 @@ def judge(leaks: Sequence[Leak], shortcuts: Sequence[Shortcut], config: Leakage)
             remedies.append(_REMEDIES[kind])
             shown += found
         else:
-            after = _accepted(kind, found) if kind == "contradiction" else _SENTENCES[kind](found)
-            warned.append(after)
+            after = " They are quarantined." if setting == "quarantine" else ""
+            warned.append(_SENTENCES[kind](found) + after)
     for shortcut in shortcuts:
         if config.shortcuts == "refuse" and not shortcut.label:
             refused.append(_shortcut_sentence(shortcut))
@@ -228,30 +228,12 @@ def _near_copies(leaks: list[Leak]) -> str:
 
 
 def _contradictions(leaks: list[Leak]) -> str:
-    same, near = _by_nearness(leaks)
+    same = [leak for leak in leaks if leak.correlation is None]
+    near = [leak for leak in leaks if leak.correlation is not None]
     parts = [_count(len(same), "group") + " of scans with the same pixels"] if same else []
     parts += [_count(len(near), "pair") + " of near copies"] if near else []
     verb = "carries" if len(leaks) == 1 else "carry"
     return f"{' and '.join(parts)} {verb} different labels."
-
-
-def _accepted(kind: Kind, leaks: list[Leak]) -> str:
-    """What became of contradictions that do not stop the run."""
-    same, near = _by_nearness(leaks)
-    sentences = []
-    if same:
-        scans = sum(leak.scans for leak in same)
-        sentences.append(f"{_contradictions(same)} They are quarantined ({_count(scans, 'scan')}).")
-    if near:
-        sentences.append(f"{_contradictions(near)} They are kept: look at them.")
-    return " ".join(sentences)
-
-
-def _by_nearness(leaks: list[Leak]) -> tuple[list[Leak], list[Leak]]:
-    return (
-        [leak for leak in leaks if leak.correlation is None],
-        [leak for leak in leaks if leak.correlation is not None],
-    )
 
 
 def _shortcut_sentence(shortcut: Shortcut) -> str:
@@ -283,8 +265,7 @@ _REMEDIES: Mapping[Kind, str] = MappingProxyType(
             "manifest.leakage.near_copies=warn accepts them."
         ),
         "contradiction": (
-            "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves scans of "
-            "equal pixels out."
+            "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves these scans out."
         ),
     }
 )

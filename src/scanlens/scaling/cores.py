@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import os
 
-from scanlens.config.schema import Runtime
-
 
 def available_cores() -> int:
     """Cores this process may use (its CPU affinity; a container's CPU quota does not show there)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def preprocess_workers(runtime: Runtime) -> int:
-    """Processes that decode scans: one a core."""
-    return available_cores() if runtime.workers == "auto" else int(runtime.workers)
