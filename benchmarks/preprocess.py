@@ -290,7 +290,7 @@ def peers(paths: list[Path], kind: Kind, manifest: pd.DataFrame, folder: Path, c
 
 def main() -> None:
     quick = is_quick()
-    times, count, beside = (1, 3, 16) if quick else (4, 9, 128)
+    times, count, beside = (1, 3, 64) if quick else (4, 9, 128)
     # However few the scans: the question is what each costs, not when processes are worth starting.
     run.POOL_FROM_PIXELS = 0
     cv2.setNumThreads(1)

@@ -12,7 +12,10 @@ from scanlens.cli import parser
 from scanlens.config.compose import compose_text
 
 PROJECT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "conf/README.md", "data/README.md")]
+DOCUMENTS = [
+    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "conf/README.md", "data/README.md")),
+    *sorted((PROJECT / "docs").glob("*.md")),
+]
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
 BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", TEXT, re.DOTALL))
 COMMANDS = sorted({line.split("#")[0].strip() for line in BLOCKS.splitlines()} - {""})

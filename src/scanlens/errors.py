@@ -34,6 +34,10 @@ class UnreadableScan(ScanlensError):
         self.path = path
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[UnreadableScan], tuple[str, str]]:
+        """Come back from another process as what it was."""
+        return type(self), (self.path, self.reason)
+
 
 class BundleError(ScanlensError):
     """A model bundle is incomplete, altered or of a version this scanlens cannot run."""

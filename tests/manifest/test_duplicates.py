@@ -166,7 +166,7 @@ def test_an_original_decides_over_thumbnails(scenes):
     assert (1, SCANS) not in rows(near_copies(thumbnails(images), minimum=minimum))
     assert (1, SCANS) in rows(near_copies(thumbnails(images), minimum=minimum, reread=reader(images)))
     other = [*scenes, scenes[5]]
-    assert (1, SCANS) not in rows(near_copies(thumbnails(images), minimum=0.95, reread=reader(other)))
+    assert (1, SCANS) not in rows(near_copies(thumbnails(images), minimum=minimum, reread=reader(other)))
 
 
 def test_an_original_that_cannot_be_read_leaves_the_thumbnails_verdict(scenes):

@@ -397,7 +397,7 @@ def test_coronal_frames(tmp_path: Path) -> None:
     [
         ([(0, 0, 0), (0, 0, 0), (0, 0, 4)], "several slices at one position"),
         ([(0, 0, 0), (0, 0, 4), (0, 0, 12)], "1 of its slices missing"),
-        ([(0, 0, 0)] * 3, "all its 3 slices lie at one position"),
+        ([(0, 0, 0)] * 3, "slices at one position: all 3"),
     ],
 )
 def test_frames_that_make_no_volume(

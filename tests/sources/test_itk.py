@@ -105,7 +105,7 @@ def test_one_slice_is_an_image_or_a_volume_of_depth_one(tmp_path: Path, ending: 
         (VOLUME, False, 2, r"set data\.dims=3"),
         (VOLUME[0], False, 3, r"set data\.dims=2"),
         (np.zeros((11, 10, 10), np.int16), False, 3, "more than the 1000 allowed"),
-        (np.zeros((2, 3, 4, 5), np.uint8), False, 3, "4 dimensions"),
+        (np.zeros((2, 3, 4, 5), np.uint8), False, 3, "too many dimensions"),
         (np.zeros((3, 4, 5, 3), np.uint8), True, 3, "3 values a voxel"),
         (np.zeros((4, 5, 2), np.uint8), True, 2, "2 values a voxel"),
         (np.zeros((4, 5, 3), np.float32), True, 2, "3 values a voxel"),

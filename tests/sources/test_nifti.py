@@ -90,7 +90,7 @@ def test_sagittal_slice_keeps_its_own_axes(tmp_path: Path) -> None:
     [
         (RAS, 2, r"set data\.dims=3"),
         (RAS[:, :, 0], 3, r"set data\.dims=2"),
-        (np.stack([RAS, RAS], axis=-1), 3, "4 dimensions"),
+        (np.stack([RAS, RAS], axis=-1), 3, "too many dimensions"),
         (np.zeros((11, 10, 10), np.int16), 3, "more than the 1000 allowed"),
         (RAS.astype(np.complex64), 3, "only real numbers"),
         (np.full((3, 3, 3), np.nan, np.float32), 3, "not all finite"),

@@ -170,13 +170,13 @@ def test_other_pixels_at_the_same_positions_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("depths", "reason"),
     [
-        ((0, 4, 12, 16), "1 of its slices missing: 4 are here, 4 mm apart"),
+        ((0, 4, 12, 16), "1 of its slices missing, 4 are here, 4 mm apart"),
         ((0, 4, 8, 24), "3 of its slices missing"),
         ((0, 8, 12, 24, 28, 32), "3 of its slices missing"),
         ((0, 4, 9, 12, 16), "unevenly spaced, 3 to 5 mm apart"),
         ((0, 1, 3, 7, 15.5), "unevenly spaced"),
         ((0, 0.1, 1e9), "unevenly spaced"),
-        ((5, 5, 5), "all its 3 slices lie at one position"),
+        ((5, 5, 5), "slices at one position: all 3"),
     ],
 )
 def test_gaps_and_uneven_spacing(tmp_path: Path, depths: Sequence[float], reason: str) -> None:

@@ -30,6 +30,8 @@ FINE = 1.0 / SIDE
 """Structures smaller than so much are smoothed away: recompression changes them."""
 _LEVELLING = 1.5 * COARSE
 _CONTRAST_FLOOR = 0.3
+_LIKENESS = 0.9
+"""Aligned copies correlate more than this even before anything is removed."""
 _EXTENTS = (0.66, 1.12)
 _SHEAR = 0.15
 _FLAT_SHARE = 0.02
@@ -73,13 +75,16 @@ def align(scan: Floats, copy: Floats, start: Warp, *, iterations: int, smoothing
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, 1e-4)
     mask = np.full(scan.shape, 255, np.uint8)
     try:
-        _, found = cv2.findTransformECC(copy, scan, start.copy(), cv2.MOTION_AFFINE, stop, mask, smoothing)
+        likeness, found = cv2.findTransformECC(
+            copy, scan, start.copy(), cv2.MOTION_AFFINE, stop, mask, smoothing
+        )
     except cv2.error:  # the two do not converge on each other, or are flat: not copies
         return None
     warp = np.asarray(found, np.float32)
     extents = np.diag(warp[:, :2])
     usable = (
-        (extents > _EXTENTS[0]).all()
+        likeness > _LIKENESS
+        and (extents > _EXTENTS[0]).all()
         and (extents < _EXTENTS[1]).all()
         and abs(warp[0, 1]) < _SHEAR
         and abs(warp[1, 0]) < _SHEAR

@@ -70,8 +70,8 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
     table["content"] = content.to_numpy()
     # Quarantined contradictions are in no split, but are told of.
     known = table["status"].str.partition(":")[0].isin([OK, CONTRADICTION])
-    dealt = table.where((table["status"] == OK) & (table["split"] != "")).dropna()
-    labelled = table.where(known).dropna()
+    dealt = table[(table["status"] == OK) & (table["split"] != "")]
+    labelled = table[known]
     return [
         *_shared("patient", dealt, "patient", "split", _in_order),
         *_shared("copy", dealt[dealt["content"] != ""], "content", "split", _in_order),
@@ -107,17 +107,17 @@ def _near(
     order: Callable[[Sequence[str]], list[str]],
 ) -> list[Leak]:
     """One leak for each pair of near copies of different ``value`` whose pixels are not equal."""
-    known = {row.Index: row for row in table.itertuples()}
+    columns = ["path", "content", value]
+    known = dict(zip(table.index, table[columns].itertuples(index=False, name=None), strict=True))
     leaks = []
     for pair in pairs:
-        first, second = known.get(pair.first), known.get(pair.second)
-        if first is None or second is None or getattr(first, value) == getattr(second, value):
+        if pair.first not in known or pair.second not in known:
             continue
-        if first.content != "" and first.content == second.content:
+        (first, content, one), (second, others_content, other) = known[pair.first], known[pair.second]
+        if one == other or (content != "" and content == others_content):
             continue
-        values = " | ".join(order([getattr(first, value), getattr(second, value)]))
-        detail = f"{values}, correlation {pair.correlation:.3f}"
-        leaks.append(Leak(kind, first.path, second.path, detail, 2, pair.correlation))
+        detail = f"{' | '.join(order([one, other]))}, correlation {pair.correlation:.3f}"
+        leaks.append(Leak(kind, first, second, detail, 2, pair.correlation))
     return leaks
 
 
@@ -265,7 +265,8 @@ _REMEDIES: Mapping[Kind, str] = MappingProxyType(
             "manifest.leakage.near_copies=warn accepts them."
         ),
         "contradiction": (
-            "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves these scans out."
+            "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves these "
+            "scans out."
         ),
     }
 )

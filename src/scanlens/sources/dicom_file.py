@@ -36,6 +36,7 @@ PALETTE = "PALETTE COLOR"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PIXEL_TAGS = tuple(Tag(keyword) for keyword in PIXEL_KEYWORDS)
 _DEFER = 1 << 20  # elements above this stay in the file until they are asked for
+_STANDARD = "1.2.840.10008.1.2."  # DICOM's own transfer syntaxes
 _META_AT = 132  # preamble and magic
 _META_GROUP = 0x0002
 _MAGIC = b"DICM"
@@ -154,8 +155,8 @@ def _refuse_inflation(path: Path, start: int, reference: str, limit: int) -> Non
 
 
 def _named(syntax: UID) -> str:
-    """Return the standard's name of a syntax; a UID that somebody made is not quoted."""
-    return syntax.name if syntax.name != syntax else "(unknown)"
+    """Return the standard's name of a syntax, or its UID; a UID that somebody made is not quoted."""
+    return syntax.name if syntax.name != syntax or syntax.startswith(_STANDARD) else "(unknown)"
 
 
 def _refuse_syntax(dataset: FileDataset, reference: str) -> None:
@@ -177,7 +178,7 @@ def _declared_shape(dataset: Dataset, reference: str, max_pixels: int) -> tuple[
     if not rows or not columns or not frames or min(rows, columns, frames) < 1:
         raise UnreadableScan(reference, f"absurd dimensions: {frames} x {rows} x {columns}")
     if frames * rows * columns > max_pixels:
-        reason = f"{frames} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
+        reason = f"too large: {frames} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
         raise UnreadableScan(reference, reason)
     photometric = text(dataset, "PhotometricInterpretation")
     if photometric not in (*GREYS, *COLOURS, PALETTE):
@@ -195,5 +196,5 @@ def _refuse_codestream(dataset: FileDataset, reference: str, max_pixels: int) ->
     ):
         declared = declared_pixels(frame[:_CODESTREAM_HEAD])
         if declared is not None and declared > max_pixels:
-            reason = f"a compressed frame of {declared} pixels, more than the {max_pixels} allowed"
+            reason = f"too large: a compressed frame of {declared} pixels, more than the {max_pixels} allowed"
             raise UnreadableScan(reference, reason)

@@ -177,15 +177,15 @@ def _refuse_information(reader: Any, reference: str, dims: int, max_pixels: int)
     if not shape or min(shape) <= 0:
         raise UnreadableScan(reference, f"a side is zero or negative: {shape}")
     if math.prod(shape) > max_pixels:
-        raise UnreadableScan(reference, f"{shape} voxels, more than the {max_pixels} allowed")
+        raise UnreadableScan(reference, f"too large: {shape} voxels, more than the {max_pixels} allowed")
     if len(shape) not in _DIMENSIONS:
         raise UnreadableScan(
-            reference, f"{len(shape)} dimensions {shape}: save each volume as a file of its own"
+            reference, f"too many dimensions: {shape}; save each volume as a file of its own"
         )
     if dims == 3 and len(shape) == 2:
-        raise UnreadableScan(reference, f"an image {shape}, not a volume: set data.dims=2")
+        raise UnreadableScan(reference, f"an image, not a volume: {shape}; set data.dims=2")
     if dims == 2 and len(shape) == 3 and 1 not in shape:
-        raise UnreadableScan(reference, f"a volume {shape}, not an image: set data.dims=3")
+        raise UnreadableScan(reference, f"a volume, not an image: {shape}; set data.dims=3")
     if not _is_scalar_or_colour(kind, channels, len(shape)):
         raise UnreadableScan(reference, f"{channels} values a voxel, or complex ones: only grey is read")
 

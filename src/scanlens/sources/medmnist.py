@@ -37,9 +37,11 @@ def read_npz_row(path: Path, split: str, row: int, reference: str, *, dims: int,
     colour = values.ndim == dims + 1 and values.shape[-1] == _COLOURS
     if values.ndim != dims and not colour:
         other = 5 - dims
-        raise UnreadableScan(reference, f"an array of shape {values.shape}: set data.dims={other}")
+        raise UnreadableScan(reference, f"other dimensions: {values.shape}; set data.dims={other}")
     if values.size > max_pixels * (_COLOURS if colour else 1):
-        raise UnreadableScan(reference, f"{values.shape} pixels, more than the {max_pixels} allowed")
+        raise UnreadableScan(
+            reference, f"too large: {values.shape} pixels, more than the {max_pixels} allowed"
+        )
     pixels = np.moveaxis(values, -1, 0) if colour else values[None]
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),

@@ -86,7 +86,7 @@ def _refuse_header(header: Any, reference: str, dims: int, max_pixels: int) -> N
     if not shape or min(shape) <= 0:
         raise UnreadableScan(reference, f"a side is zero or negative: {shape}")
     if math.prod(shape) > max_pixels:
-        raise UnreadableScan(reference, f"{shape} voxels, more than the {max_pixels} allowed")
+        raise UnreadableScan(reference, f"too large: {shape} voxels, more than the {max_pixels} allowed")
     if not 0 <= float(header["vox_offset"]) <= _MAX_OFFSET:
         raise UnreadableScan(reference, "the header puts the voxels at an absurd place")
     if stored.kind not in "iuf":
@@ -95,12 +95,12 @@ def _refuse_header(header: Any, reference: str, dims: int, max_pixels: int) -> N
         shape = shape[:-1]
     if len(shape) > 3:
         raise UnreadableScan(
-            reference, f"{len(shape)} dimensions {shape}: save each volume as a file of its own"
+            reference, f"too many dimensions: {shape}; save each volume as a file of its own"
         )
     if dims == 3 and len(shape) < 3:
-        raise UnreadableScan(reference, f"an image {shape}, not a volume: set data.dims=2")
+        raise UnreadableScan(reference, f"an image, not a volume: {shape}; set data.dims=2")
     if dims == 2 and len(shape) == 3 and 1 not in shape:
-        raise UnreadableScan(reference, f"a volume {shape}, not an image: set data.dims=3")
+        raise UnreadableScan(reference, f"a volume, not an image: {shape}; set data.dims=3")
 
 
 def _zooms(header: Any) -> list[float]:

@@ -46,7 +46,9 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
     with path.open("rb") as file, _open(file, reference, max_pixels) as image:
         width, height = image.size
         if width * height > max_pixels:
-            raise UnreadableScan(reference, f"{height} x {width} pixels, more than the {max_pixels} allowed")
+            raise UnreadableScan(
+                reference, f"too large: {height} x {width} pixels, more than the {max_pixels} allowed"
+            )
         if dims != 2:
             raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
         # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
@@ -58,7 +60,7 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
         pixels = _pixels(ImageOps.exif_transpose(image))
     if inverted:
         pixels = np.float32(np.iinfo(np.uint16).max) - pixels
-    return Scan(pixels=pixels, photometric=mode, bits=_BITS.get(mode, 8))
+    return Scan(pixels=pixels, photometric=mode, bits=1 if mode == "1" else _BITS.get(mode, 8))
 
 
 def _open(file: BinaryIO, reference: str, max_pixels: int) -> Image.Image:
@@ -70,7 +72,9 @@ def _open(file: BinaryIO, reference: str, max_pixels: int) -> Image.Image:
         except UnidentifiedImageError as error:
             raise UnreadableScan(reference, "a damaged header, or a variant Pillow does not read") from error
         except Image.DecompressionBombError as error:
-            raise UnreadableScan(reference, f"more than the {max_pixels} pixels allowed") from error
+            raise UnreadableScan(
+                reference, f"too large: more than the {max_pixels} pixels allowed"
+            ) from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

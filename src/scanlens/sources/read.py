@@ -31,6 +31,8 @@ _DICOM_MAGIC = b"DICM"
 _DICOM_MAGIC_AT = 128
 # The first group of a DICOM file without preamble: file meta (0002) or identification (0008), in either
 # byte order. Enough to try; the reader then asks for pixel data.
+_CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
+_ITK_FULL = "Failed to allocate memory"
 _BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
@@ -98,13 +100,23 @@ def _reasons(reference: str) -> Iterator[None]:
             yield
     except ScanlensError:
         raise
-    except MemoryError as error:
-        raise UnreadableScan(reference, "needs more memory than there is") from error
     except Exception as error:
-        reason = f"truncated or corrupt ({type(error).__name__})"
-        if isinstance(error, OSError) and error.errno is not None:
-            reason = os_reason(error)
-        raise UnreadableScan(reference, reason) from error
+        raise UnreadableScan(reference, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if (
+        isinstance(error, MemoryError)
+        or getattr(error, "code", None) == _CV_NO_MEMORY
+        or _ITK_FULL in str(error)
+    ):
+        return "needs more memory than there is"
+    if isinstance(error, OSError) and error.errno is not None:
+        return os_reason(error)
+    kind = type(error)
+    # zlib, struct and OpenCV all call theirs "error".
+    name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ == "error" else kind.__name__
+    return f"truncated or corrupt ({name})"
 
 
 def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) -> Scan:

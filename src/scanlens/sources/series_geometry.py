@@ -153,7 +153,7 @@ def assemble(
     """
     if math.prod(made.shape) > max_pixels:
         count, rows, columns = made.shape
-        reason = f"{count} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
+        reason = f"too large: {count} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
         raise UnreadableScan(reference, reason)
     _refuse_different_copies(made, pixels_of, reference)
     sides = made.sides or (1.0, 1.0, 1.0)
@@ -186,7 +186,7 @@ def _slices(depths: FloatArray, reference: str) -> tuple[tuple[int, ...], ...]:
     steps = np.diff(depths[order])
     apart = steps[steps > _SAME_PLACE * 1e-3]
     if not apart.size:
-        raise UnreadableScan(reference, f"all its {len(depths)} slices lie at one position")
+        raise UnreadableScan(reference, f"slices at one position: all {len(depths)}")
     same = steps <= min(_SAME_PLACE, 0.05 * float(np.median(apart)))
     slices = np.split(order, np.flatnonzero(~same) + 1)
     return tuple(tuple(sorted(int(one) for one in slice_)) for slice_ in slices)
@@ -205,7 +205,7 @@ def _step(depths: FloatArray, reference: str) -> float:
         step, off = _even(depths, numbers_)
         missing = int(numbers_[-1]) + 1 - len(depths)
         if missing and off <= _tolerance(step):
-            reason = f"{missing} of its slices missing: {len(depths)} are here, {step:.4g} mm apart"
+            reason = f"gap: {missing} of its slices missing, {len(depths)} are here, {step:.4g} mm apart"
             raise UnreadableScan(reference, reason)
     raise UnreadableScan(
         reference, f"its slices are unevenly spaced, {steps.min():.4g} to {steps.max():.4g} mm apart"
