@@ -91,8 +91,8 @@ class Leakage:
     """What the gate between manifest and preprocess does about each kind of leak."""
 
     patients: Literal["refuse", "warn"]
-    copies: Literal["refuse", "warn"]
-    near_copies: Literal["refuse", "warn", "off"]
+    copies: Literal["refuse", "quarantine", "warn"]
+    near_copies: Literal["refuse", "quarantine", "warn", "off"]
     contradictions: Literal["refuse", "quarantine"]
     shortcuts: Literal["refuse", "warn", "off"]
     near_correlation: float

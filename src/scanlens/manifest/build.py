@@ -21,6 +21,7 @@ from scanlens.manifest.columns import OK, check_columns
 from scanlens.manifest.duplicates import Pair, near_copies
 from scanlens.manifest.examine import Examined, Examiner
 from scanlens.manifest.leakage import Leak, find_leaks
+from scanlens.manifest.quarantine import copies_across_splits, near_contradictions
 from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
 from scanlens.manifest.site_split import LEFT_OUT
 from scanlens.manifest.split import assign_splits, check_split_settings
@@ -99,6 +100,8 @@ def build_manifest(
     warnings = notes.patient_warnings()
     pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
     _deal(manifest, listing, notes, pairs, config)
+    if copies := _set_aside(manifest, copies_across_splits(manifest, pairs, config.leakage)):
+        warnings.append(f"{copies} copies of scans in another split are quarantined.")
     check_columns(manifest)
     shortcuts = _shortcuts(manifest, notes, metadata, config.leakage)
     return Built(
@@ -116,9 +119,17 @@ def _settle_contradictions(
             manifest.loc[index, "status"] = reason
     _check_classes(manifest, source["labels"])
     pairs = _near_copies(manifest, thumbnails, root, source["dims"], config)
-    if quarantined and _quarantine_near(manifest, pairs):
+    if quarantined and _set_aside(manifest, near_contradictions(manifest, pairs)):
         _check_classes(manifest, source["labels"])
     return pairs
+
+
+def _set_aside(manifest: pd.DataFrame, reasons: dict[int, str]) -> int:
+    """Put rows into quarantine, and say how many."""
+    for row, reason in reasons.items():
+        manifest.loc[row, ["status", "split"]] = [reason, ""]
+        manifest.loc[row, "fold"] = -1
+    return len(reasons)
 
 
 def _deal(
@@ -171,23 +182,6 @@ def _near_copies(
     chosen = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
     pairs = near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread)
     return [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
-
-
-def _quarantine_near(manifest: pd.DataFrame, pairs: list[Pair]) -> bool:
-    """Quarantine near copies under different labels, as equal ones are; say whether there were any."""
-    paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
-    reasons: dict[int, str] = {}
-    patients = manifest["patient"].to_numpy()
-    for pair in pairs:
-        # Two scans of one patient may look alike on the day the finding appears.
-        if patients[pair.first] == patients[pair.second]:
-            continue
-        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            if labels[one] != labels[other]:
-                reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"
-    for row, reason in reasons.items():
-        manifest.loc[row, "status"] = reason
-    return bool(reasons)
 
 
 def _shortcuts(

@@ -26,14 +26,12 @@ def text(dataset: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-_MODALITIES = frozenset(
-    (
-        "ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD "
-        "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
-        "POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG "
-        "SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC "
-        "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST TH VF VB VM"  # retired, still in archives
-    ).split()
+_MODALITIES = (
+    "ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD "
+    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
+    "POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG "
+    "SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC "
+    "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST TH VF VB VM"  # retired, still in archives
 )
 """Defined terms of Modality (PS3.3 C.7.3.1.1.1)."""
 
@@ -41,7 +39,7 @@ _MODALITIES = frozenset(
 def modality(dataset: Dataset) -> str:
     """Return the modality's code; OT where the file has none of the standard's, whatever it says instead."""
     code = text(dataset, "Modality").upper()
-    return code if code in _MODALITIES else "OT"
+    return code if code in _MODALITIES.split() else "OT"
 
 
 def numbers(dataset: Dataset, keyword: str) -> list[float]:

@@ -1,0 +1,68 @@
+"""Which accepted scans go into quarantine because of another one: contradictions, and copies across splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from scanlens.config.schema import Leakage
+from scanlens.manifest.columns import OK
+from scanlens.manifest.duplicates import Pair
+from scanlens.types import SPLITS
+
+
+def near_contradictions(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> dict[int, str]:
+    """Near copies under different labels: neither label can be trusted.
+
+    Two scans of one patient may look alike on the day the finding appears: they do not count.
+
+    Args:
+        manifest: Columns path, patient, label.
+        pairs: Near copies, by row.
+
+    Returns:
+        Reason by row.
+    """
+    paths, patients, labels = (manifest[name].to_numpy() for name in ("path", "patient", "label"))
+    reasons = {}
+    for pair in pairs:
+        if patients[pair.first] == patients[pair.second] or labels[pair.first] == labels[pair.second]:
+            continue
+        for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+            reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"
+    return reasons
+
+
+def copies_across_splits(manifest: pd.DataFrame, pairs: Sequence[Pair], config: Leakage) -> dict[int, str]:
+    """Copies that a split declared by the data has on both sides.
+
+    The test split stays whole and val comes next: the copy in the split that learns goes.
+
+    Args:
+        manifest: Columns path, split, status, sha256, pixel_sha256; splits assigned.
+        pairs: Near copies, by row.
+        config: ``copies`` and ``near_copies``: ``quarantine`` asks for it.
+
+    Returns:
+        Reason by row.
+    """
+    accepted = manifest[(manifest["status"] == OK) & (manifest["split"] != "")].reset_index(names="row")
+    rank = accepted["split"].map(SPLITS.index)
+    reasons: dict[int, str] = {}
+    if config.copies == "quarantine":
+        content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
+        best = rank.groupby(content).transform("max")
+        for row, kept in accepted.index[rank < best].map(lambda place: (place, best[place])):
+            twin = accepted[(content == content[row]) & (rank == kept)].iloc[0]
+            reasons[int(accepted["row"][row])] = f"copy: the same pixels as {twin['path']} in {twin['split']}"
+    if config.near_copies == "quarantine":
+        place = dict(zip(accepted["row"], accepted.index, strict=True))
+        for pair in pairs:
+            if pair.first not in place or pair.second not in place:
+                continue
+            lower, higher = sorted((pair.first, pair.second), key=lambda row: rank[place[row]])
+            if rank[place[lower]] < rank[place[higher]] and lower not in reasons:
+                twin = accepted.loc[place[higher]]
+                reasons[lower] = f"near copy: of {twin['path']} in {twin['split']}"
+    return reasons
