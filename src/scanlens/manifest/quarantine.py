@@ -1,4 +1,4 @@
-"""Which accepted scans go into quarantine because of another one: contradictions, and copies across splits."""
+"""Accepted scans that go into quarantine because of another one: contradictions, copies across splits."""
 
 from __future__ import annotations
 
