@@ -12,7 +12,8 @@ from scanlens.preprocess.cache import Place, ShardCache
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.shard_file import ShardWriter, quantise
 from scanlens.scaling.heap import keep_freed_memory
-from scanlens.sources.read import content_sha256, read_scan
+from scanlens.sources.quiet import quiet
+from scanlens.sources.read import read_scan
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def make_shard(task: ShardTask) -> ShardFacts:
     kept, checksums = [], []
     left_out = {}
     copied = 0
-    with ShardWriter(task.target, shape) as shard:
+    with quiet(), ShardWriter(task.target, shape) as shard:
         for place, row in enumerate(task.rows):
             content = task.cache.read(row.cached) if task.cache is not None and row.cached else None
             if content is not None:
@@ -110,9 +111,6 @@ def _decode(root: Path, row: RowTask, preprocessor: Preprocessor) -> bytes:
     Raises:
         UnreadableScan: It can't be read now, or is not the one in the manifest.
     """
-    # Hashing first brings the file into the system's cache: the decoder does not read the disk again.
-    if content_sha256(root, row.reference) != row.sha256:
-        raise UnreadableScan(row.reference, "changed: its content is another than in the manifest")
     # Its content is what the manifest has accepted under its limits, so that its size needs no second one.
-    scan = read_scan(root, row.reference, dims=preprocessor.dims, max_pixels=sys.maxsize)
+    scan = read_scan(root, row.reference, dims=preprocessor.dims, max_pixels=sys.maxsize, sha256=row.sha256)
     return quantise(preprocessor.apply(scan, row.reference)).tobytes()

@@ -15,6 +15,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from scanlens.scaling.heap import keep_freed_memory
 from scanlens.scaling.limits import Failed
 
 _MIB = 1 << 20
@@ -40,6 +41,7 @@ def start_worker() -> None:
 
         # A core dump of a crashed decoder would hold the patient's pixels and header.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_freed_memory()
     if "cv2" in sys.modules:
         sys.modules["cv2"].setNumThreads(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

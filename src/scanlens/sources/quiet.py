@@ -18,6 +18,10 @@ _LOGGERS = ("pydicom", "pylibjpeg", "openjpeg", "libjpeg", "rle", "nibabel", "ni
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the decoding libraries' warnings and log lines for the length of a ``with`` block."""
+    if _is_quiet():
+        # Inside another such block: a loop over many scans pays for the change once.
+        yield
+        return
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
@@ -29,6 +33,12 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _is_quiet() -> bool:
+    first = warnings.filters[0] if warnings.filters else None
+    silent = logging.getLogger(_LOGGERS[0]).level > logging.CRITICAL
+    return silent and first is not None and first[:3] == ("ignore", None, Warning)
 
 
 @cache

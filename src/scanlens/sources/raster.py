@@ -57,7 +57,8 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
         mode = image.mode
         inverted = _white_is_zero(image)
         image.load()
-        pixels = _pixels(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _pixels(image)
     if inverted:
         pixels = np.float32(np.iinfo(np.uint16).max) - pixels
     return Scan(pixels=pixels, photometric=mode, bits=1 if mode == "1" else _BITS.get(mode, 8))

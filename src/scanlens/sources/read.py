@@ -31,12 +31,12 @@ _DICOM_MAGIC = b"DICM"
 _DICOM_MAGIC_AT = 128
 # The first group of a DICOM file without preamble: file meta (0002) or identification (0008), in either
 # byte order. Enough to try; the reader then asks for pixel data.
+_BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 _ITK_FULL = "Failed to allocate memory"
-_BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 
 
-def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256: str | None = None) -> Scan:
     """Read one scan below the data root.
 
     Args:
@@ -44,16 +44,19 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int) -> Scan
         reference: Any of :mod:`scanlens.sources.reference`, or an alias.
         dims: 2 for images, 3 for volumes.
         max_pixels: Files whose header declares more pixels (all frames together) are refused unread.
+        sha256: What :func:`content_sha256` said of it, or None: other content is refused undecoded.
 
     Returns:
         The scan as :class:`scanlens.types.Scan` says; one channel where all channels are equal.
 
     Raises:
         UnreadableScan: The file is absent, empty, no image, damaged, too large, of the other ``dims``,
-            or holds values that are not finite. The reason quotes nothing of the file.
+            holds values that are not finite, or has changed. The reason quotes nothing of the file.
         SettingsError: The reference is an alias and its book is missing.
     """
     with _reasons(reference), opened(root, reference) as content:
+        if sha256 is not None and _content_sum(content, reference) != sha256:
+            raise UnreadableScan(reference, "changed: its content is another than in the manifest")
         refuse_other_dims(content, reference, dims)
         if content.is_series:
             scan = read_series(content.files, reference, max_pixels=max_pixels)
@@ -73,14 +76,18 @@ def content_sha256(root: Path, reference: str) -> str:
         SettingsError: The reference is an alias and its book is missing.
     """
     with _reasons(reference), opened(root, reference) as content:
-        parts = content.reference
-        if parts.row is not None:
-            values = row_values(content.files[0], parts.split, parts.row, reference)
-            return hashlib.sha256(values.tobytes()).hexdigest()
-        sums = sorted(_file_sha256(path) for path in content.files)
-        if parts.frame is not None:
-            sums.append(f"frame {parts.frame}")
-        return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode("ascii")).hexdigest()
+        return _content_sum(content, reference)
+
+
+def _content_sum(content: Content, reference: str) -> str:
+    parts = content.reference
+    if parts.row is not None:
+        values = row_values(content.files[0], parts.split, parts.row, reference)
+        return hashlib.sha256(values.tobytes()).hexdigest()
+    sums = sorted(_file_sha256(path) for path in content.files)
+    if parts.frame is not None:
+        sums.append(f"frame {parts.frame}")
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode("ascii")).hexdigest()
 
 
 def _file_sha256(path: Path) -> str:
