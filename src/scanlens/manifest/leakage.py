@@ -77,8 +77,14 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
         *_shared("copy", dealt[dealt["content"] != ""], "content", "split", _in_order),
         *_near(dealt, pairs, "near_copy", "split", _in_order),
         *_shared("contradiction", labelled[labelled["content"] != ""], "content", "label", sorted),
-        *_near(labelled, pairs, "contradiction", "label", sorted),
+        *_near(labelled, _between_patients(manifest, pairs), "contradiction", "label", sorted),
     ]
+
+
+def _between_patients(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
+    """Leave out pairs of one patient, who may look alike on the day before the finding appears."""
+    patients = manifest["patient"].to_numpy()
+    return [pair for pair in pairs if patients[pair.first] != patients[pair.second]]
 
 
 def _in_order(splits: Sequence[str]) -> list[str]:
@@ -259,10 +265,13 @@ _GROUPED = (
 _REMEDIES: Mapping[Kind, str] = MappingProxyType(
     {
         "patient": f"patient: {_GROUPED}; manifest.leakage.patients=warn accepts them.",
-        "copy": f"copy: {_GROUPED}; manifest.leakage.copies=warn accepts them.",
+        "copy": (
+            f"copy: {_GROUPED}; manifest.leakage.copies=quarantine leaves out the copy that is learned from, "
+            "=warn accepts them."
+        ),
         "near_copy": (
             f"near_copy: {_GROUPED}; a higher manifest.leakage.near_correlation asks for closer likeness; "
-            "manifest.leakage.near_copies=warn accepts them."
+            "manifest.leakage.near_copies=quarantine leaves out the copy that is learned from, =warn accepts them."
         ),
         "contradiction": (
             "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves these "
