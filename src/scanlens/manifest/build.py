@@ -100,6 +100,8 @@ def build_manifest(
     warnings = notes.patient_warnings()
     pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
     _deal(manifest, listing, notes, pairs, config)
+    if pairs:
+        warnings.append(f"{len(pairs)} pairs of scans are near copies of each other.")
     if copies := _set_aside(manifest, copies_across_splits(manifest, pairs, config.leakage)):
         warnings.append(f"{copies} copies of scans in another split are quarantined.")
     check_columns(manifest)

@@ -266,12 +266,13 @@ _REMEDIES: Mapping[Kind, str] = MappingProxyType(
     {
         "patient": f"patient: {_GROUPED}; manifest.leakage.patients=warn accepts them.",
         "copy": (
-            f"copy: {_GROUPED}; manifest.leakage.copies=quarantine leaves out the copy that is learned from, "
-            "=warn accepts them."
+            f"copy: {_GROUPED}; manifest.leakage.copies=quarantine leaves out the copy that is learned "
+            "from; manifest.leakage.copies=warn accepts them."
         ),
         "near_copy": (
             f"near_copy: {_GROUPED}; a higher manifest.leakage.near_correlation asks for closer likeness; "
-            "manifest.leakage.near_copies=quarantine leaves out the copy that is learned from, =warn accepts them."
+            "manifest.leakage.near_copies=quarantine leaves out the copy that is learned from; "
+            "manifest.leakage.near_copies=warn accepts them."
         ),
         "contradiction": (
             "contradiction: correct the labels; manifest.leakage.contradictions=quarantine leaves these "

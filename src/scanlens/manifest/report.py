@@ -97,10 +97,12 @@ def _warnings(accepted: pd.DataFrame, table: pd.DataFrame, shared_patients: int)
     found = []
     if shared_patients:
         found.append(f"{shared_patients} patients have scans in several splits: test metrics are too good.")
-    repeats = len(accepted) - accepted["sha256"].nunique()
-    if repeats:
-        found.append(f"{repeats} scans repeat the content of another one.")
-    splits_of_content = accepted.groupby("sha256")["split"].nunique()
+    content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
+    copies = content.value_counts()
+    groups = int((copies > 1).sum())
+    if groups:
+        found.append(f"{len(content) - len(copies)} scans repeat the pixels of another one ({groups} groups).")
+    splits_of_content = accepted.groupby(content)["split"].nunique()
     crossing = len(splits_of_content[splits_of_content > 1])
     if crossing:
         found.append(f"{crossing} contents are in several splits: test metrics are too good.")
