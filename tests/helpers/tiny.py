@@ -61,7 +61,7 @@ def leakage(**changes: Any) -> Leakage:
     """Section ``manifest.leakage``: every leak is refused, contradictions are quarantined."""
     default = {
         "patients": "refuse", "copies": "refuse", "near_copies": "refuse", "contradictions": "quarantine",
-        "shortcuts": "warn", "near_correlation": 0.97, "shortcut_accuracy": 0.95,
+        "shortcuts": "warn", "near_correlation": 0.96, "shortcut_accuracy": 0.95,
     }  # fmt: skip
     return Leakage(**{**default, **changes})  # type: ignore[arg-type]
 

@@ -76,11 +76,16 @@ def test_equal_and_nearly_equal_pixels_under_two_labels_contradict_each_other():
         ("p1", "b", "train", "x"), ("p2", "a", "train", "x"), ("p3", "a", "train", "y"),
         ("p4", "b", "train", "z"),
     )  # fmt: skip
-    leaks = find_leaks(table, [Pair(0, 1, 1.0), Pair(2, 3, 0.97)])
+    leaks = find_leaks(table, [Pair(0, 1, 1.0), Pair(2, 3, 0.995)])
     assert leaks == [
         Leak("contradiction", "0.png", "1.png", "a | b", 2),
-        Leak("contradiction", "2.png", "3.png", "a | b, correlation 0.970", 2, 0.97),
+        Leak("contradiction", "2.png", "3.png", "a | b, correlation 0.995", 2, 0.995),
     ]
+
+
+def test_likeness_of_one_patient_or_of_neighbouring_slices_is_no_contradiction():
+    table = manifest(("p1", "a", "train", "x"), ("p1", "b", "train", "y"), ("p2", "b", "train", "z"))
+    assert find_leaks(table, [Pair(0, 1, 0.999), Pair(0, 2, 0.98)]) == []
 
 
 def test_quarantined_scans_leak_nothing_but_their_contradiction():

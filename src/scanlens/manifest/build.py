@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -25,7 +24,7 @@ from scanlens.manifest.quarantine import copies_across_splits, near_contradictio
 from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
 from scanlens.manifest.site_split import LEFT_OUT
 from scanlens.manifest.split import assign_splits, check_split_settings
-from scanlens.manifest.thumbnails import SIDE
+from scanlens.manifest.thumbnails import SIDE, picture
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.pseudonym import load_key
 from scanlens.sources.read import read_scan
@@ -34,8 +33,6 @@ from scanlens.types import FloatArray
 IN_PROCESS = Engine("local", 0, None)
 """Reads in the caller's own process, without limits."""
 THUMBNAILS = "thumbnails.npy"
-_CONFIRM_SIDE = 256
-"""Pixels a side at which a suspected copy is compared with its original."""
 
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -176,13 +173,10 @@ def _near_copies(
     paths = manifest["path"].to_numpy()[rows]
 
     def reread(row: int) -> FloatArray:
-        pixels = read_scan(root, paths[row], dims=dims, max_pixels=config.checks.max_pixels).pixels
-        picture = pixels.mean(axis=0, dtype=np.float32)
-        picture = picture[len(picture) // 2] if picture.ndim == 3 else picture
-        return np.asarray(cv2.resize(picture, (_CONFIRM_SIDE, _CONFIRM_SIDE), interpolation=cv2.INTER_AREA))
+        return picture(read_scan(root, paths[row], dims=dims, max_pixels=config.checks.max_pixels).pixels)
 
     chosen = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
-    pairs = near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread)
+    pairs = near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread, progress=True)
     return [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -117,11 +118,20 @@ def metadata_table(manifest: pd.DataFrame, notes: Notes, metadata: pd.DataFrame 
     """
     rows = [row for row in sorted(notes.tags) if manifest["status"].iat[row] == OK]
     known = manifest.iloc[rows]
-    sides = [[*shape, np.nan, np.nan, np.nan][:3] for shape in known["shape"]]
+    sizes = pd.DataFrame(
+        {
+            "aspect": [shape[-1] / shape[-2] if len(shape) > 1 else np.nan for shape in known["shape"]],
+            "height": [shape[-2] if len(shape) > 1 else np.nan for shape in known["shape"]],
+            "width": [shape[-1] if len(shape) else np.nan for shape in known["shape"]],
+            "shape": ["x".join(map(str, shape)) for shape in known["shape"]],
+            "spacing": ["x".join(f"{step:.3g}" for step in steps) for steps in known["spacing"]],
+            "suffix": [PurePosixPath(path.partition("#")[0]).suffix.lower() for path in known["path"]],
+        },
+        index=known.index,
+    )
     parts = [
         known[["site", "modality", "photometric", "bits", "channels", "orientation", "burned_in"]],
-        pd.DataFrame(sides, index=known.index, columns=["side 1", "side 2", "side 3"]),
-        known["spacing"].map(lambda steps: steps[-1] if len(steps) else np.nan).rename("spacing"),
+        sizes,
         pd.DataFrame([dict(notes.tags[row]) for row in rows], index=known.index)
         .fillna("")
         .add_prefix("tag "),

@@ -27,6 +27,8 @@ CONTRADICTION = "contradiction"
 """First word of the status of a scan that was quarantined for a contradiction."""
 
 _SHOWN = 10
+_ALL_BUT_EQUAL = 0.99
+"""Correlation from which near copies must not differ in label; of neighbouring slices it is lower."""
 
 
 class LeakageError(ScanlensError):
@@ -77,14 +79,28 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
         *_shared("copy", dealt[dealt["content"] != ""], "content", "split", _in_order),
         *_near(dealt, pairs, "near_copy", "split", _in_order),
         *_shared("contradiction", labelled[labelled["content"] != ""], "content", "label", sorted),
-        *_near(labelled, _between_patients(manifest, pairs), "contradiction", "label", sorted),
+        *_near(labelled, contradicting(manifest, pairs), "contradiction", "label", sorted),
     ]
 
 
-def _between_patients(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
-    """Leave out pairs of one patient, who may look alike on the day before the finding appears."""
-    patients = manifest["patient"].to_numpy()
-    return [pair for pair in pairs if patients[pair.first] != patients[pair.second]]
+def contradicting(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
+    """Near copies whose different labels cannot both be right.
+
+    Two scans of one patient may look alike on the day before the finding appears, and two neighbouring
+    slices at its edge: so only pairs of different patients that are all but equal count.
+
+    Args:
+        manifest: Columns patient and label.
+        pairs: Near copies, by row.
+    """
+    patients, labels = manifest["patient"].to_numpy(), manifest["label"].to_numpy()
+    return [
+        pair
+        for pair in pairs
+        if pair.correlation >= _ALL_BUT_EQUAL
+        and patients[pair.first] != patients[pair.second]
+        and labels[pair.first] != labels[pair.second]
+    ]
 
 
 def _in_order(splits: Sequence[str]) -> list[str]:

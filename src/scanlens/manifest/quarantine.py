@@ -9,13 +9,12 @@ import pandas as pd
 from scanlens.config.schema import Leakage
 from scanlens.manifest.columns import OK
 from scanlens.manifest.duplicates import Pair
+from scanlens.manifest.leakage import contradicting
 from scanlens.types import SPLITS
 
 
 def near_contradictions(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> dict[int, str]:
     """Near copies under different labels: neither label can be trusted.
-
-    Two scans of one patient may look alike on the day the finding appears: they do not count.
 
     Args:
         manifest: Columns path, patient, label.
@@ -24,11 +23,9 @@ def near_contradictions(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> dict[i
     Returns:
         Reason by row.
     """
-    paths, patients, labels = (manifest[name].to_numpy() for name in ("path", "patient", "label"))
+    paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
     reasons = {}
-    for pair in pairs:
-        if patients[pair.first] == patients[pair.second] or labels[pair.first] == labels[pair.second]:
-            continue
+    for pair in contradicting(manifest, pairs):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"
     return reasons

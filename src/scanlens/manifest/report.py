@@ -101,7 +101,9 @@ def _warnings(accepted: pd.DataFrame, table: pd.DataFrame, shared_patients: int)
     copies = content.value_counts()
     groups = int((copies > 1).sum())
     if groups:
-        found.append(f"{len(content) - len(copies)} scans repeat the pixels of another one ({groups} groups).")
+        found.append(
+            f"{len(content) - len(copies)} scans repeat the pixels of another one ({groups} groups)."
+        )
     splits_of_content = accepted.groupby(content)["split"].nunique()
     crossing = len(splits_of_content[splits_of_content > 1])
     if crossing:
