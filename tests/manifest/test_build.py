@@ -18,6 +18,8 @@ from scanlens.errors import SettingsError
 from scanlens.manifest.build import build_manifest
 from scanlens.manifest.columns import COLUMNS
 from scanlens.manifest.fingerprint import split_hash
+from scanlens.manifest.leakage import LeakageError, judge
+from tests.helpers.tiny import leakage
 
 MakeListing = Callable[..., pd.DataFrame]
 MakeConfig = Callable[..., Manifest]
@@ -130,12 +132,13 @@ def test_a_patient_named_by_the_file_is_stored_as_a_pseudonym(
 
     from scanlens.manifest import examine
 
-    read = examine.read_scan
+    read = examine.read_with_sum
 
     def named(root: Path, path: str, **limits: int) -> Any:
-        return dataclasses.replace(read(root, path, **limits), patient=f"MRN-{path[:3]}")
+        scan, content = read(root, path, **limits)
+        return dataclasses.replace(scan, patient=f"MRN-{path[:3]}"), content
 
-    monkeypatch.setattr(examine, "read_scan", named)
+    monkeypatch.setattr(examine, "read_with_sum", named)
     manifest = build_manifest(listing_of().assign(patient=""), tmp_path, source, manifest_config()).manifest
     assert manifest["patient"].nunique() == 20
     assert manifest["patient"].str.fullmatch("p[0-9a-f]{16}").all()
@@ -176,15 +179,59 @@ def test_settings_are_refused_before_a_scan_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listing = listing_of()
-    monkeypatch.setattr("scanlens.manifest.examine.read_scan", None)
-    monkeypatch.setattr("scanlens.manifest.examine.content_sha256", None)
+    monkeypatch.setattr("scanlens.manifest.examine.read_with_sum", None)
     with pytest.raises(SettingsError, match="they sum to"):
         build_manifest(
             listing, tmp_path, source, manifest_config(fractions={"train": 0.9, "val": 0.2, "test": 0.2})
         )
-    declared = listing.assign(split=["train", "test"] * 20)
-    with pytest.raises(SettingsError, match="of one patient in two declared splits"):
-        build_manifest(declared, tmp_path, source, manifest_config())
+    with pytest.raises(SettingsError, match="has no test scans"):
+        build_manifest(listing.assign(split="train"), tmp_path, source, manifest_config())
+
+
+def test_a_patient_in_two_declared_splits_is_the_gates_matter(
+    tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
+) -> None:
+    declared = listing_of().assign(split=["train", "test"] * 20)
+    built = build_manifest(declared, tmp_path, source, manifest_config())
+    assert {leak.kind for leak in built.leaks} == {"patient"}
+    with pytest.raises(LeakageError, match=r"20 patients are in two splits or more \(40 scans\)"):
+        judge(built.leaks, built.shortcuts, leakage())
+    assert "20 patients" in judge(built.leaks, built.shortcuts, leakage(patients="warn"))[0]
+
+
+def test_copies_across_declared_splits_leave_the_one_that_is_learned_from(
+    tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
+) -> None:
+    listing = listing_of().assign(split=["train"] * 28 + ["val"] * 6 + ["test"] * 6)
+    shutil.copy(tmp_path / listing["path"].iloc[-1], tmp_path / listing["path"].iloc[1])
+    refused = build_manifest(listing, tmp_path, source, manifest_config(contradictions="refuse"))
+    assert [leak.kind for leak in refused.leaks] == ["copy", "contradiction"]
+    kept = build_manifest(listing.assign(label=["a", "b"] * 20), tmp_path, source, manifest_config())
+    assert [leak.kind for leak in kept.leaks] == ["copy"]
+    config = manifest_config(copies="quarantine")
+    built = build_manifest(listing.assign(label=["a", "b"] * 20), tmp_path, source, config)
+    assert built.leaks == []
+    assert built.manifest["status"].iloc[1].startswith("copy: the same pixels as")
+    assert built.manifest["status"].iloc[-1] == "ok"
+    assert any("1 copies" in warning for warning in built.warnings)
+
+
+def test_quarantine_must_leave_something_to_learn_from(
+    tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
+) -> None:
+    listing = listing_of(patients=6, scans=1).assign(split=["train"] * 2 + ["val"] * 2 + ["test"] * 2)
+    for learned, kept in ((0, 4), (1, 5)):
+        shutil.copy(tmp_path / listing["path"][kept], tmp_path / listing["path"][learned])
+    with pytest.raises(SettingsError, match="no scan is in the train split"):
+        build_manifest(listing, tmp_path, source, manifest_config(copies="quarantine"))
+
+
+def test_the_tables_dates_and_the_headers_are_never_mixed(
+    tmp_path: Path, source: dict[str, Any], listing_of: MakeListing, manifest_config: MakeConfig
+) -> None:
+    listing = listing_of().assign(date=["000000", *[""] * 39])
+    with pytest.raises(SettingsError, match="39 of 40 scans have no date"):
+        build_manifest(listing, tmp_path, source, manifest_config(method="temporal"))
 
 
 def test_an_empty_class_is_refused(

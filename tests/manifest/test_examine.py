@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -105,6 +106,91 @@ def test_burned_in_text_is_flagged_or_quarantined(tmp_path: Path) -> None:
     assert (flagged["burned_in"], flagged["status"]) == ("detected", "ok")
     refused = examiner(tmp_path, burned_in="quarantine")(row).facts
     assert refused["status"] == "burned-in text: detected"
+
+
+def nested(levels: int) -> bytes:
+    """An element of ContentSequence whose items hold it again, so many times."""
+    tag, item = struct.pack("<HH", 0x0040, 0xA730), b"\xfe\xff\x00\xe0"
+    inner = (tag + b"SQ\0\0\xff\xff\xff\xff" + item + b"\xff\xff\xff\xff") * levels
+    inner += (b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0") * levels
+    content = item + struct.pack("<I", len(inner)) + inner
+    return tag + b"SQ\0\0" + struct.pack("<I", len(content)) + content
+
+
+def test_sequences_in_sequences_stop_nothing(dicom: Path) -> None:
+    content = (dicom / "a.dcm").read_bytes()
+    at = content.index(struct.pack("<HH", 0x7FE0, 0x0010))
+    (dicom / "a.dcm").write_bytes(content[:at] + nested(1500) + content[at:])
+    found = examiner(dicom)(ROW)
+    assert found.facts["status"] == "ok"
+    assert found.header_patient
+
+
+def test_no_header_stops_the_others(dicom: Path) -> None:
+    """Bytes of a header altered at random: each scan is examined or has a reason, which quotes nothing."""
+    content = (dicom / "a.dcm").read_bytes()
+    end, random = content.index(struct.pack("<HH", 0x7FE0, 0x0010)), np.random.default_rng(0)
+    accepted = 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in random.integers(132, end, random.integers(1, 6)):
+            damaged[place] = random.integers(0, 256)
+        (dicom / "a.dcm").write_bytes(damaged)
+        facts = examiner(dicom)(ROW).facts
+        accepted += facts["status"] == "ok"
+        assert not any(secret in facts["status"] for secret in ("4711", "Doe", "Jane", "1950"))
+    assert 50 < accepted < 300
+
+
+def test_a_header_that_cannot_be_told_is_a_status_of_its_type_only(
+    dicom: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("Doe^Jane")
+
+    monkeypatch.setattr("scanlens.manifest.examine.acquisition_date", fail)
+    found = examiner(dicom)(ROW)
+    assert found.facts["status"] == "its header is damaged (ValueError)"
+    assert (found.facts["patient"], dict(found.tags), found.date) == ("", {}, "")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_scans_of_one_study_are_of_one_unknown_patient(dicom: Path, wanted: bool) -> None:
+    scan = dcmread(dicom / "a.dcm")
+    scan.PatientID = "ANONYMOUS"
+    found = []
+    for _ in range(10):
+        scan.StudyInstanceUID = generate_uid()
+        for number in range(6):
+            scan.SOPInstanceUID = generate_uid()
+            scan.save_as(dicom / f"{number}.dcm", enforce_file_format=True)
+            found.append(examiner(dicom, header_patients=wanted)({**ROW, "path": f"{number}.dcm"}))
+    patients = [one.facts["patient"] for one in found]
+    assert len(set(patients)) == 10
+    assert [patients[row] for row in range(60)] == [patients[row // 6 * 6] for row in range(60)]
+    assert not any(one.header_patient for one in found)
+    assert all(patient.startswith("p") for patient in patients)
+
+
+def test_the_file_s_own_patient_goes_before_the_study(dicom: Path) -> None:
+    scan = dcmread(dicom / "a.dcm")
+    before = examiner(dicom)(ROW).facts["patient"]
+    scan.StudyInstanceUID = generate_uid()
+    scan.save_as(dicom / "a.dcm", enforce_file_format=True)
+    assert examiner(dicom)(ROW).facts["patient"] == before
+
+
+def test_frames_of_one_file_are_of_one_unknown_patient(dicom: Path) -> None:
+    scan = dcmread(dicom / "a.dcm")
+    scan.PatientID, scan.NumberOfFrames, scan.PixelData = "", 2, scan.PixelData * 2
+    patients = []
+    for name in ("a.dcm", "b.dcm"):
+        scan.save_as(dicom / name, enforce_file_format=True)
+        rows = [{**ROW, "path": f"{name}#frame/{frame}"} for frame in (0, 1)]
+        patients.append([examiner(dicom)(row).facts["patient"] for row in rows])
+    (first, again), (other, _) = patients
+    assert first == again != other
+    assert first
 
 
 def test_an_examiner_travels_to_workers(dicom: Path) -> None:

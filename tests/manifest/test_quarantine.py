@@ -50,3 +50,17 @@ def test_of_near_copies_too() -> None:
 def test_nothing_goes_unless_it_is_asked_for() -> None:
     manifest = table([("p0", "a", "train", "x"), ("p1", "a", "test", "x")])
     assert copies_across_splits(manifest, [Pair(0, 1, 1.0)], leakage()) == {}
+
+
+def test_equal_pixels_are_left_to_the_setting_for_copies() -> None:
+    manifest = table([("p0", "a", "train", "x"), ("p1", "a", "test", "x")])
+    assert copies_across_splits(manifest, [Pair(0, 1, 1.0)], leakage(near_copies="quarantine")) == {}
+
+
+def test_a_scan_that_goes_takes_no_other_along() -> None:
+    splits = ["train", "val", "test"]
+    manifest = table([(f"p{n}", "a", split, str(n)) for n, split in enumerate(splits)])
+    pairs = [Pair(0, 1, 0.99), Pair(1, 2, 0.99)]
+    assert copies_across_splits(manifest, pairs, leakage(near_copies="quarantine")) == {
+        1: "near copy: of 2.png in test"
+    }

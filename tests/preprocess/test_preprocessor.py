@@ -300,3 +300,33 @@ def test_grey_scans_for_three_channels_are_repeated_and_colours_kept() -> None:
     assert np.array_equal(grey[0], PLAIN.apply(noise(1, 20, 20))[0])
     kept = three.apply(colour)
     assert not np.array_equal(kept[0], kept[1])
+
+
+HUGE = np.full((1, 64, 64), 3e38, np.float32)
+SPREAD = np.where(np.eye(64, dtype=bool), np.float32(-3e38), HUGE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "scan"),
+    [
+        ("window", Scan(noise(1, 16, 16).pixels, window=(5.0, 5.0))),
+        ("window", Scan(noise(1, 16, 16).pixels, window=(9.0, 5.0))),
+        ("window", Scan(noise(1, 16, 16).pixels, window=(0.0, float("nan")))),
+        ("window", Scan(noise(1, 16, 16).pixels, window=(0.0, 1e300))),
+        ("window", Scan(noise(1, 16, 16).pixels, window=(0.0, 1e-44))),
+        *((rule, Scan(SPREAD, bits=32)) for rule in ("minmax", "zscore", "percentile", "auto")),
+        ("minmax", Scan(np.eye(64, dtype=np.float32)[None] * 1e-44, bits=32)),
+        # Its limits are in order; the sum of an area of such values is not.
+        ("minmax", Scan(np.triu(HUGE[0])[None], bits=32)),
+    ],
+)
+def test_values_that_float32_cannot_rescale_are_a_reason(rule: str, scan: Scan) -> None:
+    with pytest.raises(UnreadableScan, match=r"limits: |not finite: "):
+        dataclasses.replace(PLAIN, intensity=rule).apply(scan)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e20, -1e20, 1e38])
+@pytest.mark.parametrize("rule", ["minmax", "zscore", "percentile"])
+def test_blank_scans_become_zero_however_large_their_value(rule: str, value: float) -> None:
+    blank = Scan(np.full((1, 32, 32), value, np.float32), bits=32)
+    assert not dataclasses.replace(PLAIN, intensity=rule).apply(blank).any()

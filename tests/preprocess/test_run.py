@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from scanlens.preprocess.preprocessor import Preprocessor, resolve
 from scanlens.preprocess.run import preprocess
 from scanlens.preprocess.store import Store
 from scanlens.scaling.engine import Engine, map_ordered
-from scanlens.sources.read import read_scan
+from scanlens.sources.read import content_sha256, read_scan
 from scanlens.types import ImageArray, Scan
 from tests.helpers.tiny import manifest_section
 from tests.preprocess.scans import files_of
@@ -115,11 +116,104 @@ def test_a_killed_worker_is_one_clear_error(
 ) -> None:
     monkeypatch.setattr("scanlens.preprocess.run.POOL_FROM_PIXELS", 0)
     monkeypatch.setattr("scanlens.preprocess.run.resolve", deadly)
-    with pytest.raises(ScanlensError, match=r"a worker process was killed.*scans 0 to 3.*runtime\.workers=1"):
+    with pytest.raises(
+        ScanlensError, match=r"worker processes failed.*signal 9.*scans 0 to 3.*runtime\.workers=1"
+    ):
         preprocess(
             manifest_of(root), root, SOURCE, preprocess_config(), tmp_path / "out", Engine("local", 2, None)
         )
     assert not list((tmp_path / "out").glob("shard-*"))
+
+
+class DeadlyAtTwo(Preprocessor):
+    """Ends its process at one scan and never comes back from another."""
+
+    def apply(self, scan: Scan, name: str = "scan") -> ImageArray:
+        if name == "005.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if name == "009.png":
+            time.sleep(1000)
+        return super().apply(scan, name)
+
+
+def deadly_at_two(*arguments: Any) -> DeadlyAtTwo:
+    return DeadlyAtTwo(**vars(resolve(*arguments)))
+
+
+def test_a_scan_that_ends_or_blocks_its_process_is_left_out_alone(
+    root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanlens.preprocess.run.POOL_FROM_PIXELS", 0)
+    monkeypatch.setattr("scanlens.preprocess.run.SECONDS_A_ROW", 1)
+    monkeypatch.setattr("scanlens.preprocess.run.SECONDS_ALONE", 5)
+    monkeypatch.setattr("scanlens.preprocess.run.resolve", deadly_at_two)
+    facts = preprocess(
+        manifest_of(root), root, SOURCE, preprocess_config(), tmp_path / "out", Engine("local", 2, None)
+    )
+    assert facts["left_out"] == [
+        {"path": "005.png", "reason": "crashed its reader (signal 9)"},
+        {"path": "009.png", "reason": "took longer than 5 s"},
+    ]
+    store = Store.open(tmp_path / "out")
+    assert len(store) == facts["stored"] == 18
+    assert not {"005.png", "009.png"} & set(store.index["path"])
+
+
+class Greedy(Preprocessor):
+    """Finds no memory for one scan."""
+
+    def placement(self, spatial: Any, *others: Any) -> Any:
+        if spatial[1] == 77:
+            np.empty(1 << 60, np.uint8)
+        return super().placement(spatial, *others)
+
+
+def greedy(*arguments: Any) -> Greedy:
+    return Greedy(**vars(resolve(*arguments)))
+
+
+def test_a_scan_without_the_memory_for_it_is_left_out(
+    root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = manifest_of(root)
+    cv2.imwrite(str(root / "004.png"), np.eye(77, dtype=np.uint8))
+    manifest.loc[manifest["path"] == "004.png", "sha256"] = content_sha256(root, "004.png")
+    monkeypatch.setattr("scanlens.preprocess.run.resolve", greedy)
+    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out")
+    assert facts["left_out"] == [{"path": "004.png", "reason": "needs more memory than there is"}]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "settings", "reason"),
+    [(1.0, {"intensity": "minmax"}, "limits: "), (300.0, {"spacing": 1.0}, "spacing: ")],
+)
+def test_absurd_numbers_in_one_volume_cost_no_other(
+    root: Path,
+    tmp_path: Path,
+    preprocess_config: MakeConfig,
+    spacing: float,
+    settings: dict[str, Any],
+    reason: str,
+) -> None:
+    nibabel: Any = pytest.importorskip("nibabel")
+    rows = []
+    for scan in range(12):
+        volume = np.random.default_rng(scan).random((20, 20, 20)).astype(np.float32)
+        affine = np.eye(4)
+        if scan == 5:
+            affine = np.diag([spacing, spacing, spacing, 1.0])
+            volume[0, 0, :2] = (3e38, -3e38) if spacing == 1 else 0
+        nibabel.save(nibabel.Nifti1Image(volume, affine), root / f"{scan}.nii.gz")
+        rows.append({"path": f"{scan}.nii.gz", "label": "ab"[scan % 2], "patient": f"p{scan}"})
+    listing = pd.DataFrame(rows).assign(site="", split="", mask="", date="", problem="")
+    source = {**SOURCE, "dims": 3}
+    manifest = build_manifest(listing, root, source, manifest_section(near_copies="off", min_side=4)).manifest
+    assert (manifest["status"] == "ok").all()
+    config = preprocess_config(size=16, **settings)
+    (left_out,) = preprocess(manifest, root, source, config, tmp_path / "out")["left_out"]
+    assert left_out["path"] == "5.nii.gz"
+    assert left_out["reason"].startswith(reason)
+    assert np.isfinite(Store.open(tmp_path / "out").read(range(11))).all()
 
 
 def test_few_scans_start_no_process(
@@ -182,7 +276,6 @@ def test_shard_rows_change_the_number_of_shards(
 def test_memory_does_not_grow_with_the_number_of_scans(
     root: Path, tmp_path: Path, preprocess_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanlens.preprocess.statistics._VALUES_AT_A_TIME", 100_000)
     manifest = manifest_of(root, 80, side=160)
     peaks = []
     for part in (manifest[:20], manifest):

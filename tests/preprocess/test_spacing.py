@@ -23,6 +23,9 @@ def test_pixels_after_resampling() -> None:
     assert resampled((1, 3), (0.1, 0.1), (9.0, 9.0)) == (1, 1)
     with pytest.raises(ValueError, match=r"1e\+05 mm are more than"):
         resampled((100, 100), (1000.0, 1.0), (1.0, 1.0))
+    assert math.prod(resampled((512, 512, 400), (1, 1, 5), (1, 1, 4))) == 512 * 512 * 500
+    with pytest.raises(ValueError, match="6000 x 6000 x 6000 pixels"):
+        resampled((20, 20, 20), (300.0,) * 3, (1.0,) * 3)
 
 
 def test_the_automatic_size_holds_nearly_all_scans() -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from pebble import ProcessFuture, ProcessPool
 
 from scanlens.errors import UnreadableScan
 from scanlens.scaling.cores import available_cores
 from scanlens.scaling.engine import Engine, Failed, Limits, engine_of, map_ordered
+from scanlens.scaling.local import Guard
 from tests.helpers.crashes import act, process_id, slow, threads
 from tests.helpers.tiny import runtime
 
@@ -131,6 +135,28 @@ def test_one_thread_a_worker() -> None:
 def test_workers_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
     assert list(map_ordered(act, ["noise"], engine=LOCAL)) == ["silent"]
     assert capfd.readouterr().err == ""
+
+
+def test_a_pool_that_breaks_while_an_item_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard(1, act)
+    try:
+        guard._pool.stop()
+        with monkeypatch.context() as before:
+            before.setattr(ProcessPool, "active", True)  # as it was when last asked
+            task = guard.submit(act, 3, None)
+        assert pickle.loads(task.future.result(timeout=30)) == 9
+    finally:
+        guard.close()
+
+
+def test_an_item_that_a_broken_pool_never_took_runs_in_the_next() -> None:
+    guard = Guard(1, act)
+    try:
+        lost = replace(guard.submit(act, 3, None), future=ProcessFuture())
+        guard._pool.stop()
+        assert guard.outcome(lost) == 9
+    finally:
+        guard.close()
 
 
 def _run_until_busy(project: Path) -> subprocess.Popen[str]:

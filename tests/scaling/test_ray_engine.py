@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.scaling.engine import Engine, Limits, map_ordered
+from scanlens.scaling import ray_engine
+from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from tests.helpers.crashes import act
 
 LIMITS = Limits(seconds=3, memory_mib=256)
@@ -38,6 +42,71 @@ def test_it_gives_what_the_local_engine_gives(
         next(results)
     names = [child.name() for child in psutil.Process().children(recursive=True)]
     assert not [name for name in names if "ray" in name or "gcs_server" in name]
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """This process as a worker of a node, which may change its folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray_engine, "_guard", None)
+    yield
+    if ray_engine._guard is not None:
+        ray_engine._guard[1].close()
+
+
+def answering(result: Any) -> Any:
+    """A Ray whose only task has ended like this; its exceptions are the real ones."""
+    ray = pytest.importorskip("ray", reason="the extra 'scale' is not installed")
+
+    def get(_: Any) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return SimpleNamespace(exceptions=ray.exceptions, wait=lambda found, **_: (found, []), get=get)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("WorkerCrashedError", "lost its node 20 times"),
+        ("NodeDiedError", "lost its node 20 times"),
+        ("ObjectLostError", "lost its node 20 times"),
+        ("OutOfMemoryError", "its node ran out of memory"),
+    ],
+)
+def test_what_befalls_a_node_costs_the_item(name: str, reason: str) -> None:
+    exceptions = pytest.importorskip("ray", reason="the extra 'scale' is not installed").exceptions
+    kind = getattr(exceptions, name)
+    error = {
+        "WorkerCrashedError": lambda: kind(),
+        "ObjectLostError": lambda: kind("0" * 56, None, ""),
+    }.get(name, lambda: kind("node"))()
+    assert ray_engine._result(answering(error), None, "/project") == Failed(reason)
+
+
+def test_what_ails_the_cluster_is_said_without_its_own_message() -> None:
+    exceptions = pytest.importorskip("ray", reason="the extra 'scale' is not installed").exceptions
+    for error in (
+        exceptions.RuntimeEnvSetupError("Doe"),
+        exceptions.RayTaskError("run", "Doe", ModuleNotFoundError("Doe")).as_instanceof_cause(),
+    ):
+        with pytest.raises(SettingsError, match=r"cannot run the work \((Runtime|Module)") as refused:
+            ray_engine._result(answering(error), None, "/project")
+        assert "Doe" not in str(refused.value)
+
+
+def test_a_node_without_the_folder_is_a_settings_error(node: None, tmp_path: Path) -> None:
+    result = ray_engine._run(act, 1, None, str(tmp_path / "absent"))
+    with pytest.raises(SettingsError, match="does not see the project folder"):
+        ray_engine._result(answering(result), None, "/project")
+
+
+def test_a_worker_follows_the_caller_into_another_folder(node: None, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"in_{name}").touch()
+        assert ray_engine._run(Path.is_file, Path(f"in_{name}"), None, str(tmp_path / name)) is True
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere.invalid:6379", "nonsense"])

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from PIL import Image
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources import read as module
-from scanlens.sources.read import content_sha256, read_scan
+from scanlens.sources.read import content_sha256, read_scan, read_with_sum
+from scanlens.types import Scan
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,38 @@ def test_sha256_is_the_file_s(tmp_path: Path) -> None:
     assert content_sha256(tmp_path, "a") == hashlib.sha256(content).hexdigest()
     with pytest.raises(UnreadableScan, match="file not found"):
         content_sha256(tmp_path, "b")
+
+
+def test_a_scan_comes_with_the_sum_of_its_content(tmp_path: Path) -> None:
+    Image.new("L", (4, 4), 7).save(tmp_path / "a.png")
+    scan, found = read_with_sum(tmp_path, "a.png", dims=2, max_pixels=99)
+    assert (scan.pixels == 7).all()
+    assert found == content_sha256(tmp_path, "a.png")
+
+
+def test_what_its_header_refuses_is_not_hashed(tmp_path: Path) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        file.write(b"<html>")
+        file.truncate(1 << 36)
+    with pytest.raises(UnreadableScan, match="not an image"):
+        read_with_sum(tmp_path, "a.png", dims=2, max_pixels=99)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "a.png", module.read_raster
+    Image.new("L", (4, 4), 7).save(path)
+    read_with_sum(tmp_path, "a.png", dims=2, max_pixels=99)
+
+    def changed_behind(*arguments: Any, **options: Any) -> Scan:
+        scan = read(*arguments, **options)
+        Image.new("L", (4, 5), 200).save(path)
+        return scan
+
+    monkeypatch.setattr(module, "read_raster", changed_behind)
+    with pytest.raises(UnreadableScan, match="changed while it was read"):
+        read_with_sum(tmp_path, "a.png", dims=2, max_pixels=99)
 
 
 def test_broken_files_give_reasons(shared_data: Path) -> None:

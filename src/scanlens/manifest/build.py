@@ -23,7 +23,7 @@ from scanlens.manifest.leakage import Leak, find_leaks
 from scanlens.manifest.quarantine import copies_across_splits, near_contradictions
 from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
 from scanlens.manifest.site_split import LEFT_OUT
-from scanlens.manifest.split import assign_splits, check_split_settings
+from scanlens.manifest.split import assign_splits, check_split_settings, check_use
 from scanlens.manifest.thumbnails import SIDE, picture
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.pseudonym import load_key
@@ -101,6 +101,8 @@ def build_manifest(
         warnings.append(f"{len(pairs)} pairs of scans are near copies of each other.")
     if copies := _set_aside(manifest, copies_across_splits(manifest, pairs, config.leakage)):
         warnings.append(f"{copies} copies of scans in another split are quarantined.")
+    _check_classes(manifest, source["labels"])
+    check_use(manifest["label"][manifest["status"] == OK], manifest["split"][manifest["status"] == OK])
     check_columns(manifest)
     shortcuts = _shortcuts(manifest, notes, metadata, config.leakage)
     return Built(
@@ -141,7 +143,10 @@ def _deal(
     links = [
         (place[one.first], place[one.second]) for one in pairs if {one.first, one.second} <= place.keys()
     ]
-    dates = [listed or notes.dates[row] for listed, row in zip(listing["date"].iloc[rows], rows, strict=True)]
+    dates = listing["date"].iloc[rows].tolist()
+    if not any(dates):
+        # Never a mixture: the table's places in time and a header's date do not compare.
+        dates = [notes.dates[row] for row in rows]
     scans = manifest[accepted].assign(split=listing["split"].to_numpy()[rows], date=dates)
     dealt = assign_splits(scans, config.split, links)
     manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
@@ -169,15 +174,14 @@ def _near_copies(
     """Pairs of accepted scans that are near copies, by their rows in the manifest."""
     if config.leakage.near_copies == "off":
         return []
-    rows = np.flatnonzero(manifest["status"] == OK)
-    paths = manifest["path"].to_numpy()[rows]
+    paths = manifest["path"].to_numpy()
 
     def reread(row: int) -> FloatArray:
         return picture(read_scan(root, paths[row], dims=dims, max_pixels=config.checks.max_pixels).pixels)
 
-    chosen = thumbnails if len(rows) == len(thumbnails) else thumbnails[rows]
-    pairs = near_copies(chosen, minimum=config.leakage.near_correlation, reread=reread, progress=True)
-    return [Pair(int(rows[pair.first]), int(rows[pair.second]), pair.correlation) for pair in pairs]
+    accepted = np.flatnonzero(manifest["status"] == OK).tolist()
+    minimum = config.leakage.near_correlation
+    return near_copies(thumbnails, minimum=minimum, rows=accepted, reread=reread, progress=True)
 
 
 def _shortcuts(

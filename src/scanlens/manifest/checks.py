@@ -138,6 +138,10 @@ def set_problems(manifest: pd.DataFrame) -> list[str]:
         for column, what, remedy in _MIXTURES
         if accepted[column].nunique() > 1
     ]
+    several = accepted.groupby("patient", sort=False)["label"].nunique()
+    if divided := int((several > 1).sum()):
+        example = accepted.loc[accepted["patient"] == several.index[several > 1][0], "path"].iloc[0]
+        found.append(f"{divided} patients have scans of several classes, the first that of {example}.")
     return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted)
 
 

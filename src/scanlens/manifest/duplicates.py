@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,6 +71,7 @@ def near_copies(
     thumbnails: npt.NDArray[np.uint8],
     *,
     minimum: float,
+    rows: Sequence[int] | None = None,
     reread: Reread | None = None,
     progress: bool = False,
 ) -> list[Pair]:
@@ -82,6 +83,7 @@ def near_copies(
     Args:
         thumbnails: uint8, ``(row, SIDE, SIDE)``; empty ones (all of one grey, or nearly) match nothing.
         minimum: Correlation from which two scans are near copies, e.g. 0.95.
+        rows: Rows to look among, ascending; None for all. The others' thumbnails are not touched.
         reread: Gives the picture of a row again, float32, ``(height, width)``, as large as it is; asked
             where thumbnails do not decide. May raise UnreadableScan: the thumbnails then have to do.
         progress: Whether to show progress bars.
@@ -89,9 +91,9 @@ def near_copies(
     Returns:
         Pairs in the order of their rows.
     """
-    groups = _groups(thumbnails)
-    pairs = [Pair(rows[0], row, 1.0) for rows in groups for row in rows[1:]]
-    firsts = [rows[0] for rows in groups]
+    groups = _groups(thumbnails, range(len(thumbnails)) if rows is None else rows)
+    pairs = [Pair(group[0], row, 1.0) for group in groups for row in group[1:]]
+    firsts = [group[0] for group in groups]
     if len(firsts) > 1:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
@@ -103,10 +105,11 @@ def near_copies(
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 
-def _groups(thumbnails: npt.NDArray[np.uint8]) -> list[list[int]]:
+def _groups(thumbnails: npt.NDArray[np.uint8], among: Sequence[int]) -> list[list[int]]:
     """Rows of equal thumbnails, in an order that depends on the thumbnails alone; empty ones left out."""
     rows: defaultdict[bytes, list[int]] = defaultdict(list)
-    for row, image in enumerate(thumbnails):
+    for row in among:
+        image = thumbnails[row]
         if np.bincount(image.ravel()).max() <= (1 - _EMPTY) * image.size:
             rows[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append(row)
     return [rows[digest] for digest in sorted(rows)]

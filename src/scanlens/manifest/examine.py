@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from scanlens.manifest.deidentify import acquisition_date, header_tags
 from scanlens.manifest.fingerprint import perceptual_hash, pixel_sha256
 from scanlens.manifest.identity import names_in_path, placeholder
 from scanlens.manifest.thumbnails import thumbnail
+from scanlens.sources.aliases import resolve_alias
 from scanlens.sources.pseudonym import pseudonym
-from scanlens.sources.read import content_sha256, read_scan
+from scanlens.sources.read import read_with_sum
+from scanlens.sources.reference import parse_reference
 from scanlens.types import Scan
 
 _BURNED_IN_BY_TAG = {True: "declared", False: "no"}
@@ -40,7 +42,8 @@ class Examined:
         thumbnail: uint8, ``(64, 64)``; None where the scan could not be read.
         tags: Keyed hashes of header values by tag name, for the shortcut report.
         date: Acquisition date, in sortable text; for the temporal split, and never written down.
-        header_patient: Whether ``facts["patient"]`` comes from the file rather than the listing.
+        header_patient: Whether ``facts["patient"]`` is whom the file names, rather than from the listing or
+            one unknown patient for all scans of a study.
         named_in_path: The path holds the patient's own name or number.
     """
 
@@ -89,24 +92,51 @@ class Examiner:
         facts = self._facts(row, OK)
         path = row["path"]
         try:
-            scan = read_scan(self.root, path, dims=self.dims, max_pixels=self.checks.max_pixels)
-            # Behind the reading: a sparse file of terabytes is refused by its header, not hashed.
-            facts["sha256"] = content_sha256(self.root, path)
+            scan, facts["sha256"] = read_with_sum(
+                self.root, path, dims=self.dims, max_pixels=self.checks.max_pixels
+            )
         except UnreadableScan as error:
             facts["status"] = error.reason
             return Examined(facts)
         facts.update(self._described(scan))
-        named = not facts["patient"] and self.header_patients and not placeholder(scan.patient)
-        if named:
-            facts["patient"] = pseudonym(scan.patient, self.key)
-        return Examined(
-            facts,
-            thumbnail(scan.pixels),
-            header_tags(scan.header, self.key),
-            acquisition_date(scan.header),
-            bool(named and facts["patient"]),
-            names_in_path(scan.header, path),
+        examined = Examined(facts, thumbnail(scan.pixels))
+        try:
+            return self._identified(examined, scan)
+        except MemoryError:
+            facts["status"] = "needs more memory than there is"
+        # A header may hold anything, and libraries parse its dates, names and texts: whatever one of them
+        # raises is this scan's affair alone. The message may quote the header; only its type goes on.
+        except Exception as error:
+            facts["status"] = f"its header is damaged ({type(error).__name__})"
+        return examined
+
+    def _identified(self, examined: Examined, scan: Scan) -> Examined:
+        """Add what the header says of patient and acquisition."""
+        path, patient = examined.facts["path"], examined.facts["patient"]
+        own = ""
+        if not patient:
+            if self.header_patients and not placeholder(scan.patient):
+                own = pseudonym(scan.patient, self.key)
+            patient = own or self._unknown_patient(scan, path)
+        return replace(
+            examined,
+            facts={**examined.facts, "patient": patient},
+            tags=header_tags(scan.header, self.key),
+            date=acquisition_date(scan.header),
+            header_patient=bool(own),
+            named_in_path=names_in_path(scan.header, path),
         )
+
+    def _unknown_patient(self, scan: Scan, path: str) -> str:
+        """Return one name for all scans that must be of one patient, whoever that is; empty for a lone scan.
+
+        Scans of one DICOM study are of one patient, and so are the frames of one file.
+        """
+        study = scan.header.get("StudyInstanceUID", "")
+        if not placeholder(study):
+            return pseudonym(f"study {study}", self.key)
+        parts = parse_reference(resolve_alias(path))
+        return "" if parts.frame is None else pseudonym(f"file {replace(parts, frame=None)}", self.key)
 
     def _facts(self, row: Mapping[str, str], status: str) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ tested once, by a network and a threshold that never saw its patient.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from scanlens.config.schema import SplitConfig
@@ -76,13 +77,27 @@ def deal_folds(scans: pd.DataFrame, groups: IntArray, folds: int, seed: int) -> 
     goal = goal_of(profile, np.full(folds, 1 / folds), first_sees_all=False)
     generator = np.random.default_rng(seed)
     starts = [stratified_packing(labels, groups, folds, draw) for draw in packings_of(groups, generator)]
-    return settle(starts, profile, goal, generator)[groups]
+    numbers = settle(starts, profile, goal, generator)[groups]
+    _refuse_uneven(scans["label"].to_numpy(), numbers, folds)
+    return numbers
 
 
 def splits_of(numbers: IntArray, folds: int, fold: int) -> Names:
     """Name the split of each scan in one run: ``fold`` is test, the next one val, the others train."""
     val = (fold + 1) % folds
     return np.select([numbers == fold, numbers == val], ["test", "val"], "train").astype(object)
+
+
+def _refuse_uneven(labels: npt.NDArray[np.object_], numbers: IntArray, folds: int) -> None:
+    """Refuse all runs at once where one of them would lack a class."""
+    for label in sorted(set(labels)):
+        absent = set(range(folds)) - set(numbers[labels == label].tolist())
+        if absent:
+            raise SettingsError(
+                f"fold {min(absent)} of {folds} gets no scan of class {label}: its patients have "
+                "too many scans of other classes as well.",
+                "Lower manifest.split.folds, or set another manifest.split.seed.",
+            )
 
 
 def _refuse_rare(labels: pd.Series, patients: pd.Series, folds: int) -> None:

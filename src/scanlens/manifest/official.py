@@ -18,14 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 def check_declared(listing: pd.DataFrame) -> None:
-    """Refuse a declared split that is incomplete or divides a patient.
+    """Refuse a declared split that is incomplete; one that divides patients is the leakage gate's matter.
 
     Args:
         listing: Columns path, patient, split, and possibly problem (rows with one are not looked at).
 
     Raises:
-        SettingsError: A row declares none of train, val and test, there is no train or no test, or a
-            patient is in two splits.
+        SettingsError: A row declares none of train, val and test, or there is no train or no test.
     """
     usable = listing[listing["problem"] == ""] if "problem" in listing else listing
     unknown = usable[~usable["split"].isin(SPLITS)]
@@ -43,7 +42,6 @@ def check_declared(listing: pd.DataFrame) -> None:
                 f"the declared split has no {needed} scans.",
                 "Declare some, or set data.columns.split=null to have the scans dealt.",
             )
-    _refuse_divided_patients(usable[usable["patient"] != ""])
 
 
 def official_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple[Names, IntArray]:
@@ -63,7 +61,7 @@ def official_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) 
     Raises:
         SettingsError: As :func:`check_declared`, or too few patients.
     """
-    # Again, as quarantine may have emptied a split and files may have named patients the table did not.
+    # Again, as quarantine may have emptied a split.
     check_declared(scans)
     splits = scans["split"].to_numpy(dtype=object, copy=True)
     numbers = np.full(len(scans), NO_FOLD, dtype=np.int64)
@@ -78,15 +76,3 @@ def official_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) 
         logger.info("The declared split has no val: %.0f %% of train become val, by patient.", 100 * share)
         splits[learning] = deal_splits(rest, rest_groups, {"train": 1 - share, "val": share}, config.seed)
     return splits, numbers
-
-
-def _refuse_divided_patients(known: pd.DataFrame) -> None:
-    several = known.groupby("patient", sort=False)["split"].transform("nunique") > 1
-    if several.any():
-        first = known[several].iloc[0]
-        twin = known[(known["patient"] == first["patient"]) & (known["split"] != first["split"])].iloc[0]
-        raise SettingsError(
-            f"{first['path']} ({first['split']}) and {twin['path']} ({twin['split']}) are of one patient "
-            "in two declared splits.",
-            "Correct the split column, or set data.columns.split=null to have the scans dealt.",
-        )

@@ -47,19 +47,24 @@ def copies_across_splits(manifest: pd.DataFrame, pairs: Sequence[Pair], config: 
     accepted = manifest[(manifest["status"] == OK) & (manifest["split"] != "")].reset_index(names="row")
     rank = accepted["split"].map(SPLITS.index)
     reasons: dict[int, str] = {}
+    content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
     if config.copies == "quarantine":
-        content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
         best = rank.groupby(content).transform("max")
         for row, kept in accepted.index[rank < best].map(lambda place: (place, best[place])):
             twin = accepted[(content == content[row]) & (rank == kept)].iloc[0]
             reasons[int(accepted["row"][row])] = f"copy: the same pixels as {twin['path']} in {twin['split']}"
     if config.near_copies == "quarantine":
         place = dict(zip(accepted["row"], accepted.index, strict=True))
+        across = []
         for pair in pairs:
-            if pair.first not in place or pair.second not in place:
-                continue
-            lower, higher = sorted((pair.first, pair.second), key=lambda row: rank[place[row]])
-            if rank[place[lower]] < rank[place[higher]] and lower not in reasons:
-                twin = accepted.loc[place[higher]]
-                reasons[lower] = f"near copy: of {twin['path']} in {twin['split']}"
+            if {pair.first, pair.second} <= place.keys():
+                lower, higher = sorted((place[pair.first], place[pair.second]), key=lambda one: rank[one])
+                # Equal pixels are the other setting's.
+                if rank[lower] < rank[higher] and content[lower] != content[higher]:
+                    across.append((lower, higher))
+        # The copies in test first: a scan that goes itself must take no other along.
+        for lower, higher in sorted(across, key=lambda one: -rank[one[1]]):
+            if int(accepted["row"][higher]) not in reasons:
+                reason = f"near copy: of {accepted['path'][higher]} in {accepted['split'][higher]}"
+                reasons.setdefault(int(accepted["row"][lower]), reason)
     return reasons

@@ -87,7 +87,7 @@ def assign_splits(scans: pd.DataFrame, config: SplitConfig, links: Links = ()) -
     splits, folds = _assign(ordered, groups.astype(np.int64), config)
     dealt = pd.DataFrame({"split": splits, "fold": folds}, index=order).sort_index()
     dealt.index = scans.index
-    _check_use(scans["label"], dealt["split"])
+    check_use(scans["label"], dealt["split"])
     return dealt
 
 
@@ -117,8 +117,16 @@ def _assign(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple
     return deal_splits(scans, groups, dict(config.fractions), config.seed), no_folds
 
 
-def _check_use(labels: pd.Series, splits: pd.Series) -> None:
-    """Refuse a split that cannot be trained with, chosen by or tested on."""
+def check_use(labels: pd.Series, splits: pd.Series) -> None:
+    """Refuse a split that cannot be trained with, chosen by or tested on.
+
+    Args:
+        labels: Class of each scan.
+        splits: Its split, empty for a scan in none.
+
+    Raises:
+        SettingsError: A split is empty, or training would never see a class.
+    """
     empty = [name for name in SPLITS if not (splits == name).any()]
     if empty:
         raise SettingsError(

@@ -24,6 +24,8 @@ _PASSES = 8
 """Enough for outliers 30 orders of magnitude away."""
 _BLOCK = 1 << 18
 """Values counted at a time."""
+LEAST_SPAN, MOST_SPAN = 1e-30, float(np.finfo(np.float32).max)
+"""Between two values that float32 can be counted and rescaled between, neither under- nor overflowing."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def measure(pixels: FloatArray, lowest: float, highest: float) -> Histogram:
     Args:
         pixels: float32 of any shape, finite.
         lowest: The least of them.
-        highest: The greatest, above ``lowest``.
+        highest: The greatest, :data:`LEAST_SPAN` to :data:`MOST_SPAN` above ``lowest``.
     """
     found = _count(pixels, lowest, highest)
     for _ in range(_PASSES):
@@ -129,7 +131,7 @@ def measure(pixels: FloatArray, lowest: float, highest: float) -> Histogram:
         ranks = cumulative[-1] * np.array([_TRIM, 1 - _TRIM])
         first, last = (int(number) for number in np.searchsorted(cumulative, ranks))
         lower, upper = (np.float32(found.lower + edge * found.width) for edge in (first, last + 1))
-        if last - first >= _CROWDED or not lower < upper or (lower, upper) == (lowest, highest):
+        if last - first >= _CROWDED or upper - lower < LEAST_SPAN or (lower, upper) == (lowest, highest):
             break
         found = _count(np.clip(pixels, lower, upper), float(lower), float(upper))
     return found

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from scanlens.preprocess.histogram import Histogram, measure
+from scanlens.preprocess.histogram import LEAST_SPAN, MOST_SPAN, Histogram, measure
 from scanlens.types import FloatArray, ImageArray, Scan
 
 Limits: TypeAlias = tuple[float, float]
@@ -90,6 +90,7 @@ class _Values:
 
     @cached_property
     def histogram(self) -> Histogram:
+        _check_span(self.lowest, self.highest)
         return measure(self.scan.pixels, self.lowest, self.highest)
 
 
@@ -158,12 +159,19 @@ def limits(scan: Scan, rule: str, percentiles: tuple[float, float], span: tuple[
         span: Its :func:`extremes`.
 
     Returns:
-        Lower and upper. A scan in which the rule tells nothing apart, as it is nearly all background, has
-        its least and greatest; a blank one becomes 0 everywhere.
+        Lower and upper, as :func:`rescale` needs them. A scan in which the rule tells nothing apart, as it
+        is nearly all background, has its least and greatest; a blank one becomes 0 everywhere.
 
     Raises:
-        ValueError: A window is asked for and there is none.
+        ValueError: A window is asked for and there is none, its width is none, or float32 cannot hold the
+            distance between the scan's values.
     """
+    found = _chosen(scan, rule, percentiles, span)
+    _check_span(*found)
+    return found
+
+
+def _chosen(scan: Scan, rule: str, percentiles: tuple[float, float], span: Limits) -> Limits:
     lowest, highest = span
     if rule == "window":
         if scan.window is None:
@@ -174,7 +182,18 @@ def limits(scan: Scan, rule: str, percentiles: tuple[float, float], span: tuple[
     for name in names:
         if (lowest < highest or name in _FIXED) and (found := RULES[name](values)):
             return found
-    return (lowest, highest) if lowest < highest else (lowest, lowest + 1.0)
+    # One more is no more where values are large.
+    return (lowest, highest) if lowest < highest else (lowest, lowest + max(1.0, abs(lowest)))
+
+
+def divisible(lower: float, upper: float) -> bool:
+    """Whether :func:`rescale` can work with these limits: in order, float32 holds them and their distance."""
+    return LEAST_SPAN <= upper - lower <= MOST_SPAN and max(-lower, upper) <= MOST_SPAN
+
+
+def _check_span(lower: float, upper: float) -> None:
+    if not divisible(lower, upper):
+        raise ValueError(f"limits: nothing can be scaled between {lower:g} and {upper:g} in float32")
 
 
 def extremes(pixels: FloatArray) -> Limits:
@@ -207,7 +226,13 @@ def convert_channels(pixels: ImageArray, channels: int) -> ImageArray:
 
 
 def rescale(pixels: FloatArray, lower: float, upper: float) -> ImageArray:
-    """Map ``lower`` to 0 and ``upper`` to 1 linearly, and clip: float32, the same shape."""
+    """Map ``lower`` to 0 and ``upper`` to 1 linearly, and clip: float32, the same shape.
+
+    Args:
+        pixels: Finite.
+        lower: Becomes 0.
+        upper: Becomes 1; see :func:`divisible`.
+    """
     scaled = (pixels.astype(np.float32, copy=False) - np.float32(lower)) / np.float32(upper - lower)
     return np.clip(scaled, 0, 1, out=scaled)
 

@@ -82,18 +82,19 @@ class Plan:
 
     def __iter__(self) -> Iterator[ShardTask]:
         """Yield the task of each shard."""
-        for number in range(len(self)):
-            part = slice(number * self.shard_rows, (number + 1) * self.shard_rows)
-            scans = zip(
-                self._accepted["path"].iloc[part],
-                self._accepted["sha256"].iloc[part],
-                self._keys[part],
-                strict=True,
-            )
-            rows = tuple(RowTask(path, sha256, key, self._places.get(key)) for path, sha256, key in scans)
-            yield ShardTask(
-                self._root, rows, self._preprocessor, shard_path(self._output, number), self._cache
-            )
+        return map(self.task, range(len(self)))
+
+    def task(self, number: int) -> ShardTask:
+        """What a process needs to make a shard."""
+        part = slice(number * self.shard_rows, (number + 1) * self.shard_rows)
+        scans = zip(
+            self._accepted["path"].iloc[part],
+            self._accepted["sha256"].iloc[part],
+            self._keys[part],
+            strict=True,
+        )
+        rows = tuple(RowTask(path, sha256, key, self._places.get(key)) for path, sha256, key in scans)
+        return ShardTask(self._root, rows, self._preprocessor, shard_path(self._output, number), self._cache)
 
     def pixels_to_decode(self) -> int:
         """Pixels of the scans that the cache does not have; every file counts as some more."""

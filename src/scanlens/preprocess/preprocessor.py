@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -29,6 +31,7 @@ from scanlens.preprocess.slices import middle, neighbours
 from scanlens.preprocess.spacing import known, resampled
 from scanlens.types import ImageArray, Scan
 
+NO_MEMORY = "needs more memory than there is"
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -89,20 +92,19 @@ class Preprocessor:
 
         Raises:
             UnreadableScan: Its number of axes is another; it has no window, no spacing or several colours
-                though the settings need it otherwise; or it has pixels that are no numbers.
+                though the settings need it otherwise; its window or spacing is absurd; it has pixels that
+                are no numbers, or too large for float32; or there is not the memory for it.
         """
-        try:
+        with _reasons(name):
             pixels, span, bounds = self._grey_values(scan)
             box = self._box(pixels, scan.modality, span, bounds)
             placement = self.placement(pixels.shape[1:], scan.spacing, box)
-        except ValueError as error:
-            raise UnreadableScan(name, str(error)) from error
-        pixels = pixels[(slice(None), *box)]
-        if self.slices > 1:
-            pixels = neighbours(pixels, self.slices)
-        parts = [_normalised(pixels, placement.shape, span, window) for window in bounds]
-        part = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return convert_channels(placement.pad(part, self.size), self.channels)
+            pixels = pixels[(slice(None), *box)]
+            if self.slices > 1:
+                pixels = neighbours(pixels, self.slices)
+            parts = [_normalised(pixels, placement.shape, span, window) for window in bounds]
+            part = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return convert_channels(placement.pad(part, self.size), self.channels)
 
     def crop_of(self, modality: str) -> str:
         """The crop that scans of a modality get; unless it is ``none``, a mask needs :meth:`locate`."""
@@ -114,11 +116,9 @@ class Preprocessor:
         Raises:
             UnreadableScan: As :meth:`apply`.
         """
-        try:
+        with _reasons(name):
             pixels, span, bounds = self._grey_values(scan)
             return self._box(pixels, scan.modality, span, bounds)
-        except ValueError as error:
-            raise UnreadableScan(name, str(error)) from error
 
     def placement(
         self, spatial: Sequence[int], spacing: Sequence[float] | None = None, box: Box | None = None
@@ -262,13 +262,31 @@ def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocess
     )
 
 
+@contextmanager
+def _reasons(name: str) -> Iterator[None]:
+    """Turn what is wrong with one scan into its reason, so that it costs no other scan."""
+    try:
+        yield
+    except ValueError as error:
+        raise UnreadableScan(name, str(error)) from error
+    except MemoryError as error:
+        raise UnreadableScan(name, NO_MEMORY) from error
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
+            raise
+        raise UnreadableScan(name, NO_MEMORY) from error
+
+
 def _normalised(pixels: ImageArray, shape: Sequence[int], span: Limits, window: Limits) -> ImageArray:
     """Clip to a window, resample and rescale to [0, 1]."""
     lower, upper = window
     if not lower <= span[0] <= span[1] <= upper:
         pixels = np.clip(pixels, np.float32(lower), np.float32(upper))
+    small = resize(pixels, shape)
+    # Sums of values near float32's end overflow where areas are averaged.
+    extremes(small)
     # The last clip takes what interpolation leaves beyond [0, 1] by a rounding error.
-    return rescale(resize(pixels, shape), lower, upper)
+    return rescale(small, lower, upper)
 
 
 def _listed(value: Any) -> Any:

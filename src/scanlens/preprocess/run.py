@@ -24,10 +24,10 @@ from scanlens.manifest.columns import OK
 from scanlens.preprocess.cache import is_full, open_cache, shard_key
 from scanlens.preprocess.plan import Plan
 from scanlens.preprocess.preprocessor import resolve
-from scanlens.preprocess.shards import ShardFacts, make_shard
+from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store, clear_store, describe_store
-from scanlens.scaling.engine import Engine, Failed, map_ordered
+from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 
 KEPT_COLUMNS = [
     "scan_id",
@@ -46,6 +46,12 @@ IN_PROCESS = Engine("local", 0, None)
 """Decodes in the caller's own process."""
 POOL_FROM_PIXELS = 600_000_000
 """Pixels to decode from which starting processes pays: what one decodes in about the time of the start."""
+SECONDS_A_ROW = 10
+"""Wall-clock seconds a shard may take for each of its scans on average."""
+SECONDS_ALONE = 300
+"""Seconds that one scan may take; a shard has them on top."""
+_ANY_MEMORY_MIB = 1 << 20
+"""A TiB: as good as no limit."""
 
 
 @dataclass
@@ -94,8 +100,9 @@ def preprocess(
 ) -> dict[str, Any]:
     """Write the store, its statistics and preprocessor.json.
 
-    A scan that has changed since the manifest, or cannot be read now, is left out and named in the facts. A
-    scan whose row the cache has is not read at all: its row is the one of the content in the manifest.
+    A scan that has changed since the manifest, cannot be read now, or ends or blocks a process of its own,
+    is left out and named in the facts. A scan whose row the cache has is not read at all: its row is the one
+    of the content in the manifest.
 
     Args:
         manifest: The manifest's rows; those with status ok are stored, in their order.
@@ -113,7 +120,7 @@ def preprocess(
 
     Raises:
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
-        ScanlensError: A worker process was killed, or the disk is full.
+        ScanlensError: Worker processes fail at every scan of a shard, or the disk is full.
     """
     preprocessor = resolve(config, manifest, source["dims"])
     shape = (preprocessor.channels, *preprocessor.size)
@@ -162,18 +169,45 @@ def _make_shards(plan: Plan, scans: int, engine: Engine) -> _Progress:
     if engine.kind == "local" and plan.pixels_to_decode() < POOL_FROM_PIXELS:
         engine = replace(engine, workers=0)
     progress = _Progress()
+    limits = _limits(SECONDS_ALONE + SECONDS_A_ROW * plan.shard_rows)
     with tqdm(total=scans, desc="preprocess", unit="scan") as bar, _one_thread():
-        # No limits: every scan has been read under the manifest's, and a shard's are not known here.
-        for facts in map_ordered(make_shard, plan, engine=engine, total=len(plan)):
-            if isinstance(facts, Failed):
-                first = len(progress.stored) + len(progress.left_out)
+        for number, facts in enumerate(
+            map_ordered(make_shard, plan, engine=engine, limits=limits, total=len(plan))
+        ):
+            done = _make_again(plan.task(number), facts) if isinstance(facts, Failed) else facts
+            if isinstance(done, Failed):
+                first = number * plan.shard_rows
                 raise ScanlensError(
-                    f"preprocess: a worker process was killed ({facts.reason}) at one of the accepted scans "
-                    f"{first} to {min(first + plan.shard_rows, scans) - 1}, most likely for want of memory.",
-                    "Set runtime.workers=1 and run again.",
+                    f"preprocess: worker processes failed ({done.reason}) at the accepted scans "
+                    f"{first} to {min(first + plan.shard_rows, scans) - 1}, alone as well as together.",
+                    "Where memory is short, free some, or set runtime.workers=1, and run again.",
                 )
-            bar.update(progress.add(facts))
+            bar.update(progress.add(done))
     return progress
+
+
+def _make_again(task: ShardTask, failed: Failed) -> ShardFacts | Failed:
+    """Make a shard whose process was ended, without the scans that end a process of their own too.
+
+    Each is tried alone, one at a time: what fails then does not fail for its neighbours' sake.
+
+    Returns:
+        The first failure where no scan gets through: that is no matter of single scans.
+    """
+    alone = Engine("local", 1, None)
+    tries = [replace(task, rows=(row,)) for row in task.rows]
+    limits = _limits(SECONDS_ALONE)
+    outcomes = enumerate(map_ordered(try_scan, tries, engine=alone, limits=limits))
+    refused = {place: outcome.reason for place, outcome in outcomes if isinstance(outcome, Failed)}
+    if len(refused) == len(task.rows):
+        return failed
+    limits = _limits(SECONDS_ALONE * len(task.rows))
+    return next(map_ordered(make_shard, [replace(task, refused=refused)], engine=alone, limits=limits))
+
+
+def _limits(seconds: float) -> Limits:
+    """Of time alone: how much memory a shard may take, the machine says."""
+    return Limits(seconds, _ANY_MEMORY_MIB)
 
 
 @contextmanager

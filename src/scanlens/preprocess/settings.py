@@ -10,7 +10,7 @@ import pandas as pd
 
 from scanlens.config.schema import Preprocess
 from scanlens.errors import SettingsError
-from scanlens.preprocess.intensity import Limits
+from scanlens.preprocess.intensity import Limits, divisible
 from scanlens.preprocess.spacing import known, size_of_extents
 
 SMALLEST_SIDE = 4
@@ -53,7 +53,7 @@ def checked_windows(config: Preprocess) -> tuple[Limits, ...] | None:
     if config.windows is None:
         return None
     windows = tuple(_pair("windows", window) for window in config.windows)
-    if not windows or not all(-np.inf < lower < upper < np.inf for lower, upper in windows):
+    if not windows or not all(divisible(*window) for window in windows):
         raise SettingsError(f"preprocess.windows: expected lower < upper in each, got {config.windows}.")
     if config.intensity not in ("auto", "window"):
         raise SettingsError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scanlens.errors import UnreadableScan
@@ -43,6 +45,7 @@ class ShardTask:
         preprocessor: What each of them goes through.
         target: The file to write.
         cache: Finished shards of earlier runs, or None.
+        refused: Why a scan is left out unread, by its place.
     """
 
     root: Path
@@ -50,6 +53,7 @@ class ShardTask:
     preprocessor: Preprocessor
     target: Path
     cache: ShardCache | None
+    refused: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,16 @@ def make_shard(task: ShardTask) -> ShardFacts:
     """
     keep_freed_memory()
     keys = tuple(row.key for row in task.rows)
-    if task.cache is not None and task.cache.take(keys, task.target):
+    if task.cache is not None and not task.refused and task.cache.take(keys, task.target):
         return ShardFacts(keys, {}, 0, 0, True)
     shape = (task.preprocessor.channels, *task.preprocessor.size)
     kept, checksums = [], []
-    left_out = {}
+    left_out = dict(task.refused)
     copied = 0
     with quiet(), ShardWriter(task.target, shape) as shard:
         for place, row in enumerate(task.rows):
+            if place in task.refused:
+                continue
             content = task.cache.read(row.cached) if task.cache is not None and row.cached else None
             if content is not None:
                 copied += 1
@@ -103,6 +109,17 @@ def make_shard(task: ShardTask) -> ShardFacts:
     if task.cache is not None and kept:
         task.cache.put(task.target, kept, checksums)
     return ShardFacts(tuple(kept), left_out, len(kept) - copied, copied, False)
+
+
+def try_scan(task: ShardTask) -> None:
+    """Make the rows of a task and drop them: what that does to this process is all that is asked.
+
+    A scan that is left out with a reason is none that ends or delays its process.
+    """
+    with quiet():
+        for row in task.rows:
+            with contextlib.suppress(UnreadableScan):
+                _decode(task.root, row, task.preprocessor)
 
 
 def _decode(root: Path, row: RowTask, preprocessor: Preprocessor) -> bytes:

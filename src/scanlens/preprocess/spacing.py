@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -10,6 +11,10 @@ MOST_SIDE = {2: 512, 3: 128}
 """Largest automatic side of images and of volumes, pixels: what networks train on in reasonable memory."""
 COVERED = 95.0
 """Per cent of the training scans that the automatic size holds whole, along each axis."""
+MOST_SIDE_RESAMPLED = 1 << 14
+"""Most pixels along an axis of a scan resampled to the grid's spacing, before the grid's size cuts it."""
+MOST_PIXELS_RESAMPLED = 1 << 28
+"""Most pixels of such a scan: 1 GiB, more than a body in millimetres; beyond, the spacing is wrong."""
 MULTIPLE = 8
 """Automatic sides are multiples of this."""
 
@@ -21,26 +26,31 @@ def known(spacing: Sequence[float] | None, axes: int) -> tuple[float, ...] | Non
     return tuple(float(step) for step in spacing)
 
 
-def resampled(
-    spatial: Sequence[int], spacing: Sequence[float], wanted: Sequence[float], limit: int = 1 << 14
-) -> tuple[int, ...]:
+def resampled(spatial: Sequence[int], spacing: Sequence[float], wanted: Sequence[float]) -> tuple[int, ...]:
     """Pixels along each axis after resampling.
 
     Args:
         spatial: Pixels along each axis.
         spacing: Their millimetres.
         wanted: Millimetres a pixel wanted.
-        limit: Most pixels along an axis.
 
     Raises:
-        ValueError: An axis would have more than ``limit`` pixels: its spacing cannot be right.
+        ValueError: An axis would have more than :data:`MOST_SIDE_RESAMPLED` pixels, or all together more
+            than :data:`MOST_PIXELS_RESAMPLED`: the spacing cannot be right.
     """
     shape = []
     for side, step, target in zip(spatial, spacing, wanted, strict=True):
         pixels = side * step / target
-        if pixels > limit:
-            raise ValueError(f"spacing: {side * step:.4g} mm are more than {limit} pixels of {target:g} mm")
+        if pixels > MOST_SIDE_RESAMPLED:
+            raise ValueError(
+                f"spacing: {side * step:.4g} mm are more than {MOST_SIDE_RESAMPLED} pixels of {target:g} mm"
+            )
         shape.append(max(round(pixels), 1))
+    if math.prod(shape) > MOST_PIXELS_RESAMPLED:
+        sides = " x ".join(map(str, shape))
+        raise ValueError(
+            f"spacing: {sides} pixels of the wanted spacing are more than {MOST_PIXELS_RESAMPLED}"
+        )
     return tuple(shape)
 
 

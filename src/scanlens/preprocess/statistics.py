@@ -19,7 +19,6 @@ FIXED: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"unit": (0.0, 1.0), "centred": (0.5, 1.0), "symmetric": (0.5, 0.5)}
 )
 """Shift and scale of the ranges that no scan decides: [0, 1], [-0.5, 0.5] and [-1, 1]."""
-_VALUES_AT_A_TIME = 4_000_000
 
 
 def training_statistics(store: Store, target: Range = "zscore") -> dict[str, Any]:
@@ -51,14 +50,13 @@ def _fixed(store: Store, target: Range) -> tuple[list[float], list[float]]:
 
 def _moments(store: Store, rows: IntArray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel."""
-    step = max(1, _VALUES_AT_A_TIME // int(np.prod(store.shape)))
     total = np.zeros(store.shape[0])
     squares = np.zeros(store.shape[0])
-    for start in range(0, len(rows), step):
-        batch = store.read(rows[start : start + step]).astype(np.float64)
-        by_channel = batch.swapaxes(0, 1).reshape(store.shape[0], -1)
+    # One at a time: a row stays in the processor's cache for all that is done to it.
+    for row in rows:
+        by_channel = store.read([row])[0].reshape(store.shape[0], -1).astype(np.float64)
         total += by_channel.sum(axis=1)
-        squares += np.square(by_channel).sum(axis=1)
+        squares += np.einsum("cv,cv->c", by_channel, by_channel)
     count = len(rows) * int(np.prod(store.shape[1:]))
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))

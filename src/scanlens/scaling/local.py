@@ -7,6 +7,7 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ AHEAD = 8
 _PRELOADED = ("__main__", "cv2", "nibabel", "numpy", "pandas", "PIL.Image", "pydicom")
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 _TRIES = 3
+_LOOK_S = 1.0
+"""Seconds without a result after which the pool is asked whether it still works."""
 
 
 def map_in_processes(
@@ -68,7 +71,8 @@ class Guard:
 
     Args:
         workers: Processes.
-        function: One that will run there; its module is loaded in advance.
+        function: One that will run there. The first guard of this process has its module loaded in advance,
+            where processes start from a server; later ones load theirs in each worker.
     """
 
     def __init__(self, workers: int, function: Callable[[Any], Any]) -> None:
@@ -78,16 +82,19 @@ class Guard:
 
     def submit(self, function: Callable[[Any], Any], item: Any, limits: Limits | None) -> _Task:
         """Hand out one item."""
-        if not self._pool.active:
-            self._restart()
         seconds, memory = (limits.seconds, limits.memory_mib) if limits else (None, None)
-        future = self._pool.schedule(call, args=(function, item, memory), timeout=seconds)
+        try:
+            future = self._pool.schedule(call, args=(function, item, memory), timeout=seconds)
+        except RuntimeError:  # broken, perhaps this moment: asking it beforehand would tell nothing
+            self._restart()
+            future = self._pool.schedule(call, args=(function, item, memory), timeout=seconds)
         return _Task(function, item, limits, self._pool, future)
 
     def outcome(self, task: _Task) -> Any:
         """Wait for an item's result, :class:`Failed` or :class:`scanlens.scaling.worker.Raised`."""
         for _ in range(_TRIES):
             try:
+                _settle(task)
                 return pickle.loads(task.future.result())  # written by our own worker
             except TimeoutError:
                 return Failed(
@@ -115,6 +122,17 @@ class Guard:
         self._pool = self._start()
 
 
+def _settle(task: _Task) -> None:
+    """Wait until an item has an outcome.
+
+    Raises:
+        BrokenProcessPool: It will have none: its pool broke when it had not yet taken the item.
+    """
+    while not wait([task.future], _LOOK_S).done:
+        if not task.pool.active and not wait([task.future], _LOOK_S).done:
+            raise BrokenProcessPool
+
+
 def _cause(code: int | None) -> str:
     return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
 
@@ -127,7 +145,7 @@ def _context(module: str) -> BaseContext:
     seconds of imports.
 
     Args:
-        module: Where the function stands; loaded too.
+        module: Where the function stands. Loaded too, unless the server runs already: it loads once.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

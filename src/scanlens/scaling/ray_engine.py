@@ -15,6 +15,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -38,7 +39,13 @@ _CONNECT_S = 5.0
 _OBJECT_STORE = 500 << 20
 _TASK = f"items of {__package__}"
 
-_guard: Guard | None = None
+_guard: tuple[str, Guard] | None = None
+"""The guarded process of this Ray worker, and the folder it started in."""
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Takes the place of a result where the node does not see the caller's folder."""
 
 
 def map_on_ray(
@@ -50,7 +57,8 @@ def map_on_ray(
     the same paths.
 
     Raises:
-        SettingsError: Ray is not installed, or the cluster does not answer or does not see the folder.
+        SettingsError: Ray is not installed, or the cluster does not answer, does not see the folder or cannot
+            run the function.
     """
     ray = _ray()
     with _cluster(ray, engine):
@@ -62,19 +70,25 @@ def map_on_ray(
         for item in items:
             flying.append(task.remote(function, item, limits, folder))
             if len(flying) == ahead:
-                yield unwrapped(_result(ray, flying.popleft()))
+                yield unwrapped(_result(ray, flying.popleft(), folder))
         while flying:
-            yield unwrapped(_result(ray, flying.popleft()))
+            yield unwrapped(_result(ray, flying.popleft(), folder))
 
 
 def _run(function: Callable[[Any], Any], item: Any, limits: Limits | None, folder: str) -> Any:
     """On a node: one item in a guarded process. Ray runs one task at a time in each of its workers."""
     global _guard
-    if _guard is None:
-        # The guarded processes start where the worker is then, and paths are relative to the caller's folder.
-        os.chdir(folder)
-        _guard = Guard(1, function)
-    return _guard.outcome(_guard.submit(function, item, limits))
+    if _guard is None or _guard[0] != folder:
+        try:
+            # Guarded processes start where the worker is then; paths are relative to the caller's folder.
+            os.chdir(folder)
+        except OSError:
+            return _Unseen()
+        if _guard is not None:
+            _guard[1].close()
+        _guard = folder, Guard(1, function)
+    guard = _guard[1]
+    return guard.outcome(guard.submit(function, item, limits))
 
 
 def _sees(folder: str) -> bool:
@@ -155,15 +169,37 @@ def _first_answer(ray: ModuleType, folder: str, engine: Engine) -> None:
             f"{_ANSWER_S:g} s.",
             "Add a node, end what occupies it, or set runtime.engine=local.",
         )
-    if not ray.get(answer):
-        raise SettingsError(
-            f"the Ray cluster's nodes do not see the folder {folder}.",
-            "Put the project and the scans on storage that all nodes mount at the same path.",
-        )
+    try:
+        seen = ray.get(answer)
+    except ray.exceptions.RayError as error:
+        raise _unusable(error) from error
+    if not seen:
+        raise _unseen(folder)
 
 
-def _result(ray: ModuleType, reference: Any) -> Any:
-    """Wait for a result for as long as there are nodes that may bring it."""
+def _unseen(folder: str) -> SettingsError:
+    return SettingsError(
+        f"a node of the Ray cluster does not see the project folder, where scanlens was started: {folder}.",
+        "Put the project and the scans on storage that all nodes mount at the same path.",
+    )
+
+
+def _unusable(error: Exception) -> SettingsError:
+    """Return what to say of an error of Ray's; its own message, of pages, may quote an item."""
+    cause = getattr(error, "cause", None) or error
+    return SettingsError(
+        f"the Ray cluster cannot run the work ({type(cause).__name__}).",
+        "Give all nodes the same Python and scanlens, or set runtime.engine=local.",
+    )
+
+
+def _result(ray: ModuleType, reference: Any, folder: str) -> Any:
+    """Wait for a result for as long as there are nodes that may bring it.
+
+    Raises:
+        SettingsError: The nodes are gone, do not see the folder or cannot run the function.
+    """
+    errors = ray.exceptions
     while not ray.wait([reference], timeout=_LOOK_S)[0]:
         if not any(node["Alive"] and node["Resources"].get("CPU") for node in ray.nodes()):
             raise SettingsError(
@@ -171,6 +207,13 @@ def _result(ray: ModuleType, reference: Any) -> Any:
                 "Run again when they are back: what is finished is not done again.",
             )
     try:
-        return ray.get(reference)
-    except ray.exceptions.WorkerCrashedError:
+        result = ray.get(reference)
+    except errors.OutOfMemoryError:
+        return Failed("its node ran out of memory")
+    except (errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError):
         return Failed(f"lost its node {_RETRIES} times")
+    except errors.RayError as error:
+        raise _unusable(error) from error
+    if isinstance(result, _Unseen):
+        raise _unseen(folder)
+    return result

@@ -6,13 +6,15 @@ of file. The book from aliases to references is private: it lies beside the pseu
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,7 +54,7 @@ def alias_of(reference: str, key: bytes) -> str:
 
 
 def record_aliases(references: Iterable[str], key: bytes) -> dict[str, str]:
-    """Add references to the book.
+    """Add references to the book, also while other processes do.
 
     Args:
         references: As :mod:`scanlens.sources.reference` describes them.
@@ -67,9 +69,11 @@ def record_aliases(references: Iterable[str], key: bytes) -> dict[str, str]:
     aliases = {reference: alias_of(reference, key) for reference in references if reference}
     path = book_path()
     try:
-        book = dict(_load(path)) if path.exists() else {}
-        book |= {alias: reference for reference, alias in aliases.items()}
-        _replace(path, book)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            book = dict(_load(path)) if path.exists() else {}
+            book |= {alias: reference for reference, alias in aliases.items()}
+            _replace(path, book)
     except OSError as error:
         raise _unusable(path, error) from error
     return aliases
@@ -94,6 +98,17 @@ def resolve_alias(reference: str) -> str:
     if reference not in known:
         raise UnreadableScan(reference, "the book beside the pseudonym key does not know this alias")
     return known[reference]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other writers of the book waiting; the lock is a file of its own, as the book is replaced."""
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _load(path: Path) -> Mapping[str, str]:
@@ -122,7 +137,6 @@ def _unusable(path: Path, error: Exception) -> SettingsError:
 
 def _replace(path: Path, book: Mapping[str, str]) -> None:
     """Write the book for its owner's eyes only, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +52,7 @@ def list_members(path: Path, reference: str) -> Mapping[str, str]:
     Raises:
         UnreadableScan: The archive is damaged, an office document, or declares more than any scans unpack to.
     """
-    members, problem = _members(path, *_stamp(path))
+    members, problem = _members(path, *stamp(path))
     if problem:
         raise UnreadableScan(reference, problem)
     return members
@@ -86,9 +86,10 @@ def unpacked(path: Path, names: Sequence[str], reference: str) -> Iterator[list[
         yield files
 
 
-@contextmanager
-def unpacked_heads(path: Path, most: int, reference: str) -> Iterator[dict[Path, str]]:
-    """Yield the beginning of every usable member as a file, and whose it is; damaged ones are left out.
+def unpacked_heads(path: Path, most: int, reference: str) -> Iterator[tuple[str, Path]]:
+    """Yield every usable member's name and its beginning as a file; damaged ones are left out.
+
+    A file is removed before the next one is written, so that an archive never fills the disk.
 
     Args:
         path: The archive.
@@ -100,19 +101,15 @@ def unpacked_heads(path: Path, most: int, reference: str) -> Iterator[dict[Path,
         OSError: The disk is full.
     """
     names = [name for name, problem in list_members(path, reference).items() if not problem]
-    heads: dict[Path, str] = {}
     with scratch_folder() as folder:
         archive = _archive(path)
         for number, name in enumerate(names):
             entry = archive.getinfo(name)
             file = _place(folder, number, entry)
-            try:
+            with suppress(*DAMAGED):  # it is listed by itself, and refused with a reason when it is read
                 _write(archive, entry, file, min(most, entry.file_size))
-                heads[file] = name
-            except DAMAGED:
-                # It is listed by itself, and refused with this reason when it is read.
-                file.unlink(missing_ok=True)
-        yield heads
+                yield name, file
+            file.unlink(missing_ok=True)
 
 
 def _place(folder: Path, number: int, entry: zipfile.ZipInfo) -> Path:
@@ -129,11 +126,11 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, file: Path, most: i
 
 
 def _archive(path: Path) -> zipfile.ZipFile:
-    return _opened(path, *_stamp(path))
+    return _opened(path, *stamp(path))
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """Tell one version of a file from another; part of the caches' keys."""
+def stamp(path: Path) -> tuple[int, int]:
+    """Return when a file was modified (nanoseconds) and its bytes: the version of it that a cache holds."""
     state = path.stat()
     return state.st_mtime_ns, state.st_size
 
@@ -182,6 +179,11 @@ def _problem(entry: zipfile.ZipInfo, count: int) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         return "a link or device in the archive, not a file"
+    return packing_problem(entry)
+
+
+def packing_problem(entry: zipfile.ZipInfo) -> str:
+    """Return why a member may not be unpacked, whatever its name, or an empty string."""
     if entry.flag_bits & _ENCRYPTED:
         return "encrypted: unpack the archive with its password first"
     if entry.compress_type not in _METHODS:

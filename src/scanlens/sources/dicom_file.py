@@ -7,10 +7,13 @@ compressed frames.
 
 from __future__ import annotations
 
+import io
+import itertools
 import math
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import generate_frames
@@ -30,6 +33,9 @@ from scanlens.errors import UnreadableScan
 from scanlens.sources.codestream import declared_pixels
 from scanlens.sources.dicom_values import text, whole
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
@@ -37,6 +43,7 @@ PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PIXEL_TAGS = tuple(Tag(keyword) for keyword in PIXEL_KEYWORDS)
 _DEFER = 1 << 20  # elements above this stay in the file until they are asked for
 _STANDARD = "1.2.840.10008.1.2."  # DICOM's own transfer syntaxes
+_MAGIC_AT = 128
 _META_AT = 132  # preamble and magic
 _META_GROUP = 0x0002
 _MAGIC = b"DICM"
@@ -45,7 +52,28 @@ _BARE = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _BYTES_PER_PIXEL = 12  # 3 samples of 32 bits, the most one pixel takes
 _BYTES_BESIDE = 1 << 26  # and what a file may hold beside its pixels
 _CODESTREAM_HEAD = 1 << 16
-_HEADER_INFLATED = 1 << 28  # the most a deflated file may inflate to where only its header is wanted
+HEADER_BYTES = 1 << 22
+"""Bytes of a file, from its beginning, in which the header of a slice is looked for."""
+_META_ELEMENTS = 1 << 8  # there are some ten
+_HEADER_ELEMENTS = 1 << 14  # top-level ones; real headers hold some hundreds
+
+
+class _Beginning(io.FileIO):
+    """The first :data:`HEADER_BYTES` of a file, as if there were no more."""
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        return super().readinto(memoryview(buffer)[: max(0, HEADER_BYTES - self.tell())])
+
+    def readall(self) -> bytes:
+        return self.read(max(0, HEADER_BYTES - self.tell()))
+
+
+def is_dicom(head: bytes) -> bool:
+    """Tell from the first 132 bytes whether this may be DICOM, with or without a preamble.
+
+    Without one it only begins like one: ask for every other format first.
+    """
+    return head[_MAGIC_AT:].startswith(_MAGIC) or head.startswith(_BARE)
 
 
 def open_image(path: Path, reference: str, max_pixels: int) -> tuple[FileDataset, tuple[int, int, int]]:
@@ -70,34 +98,37 @@ def open_image(path: Path, reference: str, max_pixels: int) -> tuple[FileDataset
 def open_header(path: Path, keywords: Iterable[str]) -> Dataset | None:
     """Return the named elements of a DICOM file, read up to its pixels; None where it is no DICOM.
 
+    This runs on every file of a folder, in the process that lists it: no more than :data:`HEADER_BYTES` are
+    read, inflated or parsed, whatever lengths the file declares.
+
     Raises:
         Exception: Whatever pydicom raises on a damaged file.
     """
-    with path.open("rb") as file:
-        head = file.read(_META_AT)
-        if not (head.endswith(_MAGIC) and len(head) == _META_AT) and not head.startswith(_BARE):
+    with _beginning(path) as file:
+        if not is_dicom(file.read(_META_AT)):
             return None
-        file.seek(0)
         try:
-            syntax, start = _file_meta(path, "")
-            if syntax == DeflatedExplicitVRLittleEndian:
-                _refuse_inflation(path, start, "", _HEADER_INFLATED)
+            syntax, start = _file_meta(file, "")
         except UnreadableScan:
             return None
         tags: list[BaseTag | int] = [Tag(keyword) for keyword in keywords]
-        return read_partial(
-            file, lambda tag, _, __: tag.group == 0 or tag in _PIXEL_TAGS, force=True, specific_tags=tags
-        )
+        if syntax == DeflatedExplicitVRLittleEndian:
+            file.seek(start)
+            inflated = io.BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), HEADER_BYTES))
+            return read_dataset(inflated, False, True, stop_when=_stop_at_pixels(), specific_tags=tags)
+        file.seek(0)
+        return read_partial(file, _stop_at_pixels(), force=True, specific_tags=tags)
 
 
 def _dataset(path: Path, reference: str, max_pixels: int) -> FileDataset:
-    syntax, start = _file_meta(path, reference)
+    with _beginning(path) as file:
+        syntax, start = _file_meta(file, reference)
     deflated = syntax == DeflatedExplicitVRLittleEndian
     if deflated:
         _refuse_inflation(path, start, reference, max_pixels * _BYTES_PER_PIXEL + _BYTES_BESIDE)
     # A deferred value is read again from its place in the file, which a deflated file does not have.
     with path.open("rb") as file:
-        dataset = read_partial(file, _stop_behind_pixels(), None if deflated else _DEFER, force=True)
+        dataset = read_partial(file, stop_behind_pixels(), None if deflated else _DEFER, force=True)
     if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
         known = "PatientID" in dataset or "SOPClassUID" in dataset or syntax
         raise UnreadableScan(
@@ -112,7 +143,13 @@ def _dataset(path: Path, reference: str, max_pixels: int) -> FileDataset:
     return dataset
 
 
-def _stop_behind_pixels() -> Callable[[BaseTag, str | None, int], bool]:
+def _stop_at_pixels() -> Callable[[BaseTag, str | None, int], bool]:
+    """Return a test that ends the parsing at the pixel data, a run of zeros, or absurdly many elements."""
+    seen = itertools.count()
+    return lambda tag, _, __: tag.group == 0 or tag in _PIXEL_TAGS or next(seen) >= _HEADER_ELEMENTS
+
+
+def stop_behind_pixels() -> Callable[[BaseTag, str | None, int], bool]:
     """Return a test that ends the parsing behind the pixel data, or at a run of zeros.
 
     pydicom takes every eight zero bytes for an empty element: a file padded with zeros, or allocated and
@@ -130,15 +167,27 @@ def _stop_behind_pixels() -> Callable[[BaseTag, str | None, int], bool]:
     return stop
 
 
-def _file_meta(path: Path, reference: str) -> tuple[str, int]:
+def _beginning(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(_Beginning(path))
+
+
+def _file_meta(file: BinaryIO, reference: str) -> tuple[str, int]:
     """Return the transfer syntax (empty where there is no file meta) and where the data set begins."""
-    with path.open("rb") as file:
-        if file.read(_META_AT)[-4:] != _MAGIC:
-            file.seek(0)
-        meta = read_dataset(file, False, True, stop_when=lambda tag, _, __: tag.group != _META_GROUP)
-        start = file.tell()
-        if file.read(2) == bytes(2):
-            raise UnreadableScan(reference, "zeros where its data set should begin")
+    file.seek(0)
+    if file.read(_META_AT)[-4:] != _MAGIC:
+        file.seek(0)
+    seen = itertools.count()
+    meta = read_dataset(
+        file,
+        False,
+        True,
+        stop_when=lambda tag, _, __: tag.group != _META_GROUP or next(seen) >= _META_ELEMENTS,
+    )
+    if next(seen) > _META_ELEMENTS:
+        raise UnreadableScan(reference, "its file meta information is damaged")
+    start = file.tell()
+    if file.read(2) == bytes(2):
+        raise UnreadableScan(reference, "zeros where its data set should begin")
     return text(meta, "TransferSyntaxUID"), start
 
 

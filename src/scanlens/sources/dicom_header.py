@@ -6,7 +6,6 @@ all. It is full of them: see the field's own warning.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import chain, islice
@@ -23,22 +22,11 @@ from scanlens.sources.quiet import quiet
 
 _CHARACTERS = 256  # a value is cut here
 _ELEMENTS = 4096  # of one scan, nested ones counted
+_LOOKED_AT = 16 * _ELEMENTS  # empty and binary ones too: a file may consist of them
 _ITEMS = 8  # of one sequence: the functional groups of frame 9 repeat those of frame 1
 _DEPTH = 4
 _LARGEST = 1 << 16  # bytes of a value that is looked at
 _BINARY = ("OB", "OD", "OF", "OL", "OV", "OW")
-# What pydicom raises where a value is not of its representation; the raw bytes are shown instead.
-# OSError: a large sequence is read from the file when asked for, and the file may be gone.
-_MALFORMED = (
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    NotImplementedError,
-    OSError,
-    struct.error,
-)
 
 
 class HeaderText(Mapping[str, str]):
@@ -65,7 +53,8 @@ class HeaderText(Mapping[str, str]):
     def _text(self) -> dict[str, str]:
         meta = getattr(self._dataset, "file_meta", None) or Dataset()
         with quiet():
-            return dict(islice(chain(_walk(meta, "", 0), _walk(self._dataset, "", 0)), _ELEMENTS))
+            every = islice(chain(_walk(meta, "", 0), _walk(self._dataset, "", 0)), _LOOKED_AT)
+            return dict(islice(((name, shown) for name, shown in every if shown), _ELEMENTS))
 
     def __getitem__(self, name: str) -> str:
         return self._text[name]
@@ -84,31 +73,37 @@ class HeaderText(Mapping[str, str]):
 
 
 def _walk(dataset: Dataset, prefix: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield each element's name and text, empty where it has none to show."""
     for tag in sorted(dataset.keys()):
-        value = _value(dataset, tag)
+        found = _found(dataset, tag)
         name = prefix + (keyword_for_tag(tag) or str(tag))
-        if not isinstance(value, Sequence):
-            shown = _shown(value)
-            if shown:
-                yield name, shown
+        if isinstance(found, str):
+            yield name, found
         elif depth < _DEPTH:
-            for number, item in enumerate(value[:_ITEMS], start=1):
+            for number, item in enumerate(found[:_ITEMS], start=1):
                 yield from _walk(item, f"{name}." if number == 1 else f"{name}[{number}].", depth + 1)
 
 
-def _value(dataset: Dataset, tag: BaseTag) -> object:
-    """Return an element's value; its raw bytes where it is malformed, None where it is binary or large."""
-    element = dataset.get_item(tag, keep_deferred=True)
-    if element is None or element.VR in _BINARY:
-        return None
-    raw = element if isinstance(element, RawDataElement) else None
-    if raw is not None and raw.VR != "SQ" and raw.length > _LARGEST:
-        return None
+def _found(dataset: Dataset, tag: BaseTag) -> str | Sequence:
+    """Return an element's text or its items; of a malformed one its raw bytes' text."""
+    raw: RawDataElement | None = None
     try:
+        element = dataset.get_item(tag, keep_deferred=True)
+        if element is None or element.VR in _BINARY:
+            return ""
+        raw = element if isinstance(element, RawDataElement) else None
+        if raw is not None and raw.VR != "SQ" and raw.length > _LARGEST:
+            return ""
         whole = dataset[tag]
-    except _MALFORMED:
-        return raw.value if raw is not None else None
-    return None if whole.VR in _BINARY else whole.value
+        if isinstance(whole.value, Sequence):
+            return whole.value
+        return "" if whole.VR in _BINARY else _shown(whole.value)
+    except MemoryError:
+        raise
+    # pydicom raises dozens of types on values that are not of their representation, on sequences nested too
+    # deeply and on files gone since: whichever it is, the element has no text but its bytes'.
+    except Exception:
+        return _shown(raw.value) if raw is not None and isinstance(raw.value, bytes) else ""
 
 
 def _shown(value: object) -> str:

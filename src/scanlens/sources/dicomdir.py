@@ -6,18 +6,23 @@ file can bend into a circle, and silently drops the files that are missing: exac
 
 from __future__ import annotations
 
+import io
 from pathlib import Path, PurePosixPath
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources.dicom_file import stop_behind_pixels
 from scanlens.sources.quiet import quiet
 
 NAME = "DICOMDIR"
-_MAX_BYTES = 1 << 28  # records take about 500 bytes a file
+_MAX_BYTES = 1 << 24  # records take about 500 bytes a file
+_ZEROS = bytes(1 << 12)  # more in a row than any value here holds
+_ITEM = b"\xfe\xff\x00\xe0"
+_RECORD_BYTES = 48  # the least a directory record takes: offsets, flag and type
 
 
 def is_dicomdir(path: Path) -> bool:
@@ -40,8 +45,12 @@ def missing_files(path: Path, reference: str) -> list[str]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UnreadableScan(reference, "far larger than any DICOMDIR")
+        content = path.read_bytes()
+        # pydicom takes eight zeros for an element or item, and needs minutes for megabytes of nothing.
+        if _ZEROS in content.rstrip(b"\0") or content.count(_ITEM) * _RECORD_BYTES > len(content):
+            raise UnreadableScan(reference, "a damaged DICOMDIR (nothing but empty records)")
         with quiet():
-            dataset = dcmread(path)
+            dataset = read_partial(io.BytesIO(content), stop_behind_pixels())
             listed = {_path(record) for record in dataset.DirectoryRecordSequence} - {""}
             declared = dataset.file_meta.MediaStorageSOPClassUID
     except UnreadableScan:

@@ -17,7 +17,6 @@ from scanlens.sources.medmnist import list_npz
 from scanlens.sources.pseudonym import load_key
 from scanlens.sources.table import list_table
 
-_NAMED = 3  # patients an error message names before it says how many more there are
 _LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": list_npz}
 
 
@@ -36,8 +35,7 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         :data:`~scanlens.sources.columns.FURTHER`.
 
     Raises:
-        SettingsError: The root does not exist, a table, column or label is wrong, a class is empty, or a
-            patient is in two declared splits.
+        SettingsError: The root does not exist, a table, column or label is wrong, or a class is empty.
     """
     if not root.exists():
         raise SettingsError(
@@ -49,7 +47,6 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
     if aliases:
         listing = _aliased(listing)
     resolve_task(data, ordered_labels(data, listing))
-    _refuse_shared_patients(listing)
     further = [column for column in listing.columns if column.startswith(FURTHER)]
     return listing[[*LISTING_COLUMNS, *further]]
 
@@ -61,23 +58,3 @@ def _aliased(listing: pd.DataFrame) -> pd.DataFrame:
         path=[alias.get(path, "") for path in listing["path"]],
         mask=[MASKS.join(alias.get(mask, "") for mask in several) for several in masks],
     )
-
-
-def _refuse_shared_patients(listing: pd.DataFrame) -> None:
-    declared = listing[(listing["patient"] != "") & (listing["split"] != "")]
-    splits = declared.groupby("patient")["split"].nunique()
-    shared = sorted(splits[splits > 1].index)
-    if shared:
-        named = "; ".join(_example(declared, patient) for patient in shared[:_NAMED])
-        more = f"; and {len(shared) - _NAMED} more" if len(shared) > _NAMED else ""
-        raise SettingsError(
-            f"{len(shared)} patients are in two declared splits: {named}{more}.",
-            "Correct the split column, or set data.columns.split to null to have patients split here.",
-        )
-
-
-def _example(declared: pd.DataFrame, patient: str) -> str:
-    """Name a patient by pseudonym, and one scan in each of two splits."""
-    scans = declared[declared["patient"] == patient].drop_duplicates("split")
-    places = [f"{row['path']} in {row['split']}" for _, row in scans.head(2).iterrows()]
-    return f"{patient} ({', '.join(places)})"

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import tokenize
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,11 +20,13 @@ import pandas as pd
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.sources.archive import MAX_RATIO, RATIO_FROM
+from scanlens.sources.archive import DAMAGED, MAX_UNPACKED, packing_problem, stamp
 from scanlens.sources.columns import empty_listing
 from scanlens.types import SPLITS, Scan
 
 _COLOURS = 3
+# What zipfile, and numpy on an array's header, raise on files that are damaged or made to harm.
+_UNUSABLE = (*DAMAGED, OSError, RuntimeError, TypeError, OverflowError, SyntaxError, tokenize.TokenError)
 
 
 def read_npz_row(path: Path, split: str, row: int, reference: str, *, dims: int, max_pixels: int) -> Scan:
@@ -56,9 +58,8 @@ def row_values(path: Path, split: str, row: int, reference: str) -> npt.NDArray[
     Raises:
         UnreadableScan: The file has no such array or row, or the array holds objects.
     """
-    state = path.stat()
     try:
-        images = _mapped(path, f"{split}_images", state.st_mtime_ns, state.st_size)
+        images = _mapped(path, f"{split}_images", *stamp(path))
     except KeyError as error:
         raise UnreadableScan(reference, f"the file holds no array {split}_images") from error
     if row >= len(images):
@@ -72,15 +73,14 @@ def list_rows(path: Path) -> list[str]:
     Raises:
         UnreadableScan: The file is no archive of image arrays.
     """
-    state = path.stat()
     references = []
     try:
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
         for split in (split for split in SPLITS if f"{split}_images.npy" in members):
-            count = len(_mapped(path, f"{split}_images", state.st_mtime_ns, state.st_size))
+            count = len(_mapped(path, f"{split}_images", *stamp(path)))
             references += [f"{path.name}#{split}/{row}" for row in range(count)]
-    except (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError) as error:
+    except _UNUSABLE as error:
         raise UnreadableScan(path.name, f"not a MedMNIST file ({type(error).__name__})") from error
     if not references:
         raise UnreadableScan(path.name, "the file holds no train_images, val_images or test_images")
@@ -104,7 +104,7 @@ def list_npz(data: Data, root: Path) -> pd.DataFrame:
             if f"{split}_images.npy" not in members:
                 continue
             parts.append(_list_split(data, path, split))
-    except (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError, EOFError) as error:
+    except _UNUSABLE as error:
         raise SettingsError(
             f"{path} is not a MedMNIST file ({type(error).__name__}).",
             "It must be an .npz with train_images, train_labels, val_images ... test_labels.",
@@ -118,9 +118,8 @@ def list_npz(data: Data, root: Path) -> pd.DataFrame:
 
 
 def _list_split(data: Data, path: Path, split: str) -> pd.DataFrame:
-    state = path.stat()
-    images = _mapped(path, f"{split}_images", state.st_mtime_ns, state.st_size)
-    labels = _mapped(path, f"{split}_labels", state.st_mtime_ns, state.st_size)
+    images = _mapped(path, f"{split}_images", *stamp(path))
+    labels = _mapped(path, f"{split}_labels", *stamp(path))
     if labels.ndim == 2 and labels.shape[1] > 1:
         raise SettingsError(
             f"{path}: {split}_labels gives {labels.shape[1]} labels a scan; one class a scan is expected.",
@@ -185,17 +184,18 @@ def _mapped(path: Path, name: str, modified_ns: int, size: int) -> npt.NDArray[n
 
     Raises:
         KeyError: There is no such array.
-        ValueError: It holds Python objects, or its header does not fit its bytes.
+        ValueError: It holds Python objects or a single number, its header does not fit its bytes, or it may
+            not be unpacked.
+        Exception: One of :data:`_UNUSABLE`.
     """
-    with (
-        zipfile.ZipFile(path) as archive,
-        archive.open(f"{name}.npy") as member,
-        tempfile.TemporaryFile() as file,
-    ):
+    with zipfile.ZipFile(path) as archive, tempfile.TemporaryFile() as file:
         entry = archive.getinfo(f"{name}.npy")
-        if entry.file_size > MAX_RATIO * entry.compress_size + RATIO_FROM:
-            raise ValueError(f"{name} unpacks to far more than scans do")
-        shutil.copyfileobj(member, file, 1 << 20)
+        if problem := packing_problem(entry):
+            raise ValueError(f"{name}: {problem}")
+        if entry.file_size > MAX_UNPACKED:
+            raise ValueError(f"{name} unpacks to more than {MAX_UNPACKED >> 30} GiB")
+        with archive.open(entry) as member:
+            shutil.copyfileobj(member, file, 1 << 20)
         file.seek(0)
         version = np.lib.format.read_magic(file)
         read_header = (
@@ -204,6 +204,8 @@ def _mapped(path: Path, name: str, modified_ns: int, size: int) -> npt.NDArray[n
         shape, fortran, dtype = read_header(file)
         if dtype.hasobject or dtype.kind not in "iubf":
             raise ValueError(f"{name} holds no plain numbers")
+        if not shape:
+            raise ValueError(f"{name} is a single number")
         if 0 in shape:
             return np.empty(shape, dtype=dtype)
         return np.memmap(

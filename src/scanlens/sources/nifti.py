@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ _TWO_FILES = (b"ni1\0", b"ni2\0")
 _MAGIC_1 = slice(344, 348)
 _MAGIC_2 = slice(4, 8)
 _MAX_OFFSET = 1 << 26  # header extensions before the voxels; real ones take kilobytes
+_BLOCK = 1 << 20
+_MAX_BEHIND = 1 << 26  # unpacked bytes behind the voxels; sound files hold none
+_TEXTS = ("descrip", "aux_file", "intent_name", "db_name")  # the last one NIfTI-1 only
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 
 
@@ -39,7 +43,7 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
 
     Raises:
         UnreadableScan: More than ``max_pixels``, four or more dimensions, colour or complex voxels, no
-            usable axes, or an image where ``dims`` is 3 and a volume where it is 2.
+            usable axes, damaged compression, or an image where ``dims`` is 3 and a volume where it is 2.
         Exception: Whatever nibabel raises on a damaged file; the caller turns it into a reason.
     """
     with path.open("rb") as raw:
@@ -56,6 +60,8 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         stream.seek(0)
         image = _SINGLE_FILE[magic].from_stream(stream)
         values = np.asarray(image.dataobj, dtype=np.float32)
+        if zipped:
+            _refuse_damaged(stream, reference)
     header = image.header
     volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
     pixels, spacing = to_axes(volume, image.affine, _zooms(header), reference)
@@ -71,6 +77,7 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         orientation=axes,
         window=(low, high) if math.isfinite(high - low) and high > low else None,
         bits=32 if stored.kind == "f" else 8 * stored.itemsize,
+        header=_header_text(header),
     )
 
 
@@ -101,6 +108,24 @@ def _refuse_header(header: Any, reference: str, dims: int, max_pixels: int) -> N
         raise UnreadableScan(reference, f"an image, not a volume: {shape}; set data.dims=2")
     if dims == 2 and len(shape) == 3 and 1 not in shape:
         raise UnreadableScan(reference, f"a volume, not an image: {shape}; set data.dims=3")
+
+
+def _refuse_damaged(stream: gzip.GzipFile, reference: str) -> None:
+    """Read to the end of the gzip stream: only there is the checksum of all before it compared."""
+    behind = 0
+    try:
+        while block := stream.read(_BLOCK):
+            behind += len(block)
+            if behind > _MAX_BEHIND:
+                raise UnreadableScan(reference, "far more data than the voxels it declares")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UnreadableScan(reference, "its compressed voxels are damaged") from error
+
+
+def _header_text(header: Any) -> dict[str, str]:
+    """Return the header's fields of free text, at most 80 bytes each."""
+    texts = {name: header[name].item().decode("utf-8", "replace") for name in _TEXTS if name in header}
+    return {f"nifti.{name}": text for name, text in texts.items() if text}
 
 
 def _zooms(header: Any) -> list[float]:

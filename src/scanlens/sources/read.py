@@ -57,12 +57,34 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256:
     with _reasons(reference), opened(root, reference) as content:
         if sha256 is not None and _content_sum(content, reference) != sha256:
             raise UnreadableScan(reference, "changed: its content is another than in the manifest")
-        refuse_other_dims(content, reference, dims)
-        if content.is_series:
-            scan = read_series(content.files, reference, max_pixels=max_pixels)
-        else:
-            scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels)
-        return _checked(scan, reference)
+        return _decoded(content, reference, dims, max_pixels)
+
+
+def read_with_sum(root: Path, reference: str, *, dims: int, max_pixels: int) -> tuple[Scan, str]:
+    """Read one scan and the sum of the very content it was read from.
+
+    The sum comes second: a sparse file of terabytes is refused by its header, not hashed.
+
+    Args:
+        root: As for :func:`read_scan`, like the other arguments.
+        reference: Which scan.
+        dims: 2 or 3.
+        max_pixels: The most that a header may declare.
+
+    Returns:
+        What :func:`read_scan` and :func:`content_sha256` return.
+
+    Raises:
+        UnreadableScan: As :func:`read_scan`, and where a file changes meanwhile.
+        SettingsError: The reference is an alias and its book is missing.
+    """
+    with _reasons(reference), opened(root, reference) as content:
+        before = _states(content)
+        scan = _decoded(content, reference, dims, max_pixels)
+        found = _content_sum(content, reference)
+        if _states(content) != before:
+            raise UnreadableScan(reference, "changed while it was read")
+        return scan, found
 
 
 def content_sha256(root: Path, reference: str) -> str:
@@ -77,6 +99,21 @@ def content_sha256(root: Path, reference: str) -> str:
     """
     with _reasons(reference), opened(root, reference) as content:
         return _content_sum(content, reference)
+
+
+def _decoded(content: Content, reference: str, dims: int, max_pixels: int) -> Scan:
+    refuse_other_dims(content, reference, dims)
+    if content.is_series:
+        scan = read_series(content.files, reference, max_pixels=max_pixels)
+    else:
+        scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels)
+    return _checked(scan, reference)
+
+
+def _states(content: Content) -> list[tuple[int, int]]:
+    """Return when each file was last written (nanoseconds) and its bytes."""
+    found = [path.stat() for path in content.files]
+    return [(state.st_mtime_ns, state.st_size) for state in found]
 
 
 def _content_sum(content: Content, reference: str) -> str:

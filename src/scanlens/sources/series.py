@@ -74,16 +74,6 @@ class Slice:
         return () if self.plane is None else (*self.plane.across.tolist(), *self.plane.down.tolist())
 
 
-def series_id(path: Path, key: bytes) -> str:
-    """Return the first 12 hexadecimal digits of HMAC-SHA256(key, SeriesInstanceUID) of a DICOM file.
-
-    It is :func:`group_series`' id where a series is one volume. Empty where the file has no such UID, is
-    damaged or no DICOM.
-    """
-    found = slice_of(path)
-    return _digits(found.series, key) if found and found.series else ""
-
-
 def slice_of(path: Path) -> Slice | None:
     """Read from a file's header what grouping asks; None where it is damaged, no DICOM or no image."""
     with quiet():

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from scanlens.sources.archive import list_members, unpacked_heads
+from scanlens.sources.archive import list_members, stamp, unpacked_heads
+from scanlens.sources.dicom_file import HEADER_BYTES
 from scanlens.sources.pseudonym import load_key
-from scanlens.sources.series import group_series
+from scanlens.sources.series import group_series, group_slices, slice_of
 
-_HEADER = 1 << 22  # bytes of an archived file that hold its header
 _Stamp = tuple[str, int, int]
 """A file's path, when it was modified (nanoseconds) and its bytes: an altered one is looked at anew. The path
 is text, as thousands are compared each time."""
@@ -24,7 +24,7 @@ is text, as thousands are compared each time."""
 def folder_series(base: Path, folder: Path) -> Mapping[str, tuple[Path, ...]]:
     """Return the series of the files right in a folder.
 
-    Hidden files, and links that lead out of the data root, do not count.
+    Hidden files, and links that lead out of the data root, do not count; nor does a folder outside it.
 
     Args:
         base: The data root, resolved.
@@ -46,12 +46,13 @@ def archive_series(path: Path, reference: str) -> Mapping[str, tuple[str, ...]]:
         UnreadableScan: The archive is damaged.
     """
     list_members(path, reference)
-    state = path.stat()
-    return _members_grouped(path, state.st_mtime_ns, state.st_size)
+    return _members_grouped(path, *stamp(path))
 
 
 def _files(base: Path, folder: Path) -> list[_Stamp]:
-    found = []
+    found: list[_Stamp] = []
+    if not folder.resolve().is_relative_to(base):
+        return found
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
@@ -74,8 +75,12 @@ def _grouped(files: tuple[_Stamp, ...]) -> Mapping[str, tuple[Path, ...]]:
 
 @lru_cache(maxsize=8)
 def _members_grouped(path: Path, modified_ns: int, size: int) -> Mapping[str, tuple[str, ...]]:
-    with unpacked_heads(path, _HEADER, path.name) as heads:
-        groups = group_series(heads, load_key())
+    slices, names = [], dict[Path, str]()
+    for name, head in unpacked_heads(path, HEADER_BYTES, path.name):
+        if (one := slice_of(head)) is not None:
+            slices.append(one)
+            names[head] = name
+    groups = group_slices(slices, load_key())
     return {
-        series: tuple(heads[file] for file in found) for series, found in groups.items() if len(found) > 1
+        series: tuple(names[head] for head in found) for series, found in groups.items() if len(found) > 1
     }

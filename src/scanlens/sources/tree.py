@@ -38,12 +38,15 @@ class _Walk:
     problems: list[tuple[Path, str]] = field(default_factory=list)
 
     def folders(self, start: Path) -> Iterator[tuple[Path, list[Path]]]:
-        """Yield each folder with its files, sorted."""
+        """Yield each folder that can be read with its files, sorted; the others become problems."""
         real, linked = [start], list[Path]()
         while real or linked:
             folder = real.pop() if real else linked.pop(0)
+            entries = self._entries(folder)
+            if entries is None:
+                continue
             files = []
-            for entry in self._entries(folder):
+            for entry in entries:
                 if entry.name.startswith(".") or self.skip(entry):
                     continue
                 if not _is_folder(entry):
@@ -54,22 +57,23 @@ class _Walk:
                     real.append(entry)
             yield folder, files
 
-    def _entries(self, folder: Path) -> list[Path]:
+    def _entries(self, folder: Path) -> list[Path] | None:
+        """Return what lies in a folder, or None where that is a problem, which is noted."""
         try:
             target = folder.resolve(strict=True)
             if not target.is_relative_to(self.base):
                 self.problems.append((folder, OUTSIDE))
-                return []
+                return None
             if target in self.seen:
                 self.problems.append((folder, _TWICE))
-                return []
+                return None
             self.seen.add(target)
             return sorted(folder.iterdir())
         except OSError as error:
             self.problems.append((folder, os_reason(error)))
         except RuntimeError:  # Python below 3.13 reports a loop of links this way
             self.problems.append((folder, "a loop of symbolic links"))
-        return []
+        return None
 
 
 def list_tree(
@@ -125,7 +129,11 @@ def _folder_rows(root: Path, base: Path, folder: Path, files: list[Path], dims: 
     slices: set[Path] = set()
     if dims == 3 and not root.is_file():
         name, problem = printable(_relative(base, folder))
-        series = folder_series(base.resolve(), folder)
+        try:
+            series = folder_series(base.resolve(), folder)
+        except OSError as error:  # closed or gone since it was walked
+            series = {}
+            yield name, os_reason(error)
         slices = {path for paths in series.values() for path in paths}
         listed = set(files)
         for number, paths in series.items():
