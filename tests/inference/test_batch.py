@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,32 @@ def test_two_runs_write_the_same_bytes(call: Any, scans: Path, tmp_path: Path) -
     assert len(files) == 2 + 2 * 3
     for file in files:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_processes_write_the_same_bytes_as_this_one(call: Any, scans: Path, tmp_path: Path) -> None:
+    for number in range(5):
+        write_scan(scans / f"{number}.png", number)
+    (scans / "0a.png").write_bytes(b"")
+    write_scan(scans / "3a.png", shape=(3, 3))
+    for name, workers in (("here", 0), ("one", 1), ("two", 2), ("auto", None)):
+        call(scans, name, workers=workers)
+    for table in ("predictions.csv", "failures.csv"):
+        written = {(tmp_path / name / table).read_bytes() for name in ("here", "one", "two", "auto")}
+        assert len(written) == 1
+
+
+def test_a_scan_that_asks_for_too_much_is_a_failure_among_others(
+    bundle: Bundle, scans: Path, tmp_path: Path
+) -> None:
+    for number in range(5):
+        write_scan(scans / f"{number}.png", number)
+    nibabel.save(nibabel.Nifti1Image(np.ones((4000, 4000, 1), np.float32), np.eye(4)), scans / "big.nii.gz")
+    small = replace(bundle, checks=replace(bundle.checks, max_memory_mib=32, max_pixels=10**8))
+    run = choose(bundle, "onnx", 1)[1]
+    assert predict_batch(small, run, scans, tmp_path / "out", batch_size=2, maps=False) == (5, 1)
+    failures = pd.read_csv(tmp_path / "out" / "failures.csv")
+    assert failures["path"].tolist() == ["big.nii.gz"]
+    assert "memory" in failures["reason"][0] or "MiB" in failures["reason"][0]
 
 
 def test_nothing_to_predict_is_refused(call: Any, scans: Path, tmp_path: Path) -> None:

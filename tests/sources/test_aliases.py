@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,26 @@ def test_the_book_is_private_grows_and_leads_back() -> None:
         assert resolve_alias(alias) == reference
     assert book_path().stat().st_mode & 0o777 == 0o600
     assert len(json.loads(book_path().read_text())) == 3
-    assert {path.name for path in book_path().parent.iterdir()} == {"pseudonym.key", "pseudonym.aliases.json"}
+    beside = {path.name: path.stat().st_mode & 0o777 for path in book_path().parent.iterdir()}
+    book = "pseudonym.aliases.json"
+    assert beside == {"pseudonym.key": 0o600, book: 0o600, f"{book}.lock": 0o600}
+
+
+def _record(name: str) -> None:
+    for number in range(40):
+        record_aliases([f"{name}/{number}.png"], KEY)
+
+
+def test_two_processes_lose_none_of_each_others_entries() -> None:
+    record_aliases([f"first/{number}.png" for number in range(2000)], KEY)
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_record, args=(name,)) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert len(json.loads(book_path().read_text())) == 2080
 
 
 def test_without_the_book_and_without_the_entry() -> None:

@@ -56,11 +56,20 @@ def test_only_what_is_asked_for_is_unpacked_under_other_names(tmp_path: Path, te
 
 def test_heads_are_cut_and_damaged_members_left_out(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", ("a", NOISE), ("b", b"short"), method=zipfile.ZIP_STORED)
-    with unpacked_heads(path, 1000, "x.zip") as heads:
-        assert {name: file.read_bytes() for file, name in heads.items()} == {"a": NOISE[:1000], "b": b"short"}
+    heads = {name: file.read_bytes() for name, file in unpacked_heads(path, 1000, "x.zip")}
+    assert heads == {"a": NOISE[:1000], "b": b"short"}
     path.write_bytes(path.read_bytes().replace(b"short", b"shirt"))
-    with unpacked_heads(path, 1000, "x.zip") as heads:
-        assert list(heads.values()) == ["a"]
+    assert [name for name, _ in unpacked_heads(path, 1000, "x.zip")] == ["a"]
+
+
+def test_only_one_head_lies_on_the_disk_at_a_time(tmp_path: Path, temporary: Path) -> None:
+    path = pack(tmp_path / "x.zip", *((f"{number}.dcm", NOISE) for number in range(5)))
+    seen = 0
+    for _, file in unpacked_heads(path, 1000, "x.zip"):
+        seen += 1
+        assert list(temporary.rglob("0*")) == [file]
+    assert seen == 5
+    assert list(temporary.iterdir()) == []
 
 
 def _link() -> zipfile.ZipInfo:

@@ -12,6 +12,7 @@ from pydicom.fileset import FileSet
 from pydicom.uid import generate_uid
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources import dicomdir
 from scanlens.sources.dicomdir import is_dicomdir, missing_files
 from scanlens.sources.read import read_scan
 from scanlens.sources.tree import list_tree
@@ -90,6 +91,28 @@ def test_a_damaged_one_is_a_row(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UnreadableScan, match="a damaged DICOMDIR"):
         missing_files(tmp_path / "DICOMDIR", "DICOMDIR")
     assert list_tree(tmp_path, dims=2)["path"].tolist() == ["DICOMDIR"]
+
+
+def test_zeros_behind_the_records_do_not_matter(medium: Path) -> None:
+    with (medium / "DICOMDIR").open("ab") as file:
+        file.write(bytes(1 << 20))
+    listed(medium)[0].unlink()
+    assert len(missing_files(medium / "DICOMDIR", "DICOMDIR")) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [bytes(8 << 20) + b"x", b"\xfe\xff\x00\xe0\0\0\0\0" * (1 << 19), bytes(17 << 20)]
+)
+def test_nothing_but_empty_records_is_not_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    def parsed(*_: object) -> object:
+        raise AssertionError("it would take minutes")
+
+    monkeypatch.setattr(dicomdir, "read_partial", parsed)
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + body)
+    with pytest.raises(UnreadableScan, match=r"empty records|far larger"):
+        missing_files(tmp_path / "DICOMDIR", "DICOMDIR")
 
 
 def test_a_scan_called_so_is_a_row(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.sources.medmnist import list_npz
+from scanlens.sources import medmnist
+from scanlens.sources.medmnist import list_npz, list_rows
 from scanlens.sources.read import content_sha256, read_scan
+from scanlens.sources.tree import list_tree
 
 Make = Callable[..., Data]
 
@@ -80,6 +82,46 @@ def test_an_archive_that_unpacks_a_thousandfold(tmp_path: Path) -> None:
     path = archive(tmp_path, 6, 5, val_images=np.zeros((4, 4000, 4000), np.uint8))
     with pytest.raises(UnreadableScan, match="corrupt"):
         read_scan(path, "a.npz#val/0", dims=2, max_pixels=10**8)
+
+
+def _encrypted(content: bytearray) -> None:
+    content[content.find(b"PK\1\2") + 8] |= 1
+    content[content.find(b"PK\3\4") + 6] |= 1
+
+
+def _other_method(content: bytearray) -> None:
+    content[content.find(b"PK\1\2") + 10] = content[content.find(b"PK\3\4") + 8] = 99
+
+
+def _broken_header(content: bytearray) -> None:
+    at = content.find(b"'descr'")
+    content[at : at + 7] = b"((((\n  "
+
+
+@pytest.mark.parametrize("damage", [_encrypted, _other_method, _broken_header, None])
+def test_what_cannot_be_unpacked_or_has_no_rows(
+    tmp_path: Path, settings: Make, damage: Callable[[bytearray], None] | None
+) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, train_images=np.zeros((2, 4, 4), np.uint8) if damage else np.uint8(3))
+    if damage:
+        content = bytearray(path.read_bytes())
+        damage(content)
+        path.write_bytes(content)
+    (row,) = list_tree(tmp_path, dims=2).to_dict("records")
+    assert row["path"] == "a.npz"
+    assert row["problem"].startswith("not a MedMNIST file (")
+    with pytest.raises(SettingsError, match="not a MedMNIST file"):
+        list_npz(settings("medmnist"), path)
+
+
+def test_the_most_that_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = archive(tmp_path, 6, 5)
+    monkeypatch.setattr(medmnist, "MAX_UNPACKED", 240)
+    with pytest.raises(UnreadableScan, match="ValueError"):
+        list_rows(path)
+    monkeypatch.setattr(medmnist, "MAX_UNPACKED", 500)
+    assert len(list_rows(path)) == 12
 
 
 @pytest.mark.parametrize(

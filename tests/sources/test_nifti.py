@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -128,6 +129,34 @@ def test_truncated(tmp_path: Path, ending: str) -> None:
         (tmp_path / "cut").write_bytes(whole[:cut])
         with pytest.raises(UnreadableScan, match="truncated"):
             read(tmp_path / "cut")
+
+
+def test_a_flipped_bit_in_a_zipped_file(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 99, (20, 20, 20), dtype=np.int16)
+    content = write(tmp_path / "a.nii", noise).read_bytes()
+    packed = bytearray(gzip.compress(content, 0))  # stored blocks: nothing but the checksum tells
+    (tmp_path / "whole").write_bytes(packed)
+    np.testing.assert_array_equal(
+        read(tmp_path / "whole", max_pixels=9999).pixels, read(tmp_path / "a.nii", max_pixels=9999).pixels
+    )
+    packed[-1000] ^= 0x40
+    (tmp_path / "flipped").write_bytes(packed)
+    with pytest.raises(UnreadableScan, match="its compressed voxels are damaged"):
+        read(tmp_path / "flipped", max_pixels=9999)
+
+
+def test_far_more_behind_the_voxels(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.nii", RAS).read_bytes()
+    (tmp_path / "long").write_bytes(gzip.compress(content + bytes(65 << 20), 1))
+    with pytest.raises(UnreadableScan, match="far more data"):
+        read(tmp_path / "long")
+
+
+def test_texts_of_the_header(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(RAS, np.eye(4))
+    image.header["descrip"], image.header["db_name"] = b"Doe\xff", b"17"
+    nib.save(image, tmp_path / "a.nii")
+    assert read(tmp_path / "a.nii").header == {"nifti.descrip": "Doe\ufffd", "nifti.db_name": "17"}
 
 
 def test_real_volumes_agree_with_nibabel(shared_data: Path) -> None:

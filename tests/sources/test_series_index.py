@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import zipfile
 from pathlib import Path
 
@@ -10,7 +12,6 @@ import pytest
 
 from scanlens.sources import series_index as module
 from scanlens.sources.pseudonym import load_key
-from scanlens.sources.series import series_id
 from scanlens.sources.series_index import archive_series, folder_series
 from tests.helpers.dicom import ct_slice, dataset, save
 
@@ -46,7 +47,7 @@ def test_files_by_series(tmp_path: Path) -> None:
     found = folder_series(tmp_path, tmp_path / "a")
     assert {frozenset(paths) for paths in found.values()} == {frozenset(first), frozenset(second)}
     (name,) = (name for name, paths in found.items() if second[0] in paths)
-    assert name == series_id(second[0], load_key())
+    assert name == hmac.new(load_key(), b"1.2.3.2", hashlib.sha256).hexdigest()[:12]
 
 
 def test_links_that_lead_out_do_not_count(tmp_path: Path) -> None:
@@ -58,14 +59,22 @@ def test_links_that_lead_out_do_not_count(tmp_path: Path) -> None:
     assert list(found) == inside
 
 
+def test_a_folder_outside_is_not_looked_into(tmp_path: Path) -> None:
+    write_series(tmp_path / "elsewhere", 1)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    assert folder_series(tmp_path / "root", tmp_path / "root" / "link") == {}
+
+
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_series(tmp_path / "a", 1)
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         for path in (tmp_path / "a").iterdir():
             archive.write(path, path.name)
-    grouped = module.group_series
     calls = []
-    monkeypatch.setattr(module, "group_series", lambda *given: calls.append(1) or grouped(*given))
+    for name in ("group_series", "group_slices"):  # of a folder, and of an archive
+        grouped = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, grouped=grouped: calls.append(1) or grouped(*given))
     for _ in range(3):
         folder_series(tmp_path, tmp_path / "a")
         archive_series(tmp_path / "x.zip", "x.zip")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources import tree
 from scanlens.sources.read import read_scan
 from scanlens.sources.tree import list_tree
 from tests.sources.test_series_index import write_series
@@ -23,10 +24,10 @@ def image(path: Path) -> Path:
 
 
 def rows(root: Path, dims: int = 2, **options: object) -> dict[str, str]:
-    tree = list_tree(root, dims=dims, **options)  # type: ignore[arg-type]
-    assert tree["path"].is_unique
-    assert tree["path"].is_monotonic_increasing
-    return dict(tree.itertuples(index=False))
+    listed = list_tree(root, dims=dims, **options)  # type: ignore[arg-type]
+    assert listed["path"].is_unique
+    assert listed["path"].is_monotonic_increasing
+    return dict(listed.itertuples(index=False))
 
 
 def test_whatever_lies_there(tmp_path: Path) -> None:
@@ -77,32 +78,63 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert set(rows(tmp_path).values()) == {"the file name is not UTF-8"}
 
 
-def test_folders_and_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+def test_folders_and_files_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dims: int
+) -> None:
     image(tmp_path / "closed" / "a.png")
     image(tmp_path / "locked.png")
     image(tmp_path / "open.png")
-    iterdir, opened = Path.iterdir, Path.open
+    iterdir, opened, scandir = Path.iterdir, Path.open, os.scandir
 
     def refuse(path: Path, *options: object, **more: object) -> object:
         if path.name in ("closed", "locked.png"):
             raise PermissionError(13, "Permission denied", str(path))
         return (opened if options or more else iterdir)(path, *options, **more)
 
+    def refuse_scan(path: Path) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse_scan)
     monkeypatch.setattr(Path, "iterdir", refuse)
     monkeypatch.setattr(Path, "open", refuse)
-    assert rows(tmp_path) == {
+    assert rows(tmp_path, dims) == {
         "closed": "permission denied",
         "locked.png": "permission denied",
         "open.png": "",
     }
 
 
+def test_a_folder_closed_while_it_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image(tmp_path / "a" / "1.png")
+
+    def gone(*_: object) -> object:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(tree, "folder_series", gone)
+    found = list_tree(tmp_path / "a", dims=3)
+    assert list(found.itertuples(index=False, name=None)) == [(".", "file not found"), ("1.png", "")]
+
+
+def test_nothing_outside_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "elsewhere", 1)
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
+    asked: list[Path] = []
+    monkeypatch.setattr(tree, "folder_series", lambda _, folder: asked.append(folder) or {})
+    assert rows(tmp_path / "root", 3) == {"link": "outside the data root"}
+    assert asked == [tmp_path / "root"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_permissions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+def test_permissions(tmp_path: Path, dims: int) -> None:
     image(tmp_path / "closed" / "a.png")
     image(tmp_path / "locked.png").chmod(0)
     (tmp_path / "closed").chmod(0)
-    assert rows(tmp_path) == {"closed": "permission denied", "locked.png": "permission denied"}
+    assert rows(tmp_path, dims) == {"closed": "permission denied", "locked.png": "permission denied"}
     (tmp_path / "closed").chmod(0o700)
 
 

@@ -6,7 +6,6 @@ import csv
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,31 +14,25 @@ import pandas as pd
 from tqdm import tqdm
 
 from scanlens.atomic import replacing
-from scanlens.errors import SettingsError, UnreadableScan
+from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
+from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.runtime import LocalLogits
-from scanlens.manifest.checks import problem
 from scanlens.preprocess.shown import shown
+from scanlens.scaling.cores import available_cores
+from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.locate import base_folder
-from scanlens.sources.read import content_sha256, read_scan
 from scanlens.sources.tree import list_tree
-from scanlens.types import FloatArray, ImageArray
+from scanlens.types import FloatArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
 NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A preprocessed scan on its way to the network."""
-
-    reference: str
-    scan_id: str
-    pixels: ImageArray
+_FEW = 4
+"""Scans that are read in this process: starting others takes longer than reading these."""
 
 
 def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
@@ -73,19 +66,27 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
     return base_folder(path), found
 
 
-def _ready(root: Path, scans: pd.DataFrame, bundle: Bundle, failures: Any) -> Iterator[Ready]:
-    rows = zip(scans["path"], scans["problem"], strict=True)
-    for reference, unusable in tqdm(rows, desc="predict", unit="scan", total=len(scans), file=sys.stderr):
-        try:
-            if unusable:
-                raise UnreadableScan(reference, unusable)
-            scan = read_scan(root, reference, dims=bundle.dims, max_pixels=bundle.checks.max_pixels)
-            if reason := problem(scan, bundle.dims, bundle.checks):
-                raise UnreadableScan(reference, reason)
-            pixels = bundle.preprocessor.apply(scan, reference)
-            yield Ready(reference, content_sha256(root, reference)[:16], pixels)
-        except UnreadableScan as error:
-            failures.writerow([reference, error.reason])
+def _ready(
+    root: Path, scans: pd.DataFrame, bundle: Bundle, failures: Any, workers: int | None
+) -> Iterator[Ready]:
+    """Yield the scans that can be predicted, in order, and write down why the others cannot."""
+    problems: dict[str, str] = dict(zip(scans["path"].tolist(), scans["problem"].tolist(), strict=True))
+    wanted = [reference for reference, unusable in problems.items() if not unusable]
+    if workers is None:
+        workers = available_cores() if len(wanted) > _FEW else 0
+    read = map_ordered(
+        Reader(root, bundle.dims, bundle.checks, bundle.preprocessor),
+        wanted,
+        engine=Engine("local", workers, None),
+        limits=Limits(bundle.checks.timeout_s, bundle.checks.max_memory_mib),
+        total=len(wanted),
+    )
+    for reference, unusable in tqdm(problems.items(), desc="predict", unit="scan", file=sys.stderr):
+        item = Failed(unusable) if unusable else next(read)
+        if isinstance(item, Failed):
+            failures.writerow([reference, item.reason])
+        else:
+            yield item
 
 
 class _Rows:
@@ -155,8 +156,12 @@ def predict_batch(
     batch_size: int,
     maps: bool,
     side: int = 320,
+    workers: int | None = None,
 ) -> tuple[int, int]:
     """Predict every scan below ``path``.
+
+    More than a few scans are read in processes of their own, under the limits of the bundle's checks: a
+    file that crashes its decoder, never ends or asks for all memory is a failure among the others.
 
     Args:
         bundle: Opened.
@@ -167,6 +172,8 @@ def predict_batch(
         batch_size: Scans a forward pass.
         maps: Whether to write maps.
         side: Longest side of an overlay in pixels.
+        workers: Processes that read; 0 reads in this one, without limits. None: one a core, and this one
+            where there are no more than four scans.
 
     Returns:
         Numbers of predictions and of failures.
@@ -188,7 +195,7 @@ def predict_batch(
         failed = csv.writer(bad, lineterminator="\n")
         failed.writerow(["path", "reason"])
         batch: list[Ready] = []
-        for item in _ready(root, scans, bundle, failed):
+        for item in _ready(root, scans, bundle, failed, workers):
             batch.append(item)
             if len(batch) == batch_size:
                 rows.write(batch)

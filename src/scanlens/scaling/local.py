@@ -53,6 +53,7 @@ def map_in_processes(
 def unwrapped(outcome: Any) -> Any:
     """Return an outcome, or raise the exception that it carries."""
     if isinstance(outcome, Raised):
+        outcome.error.add_note(outcome.note)
         raise outcome.error
     return outcome
 

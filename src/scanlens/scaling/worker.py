@@ -23,9 +23,15 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Raised:
-    """An exception of the caller's function on its way to the parent."""
+    """An exception of the caller's function on its way to the parent.
+
+    Attributes:
+        error: The exception, or a plain one where it does not survive pickling.
+        note: The traceback, which pickling drops; a class's own way of pickling may drop notes too.
+    """
 
     error: Exception
+    note: str
 
 
 def start_worker() -> None:
@@ -66,7 +72,8 @@ def call(function: Callable[[Any], Any], item: Any, memory_mib: int | None) -> b
             f"needs more than {memory_mib} MiB" if memory_mib else "needs more memory than there is"
         )
     except Exception as error:
-        outcome = Raised(_portable(error))
+        note = "in the worker process:\n" + "".join(traceback.format_exception(error))
+        outcome = Raised(_portable(error), note)
     finally:
         if memory_mib is not None:
             limit_memory(None)
@@ -98,14 +105,11 @@ def limit_memory(mib: int | None) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """The exception with its traceback as a note, or a plain one where it does not survive pickling."""
-    note = "in the worker process:\n" + "".join(traceback.format_exception(error))
+    """The exception, or a plain one where it does not survive pickling."""
     try:
-        error.add_note(note)
         pickle.loads(pickle.dumps(error))  # our own bytes, a line above
     except Exception:
-        error = RuntimeError(f"{type(error).__name__}: {error}")
-        error.add_note(note)
+        return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 

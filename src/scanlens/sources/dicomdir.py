@@ -20,6 +20,7 @@ from scanlens.sources.quiet import quiet
 
 NAME = "DICOMDIR"
 _MAX_BYTES = 1 << 24  # records take about 500 bytes a file
+_PADDING = bytes(1 << 6)  # what the last values may end with
 _ZEROS = bytes(1 << 12)  # more in a row than any value here holds
 _ITEM = b"\xfe\xff\x00\xe0"
 _RECORD_BYTES = 48  # the least a directory record takes: offsets, flag and type
@@ -45,9 +46,9 @@ def missing_files(path: Path, reference: str) -> list[str]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise UnreadableScan(reference, "far larger than any DICOMDIR")
-        content = path.read_bytes()
         # pydicom takes eight zeros for an element or item, and needs minutes for megabytes of nothing.
-        if _ZEROS in content.rstrip(b"\0") or content.count(_ITEM) * _RECORD_BYTES > len(content):
+        content = path.read_bytes().rstrip(b"\0") + _PADDING
+        if _ZEROS in content or content.count(_ITEM) * _RECORD_BYTES > len(content):
             raise UnreadableScan(reference, "a damaged DICOMDIR (nothing but empty records)")
         with quiet():
             dataset = read_partial(io.BytesIO(content), stop_behind_pixels())
