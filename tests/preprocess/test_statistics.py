@@ -17,11 +17,7 @@ from scanlens.preprocess.store import Store
 WriteStore = Callable[..., Any]
 
 
-@pytest.mark.parametrize("at_a_time", [1, 70, 4_000_000])
-def test_as_numpy_over_the_training_rows_only(
-    tmp_path: Path, write_store: WriteStore, monkeypatch: pytest.MonkeyPatch, at_a_time: int
-) -> None:
-    monkeypatch.setattr("scanlens.preprocess.statistics._VALUES_AT_A_TIME", at_a_time)
+def test_as_numpy_over_the_training_rows_only(tmp_path: Path, write_store: WriteStore) -> None:
     write_store(tmp_path, 23)
     store = Store.open(tmp_path)
     train = store.read(store.rows("train")).astype(np.float64)

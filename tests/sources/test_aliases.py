@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_the_book_is_private_grows_and_leads_back() -> None:
     assert beside == {"pseudonym.key": 0o600, book: 0o600, f"{book}.lock": 0o600}
 
 
-def _record(name: str) -> None:
+def _record(name: str, both: Barrier) -> None:
+    both.wait(60)
     for number in range(40):
         record_aliases([f"{name}/{number}.png"], KEY)
 
@@ -66,7 +68,8 @@ def _record(name: str) -> None:
 def test_two_processes_lose_none_of_each_others_entries() -> None:
     record_aliases([f"first/{number}.png" for number in range(2000)], KEY)
     spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_record, args=(name,)) for name in ("one", "two")]
+    both = spawn.Barrier(2)
+    writers = [spawn.Process(target=_record, args=(name, both)) for name in ("one", "two")]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -161,7 +161,8 @@ def predict_batch(
     """Predict every scan below ``path``.
 
     More than a few scans are read in processes of their own, under the limits of the bundle's checks: a
-    file that crashes its decoder, never ends or asks for all memory is a failure among the others.
+    file that crashes its decoder, never ends or asks for all memory is a failure among the others. A script
+    that calls this does so below ``if __name__ == "__main__":``, or with ``workers=0``: processes import it.
 
     Args:
         bundle: Opened.

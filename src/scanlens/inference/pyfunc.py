@@ -42,7 +42,13 @@ class BundleModel(PythonModel):
         for path in model_input["path"]:
             with tempfile.TemporaryDirectory() as folder:
                 predict_batch(
-                    self.bundle, self.local_logits, Path(path), Path(folder), batch_size=1, maps=False
+                    self.bundle,
+                    self.local_logits,
+                    Path(path),
+                    Path(folder),
+                    batch_size=1,
+                    maps=False,
+                    workers=0,
                 )
                 # A label such as 007 or NA is text.
                 table = pd.read_csv(

@@ -26,8 +26,8 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
     Args:
         data: What the data set is. Kind ``phantom`` is listed as ``table`` is, from the table it wrote.
         root: The data root as a folder, or the MedMNIST file.
-        aliases: Whether scans and masks are named by aliases, whose book is written first: so that even a
-            refusal names no file.
+        aliases: Whether scans and masks are named by aliases, whose book is written as soon as the
+            listing is: refusals before that name real files and folders, later ones aliases.
 
     Returns:
         One row a scan, sorted by path, with the columns of :data:`~scanlens.sources.columns.LISTING_COLUMNS`

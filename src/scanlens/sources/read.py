@@ -15,6 +15,7 @@ from scanlens.errors import ScanlensError, UnreadableScan
 from scanlens.sources.archive import is_archive
 from scanlens.sources.content import Content, opened, refuse_other_dims
 from scanlens.sources.dicom import read_dicom
+from scanlens.sources.dicom_file import is_dicom
 from scanlens.sources.itk import is_itk, read_itk
 from scanlens.sources.locate import os_reason
 from scanlens.sources.medmnist import read_npz_row, row_values
@@ -29,9 +30,6 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip header with the largest window
 _DICOM_MAGIC = b"DICM"
 _DICOM_MAGIC_AT = 128
-# The first group of a DICOM file without preamble: file meta (0002) or identification (0008), in either
-# byte order. Enough to try; the reader then asks for pixel data.
-_BARE_DICOM = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 _ITK_FULL = "Failed to allocate memory"
 
@@ -171,10 +169,10 @@ def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) 
         head = file.read(_HEAD_BYTES)
     if not head:
         raise UnreadableScan(reference, "empty file")
-    dicom = head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC)
-    if parts.frame is not None and not dicom and not head.startswith(_BARE_DICOM):
+    if parts.frame is not None and not is_dicom(head):
         raise UnreadableScan(reference, "only DICOM files have numbered frames")
-    if dicom:
+    # Before all others: its preamble may be another format's beginning, often TIFF's.
+    if head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC):
         return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
     if is_nifti(_unzipped(head)):
         return read_nifti(path, reference, dims=dims, max_pixels=max_pixels)
@@ -184,7 +182,7 @@ def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) 
         return read_itk(path, reference, dims=dims, max_pixels=max_pixels)
     if is_archive(head):
         raise UnreadableScan(reference, "an archive, not an image: unpack it, or name what lies in it")
-    if head.startswith(_BARE_DICOM):
+    if is_dicom(head):  # without a preamble; the reader asks for pixel data
         return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
     raise UnreadableScan(reference, "not an image this scanlens reads")
 
