@@ -147,9 +147,10 @@ def manifest_of(paths: Sequence[Path], kind: Kind) -> pd.DataFrame:
     ).assign(status="ok", site="", mask="", modality="OT" if kind.suffix == ".png" else "DX", channels=1)
 
 
-def ours(manifest: pd.DataFrame, root: Path, output: Path, workers: int, cache: Path | None = None) -> None:
+def ours(manifest: pd.DataFrame, root: Path, output: Path, workers: int) -> None:
+    # Without the cache, which would decode the copies among the files once.
     engine = Engine("local", workers, None)
-    preprocess(manifest, root, SOURCE, load_section(Preprocess), output, engine, cache=cache)
+    preprocess(manifest, root, SOURCE, load_section(Preprocess), output, engine)
 
 
 def shrink_all(kind: Kind, paths: list[Path]) -> None:
@@ -222,11 +223,6 @@ def fresh(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def ours_cached(manifest: pd.DataFrame, root: Path, folder: Path) -> None:
-    with fresh(folder / "cache") as cache:
-        ours(manifest, root, folder / "peer-store", 0, cache)
-
-
 def monai(paths: list[Path], folder: Path) -> None:
     """The first pass, which fills the cache on disk."""
     from monai.data import PersistentDataset
@@ -286,7 +282,8 @@ def peers(paths: list[Path], kind: Kind, manifest: pd.DataFrame, folder: Path, c
         ),
     }
     mine, *others = rounds(
-        [partial(ours_cached, manifest, paths[0].parent, folder), *names.values()], max(count // 2, 2)
+        [partial(ours, manifest, paths[0].parent, folder / "peer-store", 0), *names.values()],
+        max(count // 2, 2),
     )
     for name, times in zip(names, others, strict=True):
         yield speed_row(f"{kind.name}: scans/s in 1 process, against {name}", len(paths), mine, times, "")
