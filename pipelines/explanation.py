@@ -28,7 +28,6 @@ if __name__ == "__main__":
         )
         facts = explain(
             batches,
-            network.head.bias.detach().cpu().numpy(),
             store,
             pd.read_parquet(REPORTS / "predictions.parquet"),
             read_temperature(REPORTS / "calibration.json"),

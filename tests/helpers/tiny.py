@@ -13,15 +13,22 @@ import pandas as pd
 from scanlens.atomic import write_json
 from scanlens.config.schema import (
     Augmentation,
+    Averaging,
     Checks,
     Leakage,
+    Loss,
     Manifest,
+    Mixing,
     Model,
+    Optimiser,
     Packaging,
+    Penalties,
+    Penalty,
     Policy,
     Preprocess,
     Pretraining,
     Runtime,
+    Schedule,
     SplitConfig,
     Tracking,
     Training,
@@ -87,44 +94,43 @@ def preprocess_section(**changes: Any) -> Preprocess:
 
 def model(**changes: Any) -> Model:
     """Section ``model``: the plain network, narrow."""
-    return Model(
-        **{
-            "name": "cnn",
-            "library": "auto",
-            "stem": "auto",
-            "width": 0.25,
-            "dropout": 0.1,
-            "args": {},
-            **changes,
-        }
-    )
+    default = {
+        "name": "cnn", "library": "auto", "stem": "auto", "width": 0.25, "dropout": 0.1, "head": "auto",
+        "pooling": "average", "hidden": [], "activation": "relu", "args": {},
+    }  # fmt: skip
+    return Model(**{**default, **changes})  # type: ignore[arg-type]
 
 
 def transfer(**changes: Any) -> Transfer:
     """Section ``transfer``: from scratch."""
     default = {
-        "source": "none",
-        "file": None,
-        "head_epochs": 0,
-        "freeze_backbone": False,
-        "backbone_lr_scale": 1.0,
-    }
+        "source": "none", "weights": None, "file": None, "mode": "full", "head_epochs": 0, "block_epochs": 1,
+        "backbone_lr_scale": 1.0, "layer_decay": 1.0, "freeze_norm": False, "cache_features": True,
+        "views": 2,
+    }  # fmt: skip
     return Transfer(**{**default, **changes})  # type: ignore[arg-type]
 
 
 def training(**changes: Any) -> Training:
     """Section ``training``: two short epochs."""
+    none = Penalty(0.0, 0.0)
     default = {
-        "epochs": 2, "epoch_scans": 0, "batch_size": 4, "lr": 0.01, "weight_decay": 0.01,
-        "label_smoothing": 0.0, "class_weights": False, "patience": 10, "gradient_clip": 1.0,
-        "augment": True, "use_bank": False, "use_synthetic": False, "seed": 0,
+        "epochs": 2, "epoch_scans": 0, "batch_size": 4, "accumulate": 1, "lr": 0.01, "weight_decay": 0.01,
+        "optimiser": Optimiser("adamw", 0.9), "schedule": Schedule("one_cycle", 0.25, 0.01),
+        "loss": Loss("auto", 0.0, 2.0, "none"), "penalties": Penalties(none, none),
+        "averaging": Averaging("none", 0.9, 0.5), "mixing": Mixing(0.0, 0.0, 1.0), "sampling": "plain",
+        "auxiliary": [], "patience": 10, "gradient_clip": 1.0, "augment": True, "use_bank": False,
+        "use_synthetic": False, "folds": 1, "checkpoint_steps": 0, "seed": 0,
     }  # fmt: skip
     return Training(**{**default, **changes})  # type: ignore[arg-type]
 
 
 def pretraining(**changes: Any) -> Pretraining:
-    """Section ``pretraining``: one short epoch."""
-    default = {"epochs": 1, "epoch_scans": 0, "batch_size": 4, "lr": 0.01, "weight_decay": 0.01, "seed": 0}
+    """Section ``pretraining``: one short supervised epoch."""
+    default = {
+        "method": "supervised", "epochs": 1, "epoch_scans": 0, "batch_size": 4, "lr": 0.01,
+        "weight_decay": 0.01, "seed": 0,
+    }  # fmt: skip
     return Pretraining(**{**default, **changes})  # type: ignore[arg-type]
 
 
@@ -138,7 +144,8 @@ def augmentation() -> Augmentation:
 
 def runtime(**changes: Any) -> Runtime:
     """Section ``runtime``: one thread of the processor in full precision."""
-    default = {"device": "cpu", "precision": "32", "threads": 1, "workers": 1, "batch_size": 4,
+    default = {"device": "cpu", "precision": "32", "compile": False, "devices": 1, "nodes": 1, "threads": 1,
+               "workers": 1, "batch_size": 4,
                "engine": "local", "address": None}  # fmt: skip
     return Runtime(**{**default, **changes})  # type: ignore[arg-type]
 
@@ -223,7 +230,7 @@ def write_bundle(
         transfer(),
         training(epochs=3, epoch_scans=64, batch_size=8),
         augmentation(),
-        Machine("cpu", False, 1, 4),
+        Machine("cpu", "32", 1, 4),
         folder / "trained",
     )
     splits = pd.crosstab(store.index["split"], store.index["label"])

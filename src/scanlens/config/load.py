@@ -144,20 +144,41 @@ RANGES: dict[str, tuple[float, float]] = {
     "model.width": (1e-3, 100),
     "model.dropout": (0, 0.99),
     "transfer.head_epochs": (0, float("inf")),
+    "transfer.block_epochs": (1, float("inf")),
     "transfer.backbone_lr_scale": (0, 100),
+    "transfer.layer_decay": (1e-3, 1),
+    "transfer.views": (1, 1000),
     "training.epochs": (1, float("inf")),
     "training.epoch_scans": (0, float("inf")),
     "training.batch_size": (2, float("inf")),
     "training.lr": (1e-12, 10),
     "training.weight_decay": (0, 10),
-    "training.label_smoothing": (0, 0.99),
+    "training.accumulate": (1, float("inf")),
+    "training.optimiser.momentum": (0, 0.9999),
+    "training.schedule.warmup": (0, 0.9),
+    "training.schedule.final": (0, 1),
+    "training.loss.label_smoothing": (0, 0.99),
+    "training.loss.focal_gamma": (0, 10),
+    "training.penalties.backbone.l1": (0, 10),
+    "training.penalties.backbone.l2": (0, 10),
+    "training.penalties.head.l1": (0, 10),
+    "training.penalties.head.l2": (0, 10),
+    "training.averaging.decay": (0, 0.999999),
+    "training.averaging.start": (0, 1),
+    "training.mixing.mixup": (0, 10),
+    "training.mixing.cutmix": (0, 10),
+    "training.mixing.share": (0, 1),
     "training.patience": (1, float("inf")),
     "training.gradient_clip": (0, float("inf")),
+    "training.folds": (1, 10),
+    "training.checkpoint_steps": (0, float("inf")),
     "evaluation.bootstrap": (0, float("inf")),
     "evaluation.confidence": (0.01, 0.9999),
     "explanation.max_overlays": (0, float("inf")),
     "explanation.overlay_side": (16, 8192),
     "runtime.batch_size": (1, float("inf")),
+    "runtime.devices": (1, 1024),
+    "runtime.nodes": (1, 1024),
     "seed": (0, 2**31 - 1),
 }
 
@@ -167,7 +188,8 @@ def _check_ranges(settings: Mapping[str, Any]) -> None:
         value: Any = settings
         for part in key.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None and not low <= float(value) <= high:
+        # Text that got past the schema is a word like auto.
+        if value is not None and not isinstance(value, str) and not low <= float(value) <= high:
             expected = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
             raise SettingsError(f"{key} is {value}; expected {expected}.")
 

@@ -168,8 +168,9 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Supervised training on made scans before the real ones."""
+    """First lessons before the labels: on made scans, or on scans without labels."""
 
+    method: Literal["supervised", "self_supervised"]
     epochs: int
     epoch_scans: int
     batch_size: int
@@ -180,25 +181,105 @@ class Pretraining:
 
 @dataclass(frozen=True)
 class Model:
-    """One network by its registry name."""
+    """One network by its registry name, and what follows its last feature map."""
 
     name: str
     library: Literal["auto", "timm", "monai", "scanlens"]
     stem: Literal["auto", "standard", "medium", "small"]
     width: float
     dropout: float
+    head: Literal["auto", "softmax", "sigmoid", "linear", "ordinal", "regression"]
+    pooling: Literal["average", "flatten"]
+    hidden: list[int]
+    activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"]
     args: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Where the first weights come from and how they are thawed."""
+    """Where the first weights come from, and which parts learn when and how fast."""
 
-    source: Literal["none", "pretraining", "imagenet", "file"]
+    source: Literal["none", "pretraining", "imagenet", "file", "bundle"]
+    weights: str | None
     file: str | None
+    mode: Literal["full", "head", "gradual"]
     head_epochs: int
-    freeze_backbone: bool
+    block_epochs: int
     backbone_lr_scale: float
+    layer_decay: float
+    freeze_norm: bool
+    cache_features: bool
+    views: int
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """What takes the steps."""
+
+    name: Literal["sgd", "momentum", "rmsprop", "adam", "adamw"]
+    momentum: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate moves, a step at a time."""
+
+    name: Literal["one_cycle", "cosine", "step", "exponential", "constant"]
+    warmup: float
+    final: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What training minimises."""
+
+    name: Literal["auto", "cross_entropy", "bce", "focal", "mse"]
+    label_smoothing: float
+    focal_gamma: float
+    class_weights: Literal["none", "inverse", "effective"]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Factors of the sums of absolute and of squared weights, added to the loss."""
+
+    l1: float
+    l2: float
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Penalties by layer group."""
+
+    backbone: Penalty
+    head: Penalty
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """Averages of the weights over the steps, which are what is validated and kept."""
+
+    method: Literal["none", "ema", "swa"]
+    decay: float
+    start: float
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """Scans mixed with others of their batch, targets likewise."""
+
+    mixup: float
+    cutmix: float
+    share: float
+
+
+@dataclass(frozen=True)
+class AuxiliaryTask:
+    """A further column learnt jointly; it shapes the features and is dropped afterwards."""
+
+    column: str
+    kind: Literal["auto", "class", "number"]
+    weight: float
 
 
 @dataclass(frozen=True)
@@ -208,15 +289,24 @@ class Training:
     epochs: int
     epoch_scans: int
     batch_size: int
-    lr: float
+    accumulate: int
+    lr: Auto | float
     weight_decay: float
-    label_smoothing: float
-    class_weights: bool
+    optimiser: Optimiser
+    schedule: Schedule
+    loss: Loss
+    penalties: Penalties
+    averaging: Averaging
+    mixing: Mixing
+    sampling: Literal["plain", "balanced"]
+    auxiliary: list[AuxiliaryTask]
     patience: int
     gradient_clip: float
     augment: bool
     use_bank: bool
     use_synthetic: bool
+    folds: int
+    checkpoint_steps: int
     seed: int
 
 
@@ -251,7 +341,10 @@ class Runtime:
     """The machine. No stage declares it, so another machine retrains nothing."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "32", "bf16"]
+    precision: Literal["auto", "32", "bf16", "fp16"]
+    compile: bool
+    devices: Auto | int
+    nodes: int
     threads: Auto | int
     workers: Auto | int
     batch_size: int

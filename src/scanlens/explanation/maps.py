@@ -47,24 +47,20 @@ def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.
     return softmax(local_logits.astype(np.float32) / np.float32(temperature), axis=1)
 
 
-def grad_cam(local_logits: FloatArray, bias: FloatArray) -> npt.NDArray[np.float32]:
-    """Raw Grad-CAM of every class for global average pooling and a linear head, without a gradient.
+def grad_cam(contributions: FloatArray) -> npt.NDArray[np.float32]:
+    """Raw Grad-CAM of every class of a network with average pooling, without a gradient.
 
-    There the gradient of class ``c``'s logit is ``weight[c, k] / places`` at every place of channel ``k``,
-    so Grad-CAM is ``relu(sum_k weight[c, k] features[k]) / places``: the local logit less the bias.
+    There the gradient of an output is the same at every place of a channel, so Grad-CAM's sum over channels
+    of mean gradient times feature is the place's contribution, of which it keeps the positive part.
     :mod:`scanlens.explanation.gradcam` is the form for any other head.
 
     Args:
-        local_logits: ``(batch, class, *grid)``.
-        bias: The linear head's bias ``(class,)``.
+        contributions: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
     """
-    local_logits = np.asarray(local_logits, dtype=np.float32)
-    places = local_logits[0, 0].size
-    own = np.asarray(bias, dtype=np.float32).reshape(-1, *([1] * (local_logits.ndim - 2)))
-    return np.maximum(local_logits - own, 0) / np.float32(places)
+    return np.maximum(np.asarray(contributions, dtype=np.float32), 0)
 
 
 def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:

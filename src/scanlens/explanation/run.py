@@ -26,6 +26,7 @@ from scanlens.preprocess.shown import is_colour, shown
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
+    from scanlens.models.predict import Local
     from scanlens.preprocess.store import Store
 
 
@@ -45,8 +46,7 @@ class _Explained:
 
 
 def explain(
-    local_logits: Iterable[tuple[npt.NDArray[np.integer], FloatArray]],
-    bias: FloatArray,
+    batches: Iterable[Local],
     store: Store,
     predictions: pd.DataFrame,
     temperature: float,
@@ -57,9 +57,7 @@ def explain(
     """Draw and score the maps of the test split.
 
     Args:
-        local_logits: Batches ``(store rows, local logits (n, class, *grid))`` that cover
-            ``store.rows("test")``, e.g. from :func:`scanlens.models.predict.local_logits`.
-        bias: The linear head's bias ``(class,)``.
+        batches: Cover ``store.rows("test")``, from :func:`scanlens.models.predict.local_logits`.
         store: The preprocessed scans.
         predictions: Evaluation's table; it holds every test scan of the store.
         temperature: The calibration's.
@@ -87,8 +85,8 @@ def explain(
     files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
     explained: dict[int, _Explained] = {}
     difference = 0.0
-    for batch_rows, local in local_logits:
-        maps, cams = probability_maps(local, temperature), grad_cam(local, bias)
+    for batch_rows, _, local, contributions in batches:
+        maps, cams = probability_maps(local, temperature), grad_cam(contributions)
         positions = files.put(batch_rows, maps, cams)
         means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64)
         difference = max(difference, float(np.abs(means - logits[positions]).max()))

@@ -21,7 +21,7 @@ from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Reader, Ready
-from scanlens.inference.runtime import LocalLogits
+from scanlens.inference.runtime import Judge
 from scanlens.preprocess.shown import shown
 from scanlens.scaling.cores import available_cores
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
@@ -92,7 +92,7 @@ def _ready(
 class _Rows:
     """Writes predictions batch by batch: memory does not grow with the number of scans."""
 
-    def __init__(self, file: IO[str], bundle: Bundle, run: LocalLogits, maps: Path | None, side: int) -> None:
+    def __init__(self, file: IO[str], bundle: Bundle, run: Judge, maps: Path | None, side: int) -> None:
         self.bundle, self.run, self.maps, self.side = bundle, run, maps, side
         self.writer = csv.writer(file, lineterminator="\n")
         probabilities = [f"probability_{label}" for label in bundle.labels]
@@ -101,8 +101,7 @@ class _Rows:
 
     def write(self, batch: list[Ready]) -> None:
         """Predict a batch and append its rows (and maps)."""
-        local = self.run(np.stack([item.pixels for item in batch]))
-        logits = local.reshape(*local.shape[:2], -1).mean(-1, dtype=np.float64)
+        logits, local = self.run(np.stack([item.pixels for item in batch]))
         probabilities = calibrated_probabilities(logits, self.bundle.temperature)
         spread = uncertainty(probabilities)
         for item, row, certainty, own in zip(batch, probabilities, spread, local, strict=True):
@@ -149,7 +148,7 @@ def _opened(path: Path) -> IO[str]:
 
 def predict_batch(
     bundle: Bundle,
-    run: LocalLogits,
+    run: Judge,
     path: Path,
     output: Path,
     *,

@@ -1,4 +1,4 @@
-"""A trained network as ONNX: scans in, local logits out. Their mean is the logit, so maps come for free."""
+"""A trained network as ONNX: scans in, logits and local logits out, so maps come for free."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from torch import Tensor, nn
 
 from scanlens.errors import ScanlensError
 from scanlens.models.architecture import Architecture
-from scanlens.models.classifier import Classifier
+from scanlens.models.ensemble import Network
 
 TOLERANCE = 1e-3
 """Greatest difference of a local logit between torch and ONNX Runtime that an export may have."""
 
 
-class _LocalLogits(nn.Module):
+class _Judgement(nn.Module):
     """The exported computation, as a module of its own because exporters trace ``forward``."""
 
-    def __init__(self, network: Classifier) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, scans: Tensor) -> Tensor:
-        """Local logits of standardised scans."""
-        return self.network.local_logits(scans)
+    def forward(self, scans: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and local logits of standardised scans."""
+        evidence = self.network.explain(scans)
+        return evidence.logits, evidence.local
 
 
-def export_onnx(network: Classifier, architecture: Architecture, target: Path) -> float:
+def export_onnx(network: Network, architecture: Architecture, target: Path) -> float:
     """Write an ONNX file and check it against torch on random input.
 
     Args:
@@ -48,20 +49,21 @@ def export_onnx(network: Classifier, architecture: Architecture, target: Path) -
     shape = (architecture.channels, *architecture.size)
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(2, *shape, generator=generator)
-    module = _LocalLogits(network.to(memory_format=torch.contiguous_format)).eval()
+    module = _Judgement(network.to(memory_format=torch.contiguous_format)).eval()
     batch = torch.export.Dim("batch", min=1)
     with warnings.catch_warnings():
         # The exporter warns about its own internals.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module, (example,), str(target), input_names=["scans"], output_names=["local_logits"],
+            module, (example,), str(target), input_names=["scans"], output_names=["logits", "local_logits"],
             dynamic_shapes={"scans": {0: batch}}, dynamo=True, external_data=False, verbose=False,
         )  # fmt: skip
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     probe = torch.randn(3, *shape, generator=generator)
     with torch.inference_mode():
-        expected = module(probe).numpy()
-    difference = float(np.abs(session.run(None, {"scans": probe.numpy()})[0] - expected).max())
+        expected = [part.numpy() for part in module(probe)]
+    found = session.run(None, {"scans": probe.numpy()})
+    difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not difference < TOLERANCE:
         raise ScanlensError(
             f"The ONNX export of {architecture.name} differs from torch by {difference:.2g}.",

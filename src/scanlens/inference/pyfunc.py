@@ -21,7 +21,7 @@ class BundleModel(PythonModel):
         from scanlens.inference.runtime import choose
 
         self.bundle = open_bundle(Path(context.artifacts["bundle"]))
-        self.local_logits = choose(self.bundle, "auto", os.cpu_count() or 1)[1]
+        self.judge = choose(self.bundle, "auto", os.cpu_count() or 1)[1]
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class BundleModel(PythonModel):
             with tempfile.TemporaryDirectory() as folder:
                 predict_batch(
                     self.bundle,
-                    self.local_logits,
+                    self.judge,
                     Path(path),
                     Path(folder),
                     batch_size=1,

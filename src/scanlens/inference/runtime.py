@@ -1,4 +1,4 @@
-"""What computes a bundle's local logits: ONNX Runtime where it is installed, else torch."""
+"""What computes a bundle's logits and local logits: ONNX Runtime where it is installed, else torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from scanlens.preprocess.intensity import standardise
 from scanlens.types import FloatArray
 
 RuntimeName = Literal["auto", "onnx", "torch"]
-LocalLogits = Callable[[FloatArray], FloatArray]
-"""From scans in [0, 1], ``(n, channel, *spatial)``, to local logits ``(n, class, *grid)``, float32."""
+Judge = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+"""From scans in [0, 1], ``(n, channel, *spatial)``, to logits ``(n, class)`` and local logits
+``(n, class, *grid)``, float32."""
 
 
-def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
+def _onnx(bundle: Bundle, threads: int) -> Judge:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -34,15 +35,15 @@ def _onnx(bundle: Bundle, threads: int) -> LocalLogits:
         ) from error
     name = session.get_inputs()[0].name
 
-    def run(scans: FloatArray) -> FloatArray:
+    def run(scans: FloatArray) -> tuple[FloatArray, FloatArray]:
         standardised = np.ascontiguousarray(standardise(scans, bundle.statistics), np.float32)
-        result: FloatArray = session.run(None, {name: standardised})[0]
-        return result
+        logits, local = session.run(None, {name: standardised})
+        return logits, local
 
     return run
 
 
-def _torch(bundle: Bundle, threads: int) -> LocalLogits:
+def _torch(bundle: Bundle, threads: int) -> Judge:
     import torch
 
     from scanlens.models.architecture import Architecture
@@ -59,15 +60,15 @@ def _torch(bundle: Bundle, threads: int) -> LocalLogits:
         raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
     network.eval()
 
-    def run(scans: FloatArray) -> FloatArray:
+    def run(scans: FloatArray) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():
-            result: FloatArray = network.local_logits(to_input(scans, bundle.statistics, "cpu")).numpy()
-        return result
+            evidence = network.explain(to_input(scans, bundle.statistics, "cpu"))
+        return evidence.logits.numpy(), evidence.local.numpy()
 
     return run
 
 
-def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, LocalLogits]:
+def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Judge]:
     """The runtime's name and its function.
 
     Args:

@@ -12,14 +12,18 @@ class Architecture:
 
     Attributes:
         name: Registry name.
-        library: ``timm``, ``monai`` or ``scanlens`` (its own plain network).
+        library: ``timm``, ``monai`` or ``scanlens`` (its own networks).
         stem: ``standard`` (the network's own), ``medium`` (stride 2, no pooling) or ``small`` (stride 1, no
             pooling).
         width: Multiplies the number of features; 1 is the network's own.
         channels: Input channels.
         size: Spatial size of the input, pixels or voxels.
-        classes: Number of logits.
+        classes: Number of labels; 1 where a number is predicted.
         dropout: Probability.
+        head: Kind of head, a key of :data:`scanlens.models.heads.HEADS`.
+        pooling: ``average`` over places, or ``flatten``: every place has weights of its own.
+        hidden: Widths of the fully connected layers between pooling and head.
+        activation: Of the hidden layers and of scanlens' own networks.
         args: Constructor arguments beyond these.
     """
 
@@ -31,13 +35,17 @@ class Architecture:
     size: tuple[int, ...]
     classes: int
     dropout: float
+    head: str
+    pooling: str
+    hidden: tuple[int, ...]
+    activation: str
     args: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``model.json`` and ``bundle.json``."""
-        return {**asdict(self), "size": list(self.size)}
+        return {**asdict(self), "size": list(self.size), "hidden": list(self.hidden)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Architecture:
         """The inverse of :meth:`to_json`."""
-        return cls(**{**values, "size": tuple(values["size"])})
+        return cls(**{**values, "size": tuple(values["size"]), "hidden": tuple(values["hidden"])})

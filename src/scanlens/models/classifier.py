@@ -1,50 +1,199 @@
-"""The one shape every network takes here: spatial features, their mean, a linear head.
+"""The one shape every network takes here: spatial features, pooling, fully connected layers, a head.
 
 With global average pooling and a linear head the head may be applied before or after the mean. So the
-logit of a scan *is* the mean of its local logits, and probability maps need no gradient
+output of a scan *is* the mean of its local outputs, and probability maps need no gradient
 (Zhou et al. 2016, "Learning deep features for discriminative localization").
+
+For hidden layers and for flattening the same identity holds by another reading: the derivative of the outputs
+with respect to the features at a place, times these features, is what the place contributes; what no place
+contributes (biases) is shared among all. The derivative of a few fully connected layers is written out here,
+so maps of any head cost one forward pass, and can be exported.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
 import torch
 from torch import Tensor, nn
 
+from scanlens.models.heads import HEADS
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.01),
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def _slope(activation: str, before: Tensor, after: Tensor) -> Tensor:
+    """Derivative of an activation from its argument and value."""
+    if activation == "tanh":
+        return 1 - after**2
+    if activation == "sigmoid":
+        return after * (1 - after)
+    return torch.where(before > 0, 1.0, 0.01 if activation == "leaky_relu" else 0.0)
+
+
+class Evidence(NamedTuple):
+    """What a network says of a batch of scans.
+
+    Attributes:
+        logits: ``(batch, class)``.
+        local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
+            places is ``logits``.
+        contributions: ``(batch, output, *grid)``, see :meth:`Classifier.evidence`.
+    """
+
+    logits: Tensor
+    local: Tensor
+    contributions: Tensor
+
+
+class OrdinalLinear(nn.Module):
+    """One weight vector and ordered biases: outputs ``(batch, output)`` that fall with the output (CORAL).
+
+    Args:
+        features: Number of features in.
+        outputs: Number of classes less one.
+    """
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(features, 1, bias=False)
+        self.first = nn.Parameter(torch.full((1,), (outputs - 1) / 2))
+        self.steps = nn.Parameter(torch.zeros(outputs - 1))
+        self.out_features = outputs
+
+    @property
+    def weight(self) -> Tensor:
+        """``(output, feature)``, every row the same."""
+        return self.score.weight.expand(self.out_features, -1)
+
+    @property
+    def bias(self) -> Tensor:
+        """``(output,)``, falling: each lies a positive step below the one before."""
+        falls = torch.cumsum(nn.functional.softplus(self.steps + 0.5413), 0)
+        return torch.cat([self.first, self.first - falls])
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of "above class k"."""
+        outputs: Tensor = self.score(features) + self.bias
+        return outputs
+
 
 class Classifier(nn.Module):
-    """A backbone with spatial output under a linear head.
+    """A backbone with spatial output under pooling, optional hidden layers and a head.
 
     Args:
         backbone: Maps ``(batch, channel, *spatial)`` to ``(batch, feature, *grid)``.
         features: Number of features the backbone gives.
-        classes: Number of logits.
-        dropout: Probability of dropping a pooled feature during training.
+        classes: Number of labels.
+        dropout: Probability of dropping an input of a fully connected layer during training.
+        head: Key of :data:`scanlens.models.heads.HEADS`.
+        pooling: ``average`` or ``flatten``.
+        places: Number of places of the grid; used by ``flatten``.
+        hidden: Widths of the layers between pooling and head.
+        activation: Key of ``ACTIVATIONS``.
     """
 
-    def __init__(self, backbone: nn.Module, features: int, classes: int, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        features: int,
+        classes: int,
+        dropout: float,
+        head: str = "softmax",
+        pooling: str = "average",
+        places: int = 1,
+        hidden: tuple[int, ...] = (),
+        activation: str = "relu",
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(features, classes)
+        self.kind = HEADS[head]
+        self.pooling = pooling
+        self.activation = activation
+        inputs = features * places if pooling == "flatten" else features
+        self.hidden = nn.ModuleList()
+        for width in hidden:
+            self.hidden.append(nn.Linear(inputs, width))
+            inputs = width
+        outputs = self.kind.outputs(classes)
+        self.head = OrdinalLinear(inputs, outputs) if head == "ordinal" else nn.Linear(inputs, outputs)
+        self.act = ACTIVATIONS[activation]()
 
     def features(self, scans: Tensor) -> Tensor:
         """Feature maps ``(batch, feature, *grid)`` of standardised scans."""
         maps: Tensor = self.backbone(scans)
         return maps
 
-    def logits_at(self, features: Tensor) -> Tensor:
-        """The head at every place of ``features``: ``(batch, class, *grid)``."""
-        return torch.movedim(self.head(torch.movedim(features, 1, -1)), -1, 1)
+    def pool(self, maps: Tensor) -> Tensor:
+        """Feature maps to the input of the fully connected layers, ``(batch, pooled)``, float32."""
+        flat = maps.float().flatten(2)
+        return flat.flatten(1) if self.pooling == "flatten" else flat.mean(2)
 
-    def local_logits(self, scans: Tensor) -> Tensor:
-        """Logits each place argues for, ``(batch, class, *grid)``; their mean over places is the logit."""
-        return self.logits_at(self.features(scans))
+    def classify(self, pooled: Tensor) -> Tensor:
+        """Outputs ``(batch, output)`` of pooled features: hidden layers and head."""
+        for layer in self.hidden:
+            pooled = self.act(layer(self.dropout(pooled)))
+        outputs: Tensor = self.head(self.dropout(pooled))
+        return outputs
 
     def forward(self, scans: Tensor) -> Tensor:
-        """Logits ``(batch, class)`` of standardised scans ``(batch, channel, *spatial)``."""
+        """Outputs ``(batch, output)`` of standardised scans ``(batch, channel, *spatial)``."""
         maps = self.features(scans)
         # A small lesion moves the mean by less than bfloat16 can tell apart: pool and judge in float32.
         with torch.autocast(maps.device.type, enabled=False):
-            pooled = maps.float().flatten(2).mean(2)
-            logits: Tensor = self.head(self.dropout(pooled))
-        return logits
+            return self.classify(self.pool(maps))
+
+    def to_logits(self, outputs: Tensor) -> Tensor:
+        """Logits ``(batch, class, ...)`` of outputs ``(batch, output, ...)``."""
+        return self.kind.to_logits(outputs)
+
+    def evidence(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """What each place contributes to the outputs, and what none does.
+
+        Args:
+            maps: Feature maps ``(batch, feature, *grid)``; dropout must be off.
+
+        Returns:
+            Contributions ``(batch, output, *grid)`` and the rest ``(batch, output)``: over places the
+            contributions sum to the outputs less the rest.
+        """
+        flat = maps.float().flatten(2)
+        weight = self.head.weight
+        if not self.hidden and self.pooling == "average":
+            contributions = torch.matmul(weight, flat) / flat.shape[2]
+            rest = self.head.bias.expand(len(flat), -1)
+            return contributions.unflatten(2, maps.shape[2:]), rest
+        value, slopes = self.pool(maps), []
+        for layer in self.hidden:
+            before = layer(value)
+            value = self.act(before)
+            slopes.append(_slope(self.activation, before, value))
+        jacobian = weight.expand(len(flat), -1, -1)
+        for layer, slope in zip(reversed(self.hidden), reversed(slopes), strict=True):
+            jacobian = torch.matmul(jacobian * slope[:, None], cast(Tensor, layer.weight))
+        if self.pooling == "flatten":
+            jacobian = jacobian.unflatten(2, flat.shape[1:])
+            contributions = (jacobian * flat[:, None]).sum(2)
+        else:
+            contributions = torch.matmul(jacobian, flat) / flat.shape[2]
+        rest = self.head(value) - contributions.sum(2)
+        return contributions.unflatten(2, maps.shape[2:]), rest
+
+    def explain(self, scans: Tensor) -> Evidence:
+        """Logits of the scans and of every place, and what each place contributes; dropout must be off."""
+        contributions, rest = self.evidence(self.features(scans))
+        places = contributions[0, 0].numel()
+        outputs = contributions.flatten(2).sum(2) + rest
+        local = contributions * places + rest.reshape(*rest.shape, *([1] * (contributions.ndim - 2)))
+        return Evidence(self.to_logits(outputs), self.to_logits(local), contributions)
+
+    def logits(self, scans: Tensor) -> Tensor:
+        """Logits ``(batch, class)``."""
+        return self.to_logits(self(scans))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from scanlens.models.classifier import Classifier
+from scanlens.models.ensemble import Network
 from scanlens.preprocess.intensity import standardise
 
 if TYPE_CHECKING:
@@ -23,15 +23,32 @@ def to_input(scans: FloatArray, statistics: dict[str, object], device: str) -> t
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
 
+class Local(NamedTuple):
+    """What a network says of some scans, as a whole and place by place.
+
+    Attributes:
+        rows: Their rows in the store.
+        logits: ``(n, class)``.
+        local: Logits each place argues for, ``(n, class, *grid)``.
+        contributions: Of each place to the outputs, ``(n, output, *grid)``; their positive part is the raw
+            Grad-CAM of a network with average pooling.
+    """
+
+    rows: np.ndarray
+    logits: FloatArray
+    local: FloatArray
+    contributions: FloatArray
+
+
 def local_logits(
-    network: Classifier,
+    network: Network,
     store: Store,
     rows: np.ndarray,
     statistics: dict[str, object],
     batch_size: int,
     device: str,
-) -> Iterator[tuple[np.ndarray, FloatArray]]:
-    """Yield ``(rows, local logits (n, class, *grid))`` batch by batch.
+) -> Iterator[Local]:
+    """Yield logits of the whole and of every place, batch by batch.
 
     Args:
         network: Moved to ``device`` and set to evaluation.
@@ -50,21 +67,19 @@ def local_logits(
         for start in range(0, len(rows), batch_size):
             chosen = rows[start : start + batch_size]
             scans = to_input(store.read(chosen), statistics, device)
-            yield chosen, network.local_logits(scans).float().cpu().numpy()
+            evidence = network.explain(scans)
+            yield Local(chosen, *(part.float().cpu().numpy() for part in evidence))
             progress.update(len(chosen))
 
 
 def predict(
-    network: Classifier,
+    network: Network,
     store: Store,
     rows: np.ndarray,
     statistics: dict[str, object],
     batch_size: int,
     device: str,
 ) -> FloatArray:
-    """Logits ``(n, class)``: the mean of the local logits, which is what training optimises."""
-    batches = [
-        local.reshape(*local.shape[:2], -1).mean(-1, dtype=np.float64)
-        for _, local in local_logits(network, store, rows, statistics, batch_size, device)
-    ]
-    return np.concatenate(batches) if batches else np.zeros((0, network.head.out_features))
+    """Logits ``(n, class)``, as :func:`local_logits` gives them."""
+    batches = [batch.logits for batch in local_logits(network, store, rows, statistics, batch_size, device)]
+    return np.concatenate(batches) if batches else np.zeros((0, len(store.labels)))

@@ -23,13 +23,20 @@ MEDIUM_SIDE = {2: 160, 3: 32}
 """Longest side up to which it is ``medium``; beyond it is ``standard``."""
 
 
-def resolve(model: Model, shape: tuple[int, ...], classes: int) -> Architecture:
-    """Every ``auto`` of section ``model`` decided by the store's shape.
+HEAD_OF_TASK = {
+    "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal", "regression": "regression"
+}  # fmt: skip
+"""What ``model.head=auto`` means for each ``data.task``."""
+
+
+def resolve(model: Model, shape: tuple[int, ...], classes: int, task: str = "multiclass") -> Architecture:
+    """Every ``auto`` of section ``model`` decided by the store's shape and task.
 
     Args:
         model: Section ``model``.
         shape: ``(channel, *spatial)`` of one scan in the store.
         classes: Number of labels.
+        task: Of the store.
     """
     dims = len(shape) - 1
     library: str = model.library
@@ -47,6 +54,10 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int) -> Architecture:
         size=shape[1:],
         classes=classes,
         dropout=model.dropout,
+        head=HEAD_OF_TASK[task] if model.head == "auto" else model.head,
+        pooling=model.pooling,
+        hidden=tuple(model.hidden),
+        activation=model.activation,
         args=dict(model.args),
     )
 
@@ -95,5 +106,15 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
                 f"model.name {architecture.name} has no spatial features: {grid.ndim - 2} axes, not {dims}.",
                 "Probability maps need them: choose a convolutional network.",
             )
-        network = Classifier(backbone, grid.shape[1], architecture.classes, architecture.dropout)
+        network = Classifier(
+            backbone,
+            grid.shape[1],
+            architecture.classes,
+            architecture.dropout,
+            head=architecture.head,
+            pooling=architecture.pooling,
+            places=grid[0, 0].numel(),
+            hidden=architecture.hidden,
+            activation=architecture.activation,
+        )
     return network.train()

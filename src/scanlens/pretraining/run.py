@@ -15,7 +15,8 @@ from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.training.fit import Recipe, fit
+from scanlens.training.fit import fit
+from scanlens.training.recipe import pretraining_recipe
 from scanlens.training.run import checkpoint_folder
 
 
@@ -56,9 +57,9 @@ def pretrain(
         policy = build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0])
         train = ScanBatches([Part(made, np.arange(len(made)))], store.statistics, policy)
         val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
-        recipe = Recipe(**asdict(pretraining))
+        recipe = pretraining_recipe(pretraining)
         checkpoints = checkpoint_folder(
-            "pretraining", asdict(recipe), asdict(augmentation), architecture.to_json(), machine.bf16,
+            "pretraining", asdict(recipe), asdict(augmentation), architecture.to_json(), machine.precision,
             made.digest, store.digest,
         )  # fmt: skip
         history, _ = fit(network, train, val, recipe, machine, checkpoints)

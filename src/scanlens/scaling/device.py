@@ -12,6 +12,8 @@ from scanlens.config.schema import Runtime
 from scanlens.errors import SettingsError
 from scanlens.scaling.cores import available_cores
 
+Precision = Literal["32", "bf16", "fp16"]
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -19,16 +21,22 @@ class Machine:
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        bf16: Whether training uses bfloat16 autocast. Evaluation and inference never do: their
-            probabilities must not depend on the machine.
+        precision: Of training: ``32``, ``bf16`` or ``fp16`` (both by autocast). Evaluation and inference
+            always compute in float32: their probabilities must not depend on the machine.
         threads: Arithmetic threads of one process.
         batch_size: Scans a forward pass outside training.
+        compile: Whether training compiles the network.
+        devices: Training processes a node.
+        nodes: Machines that train together.
     """
 
     device: Literal["cpu", "cuda"]
-    bf16: bool
+    precision: Precision
     threads: int
     batch_size: int
+    compile: bool = False
+    devices: int = 1
+    nodes: int = 1
 
 
 def _bf16_is_fast(device: str, dims: int) -> bool:
@@ -66,5 +74,15 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
     # cuBLAS is repeatable only with a fixed workspace; it must be set before the first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    bf16 = runtime.precision == "bf16" or (runtime.precision == "auto" and _bf16_is_fast(device, dims))
-    return Machine(device, bf16, threads, runtime.batch_size)
+    precision: Precision
+    if runtime.precision == "auto":
+        precision = "bf16" if _bf16_is_fast(device, dims) else "32"
+    else:
+        precision = runtime.precision
+    if precision == "fp16" and device == "cpu":
+        raise SettingsError("runtime.precision=fp16 needs a GPU.", "Use bf16 or 32.")
+    if runtime.devices == "auto":
+        devices = torch.cuda.device_count() if device == "cuda" else 1
+    else:
+        devices = int(runtime.devices)
+    return Machine(device, precision, threads, runtime.batch_size, runtime.compile, devices, runtime.nodes)

@@ -6,8 +6,8 @@ import logging
 import shutil
 import sys
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -16,36 +16,22 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
-from scanlens.scaling.device import Machine
+from scanlens.scaling.device import Machine, Precision
 from scanlens.training.callbacks import EpochHook, HeadFirst, History, Reseed, progress_bar
 from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loader_workers
 from scanlens.training.losses import class_weights, cross_entropy
 from scanlens.training.module import ScanClassifier
+from scanlens.training.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a fit needs to know beyond its data; both sections that train map onto it."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    epoch_scans: int
-    seed: int
-    head_epochs: int = 0
-    freeze_backbone: bool = False
-    backbone_lr_scale: float = 1.0
-    label_smoothing: float = 0.0
-    weigh_classes: bool = False
-    patience: int | None = None
-    gradient_clip: float = 1.0
+PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
+}  # fmt: skip
 
 
 def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: History) -> pl.Trainer:
     callbacks: list[pl.Callback] = [
         Reseed(recipe.seed),
-        HeadFirst(recipe.head_epochs, recipe.freeze_backbone),
+        HeadFirst(recipe.thaw.head_epochs, recipe.thaw.mode == "head"),
         history,
         ModelCheckpoint(checkpoints, "best", monitor="val_loss", enable_version_counter=False),
         # save_last would keep the last one that was best.
@@ -57,7 +43,7 @@ def _trainer(recipe: Recipe, machine: Machine, checkpoints: Path, history: Histo
     return pl.Trainer(
         accelerator=machine.device if machine.device == "cpu" else "gpu",
         devices=1,
-        precision="bf16-mixed" if machine.bf16 else "32-true",
+        precision=PRECISIONS[machine.precision],
         max_epochs=recipe.epochs,
         gradient_clip_val=recipe.gradient_clip or None,
         deterministic="warn",
@@ -105,12 +91,14 @@ def fit(
     resume = str(last) if last.is_file() else None
     if resume:
         print(f"resuming from {last}", flush=True)
-    weights = class_weights(train.targets, network.head.out_features) if recipe.weigh_classes else None
+    weights = None
+    if recipe.loss.class_weights != "none":
+        weights = class_weights(train.targets, network.head.out_features)
     module = ScanClassifier(
         network,
-        cross_entropy(recipe.label_smoothing, weights),
-        recipe.lr,
-        0.0 if recipe.freeze_backbone else recipe.backbone_lr_scale,
+        cross_entropy(recipe.loss.label_smoothing, weights),
+        float(recipe.lr),
+        0.0 if recipe.thaw.mode == "head" else recipe.thaw.backbone_lr_scale,
         recipe.weight_decay,
     )
     dims = len(train.parts[0].store.shape) - 1

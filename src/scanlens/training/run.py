@@ -22,7 +22,8 @@ from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.training.fit import Recipe, fit
+from scanlens.training.fit import fit
+from scanlens.training.recipe import training_recipe
 
 CHECKPOINTS = Path(".scanlens/checkpoints")
 """Outside DVC's outputs and keyed by a hash: a kept output would leak from one experiment into the next."""
@@ -72,23 +73,9 @@ def train(
         build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0]) if training.augment else None
     )
     batches = ScanBatches(parts, store.statistics, policy)
-    recipe = Recipe(
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        lr=training.lr,
-        weight_decay=training.weight_decay,
-        epoch_scans=training.epoch_scans,
-        seed=training.seed,
-        head_epochs=transfer.head_epochs,
-        freeze_backbone=transfer.freeze_backbone,
-        backbone_lr_scale=transfer.backbone_lr_scale,
-        label_smoothing=training.label_smoothing,
-        weigh_classes=training.class_weights,
-        patience=training.patience,
-        gradient_clip=training.gradient_clip,
-    )
+    recipe = training_recipe(training, transfer)
     checkpoints = checkpoint_folder(
-        asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.bf16,
+        asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.precision,
         [[part.store.digest, len(part.rows)] for part in parts], _digest(network),
     )  # fmt: skip
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
@@ -105,7 +92,7 @@ def train(
     best_row = {str(k): float(v) for k, v in history.iloc[best].items() if str(k).startswith("val_")}
     return {
         **counts, **facts, **best_row, "scans_per_second": speed, "device": machine.device,
-        "precision": "bf16" if machine.bf16 else "32", "weights_sha256": digest,
+        "precision": machine.precision, "weights_sha256": digest,
     }  # fmt: skip
 
 
