@@ -27,6 +27,7 @@ if __name__ == "__main__":
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
         ) as tracked:
             tracked.log_metrics(tracked_metrics(facts))
+            tracked.log_predictions(REPORTS / "predictions.parquet")
             for name in ("plots", "figures", "report.html", "evaluation.json"):
                 tracked.log_files(REPORTS / name, name if (REPORTS / name).is_dir() else None)
         auc = facts["test"]["auc_macro"]

@@ -8,6 +8,7 @@ from scanlens.config.schema import Augmentation, Model, Runtime, Tracking, Train
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
 from scanlens.tracking.runs import WEIGHTS, data_tags, open_run
+from scanlens.tracking.trial import with_sweep
 from scanlens.training.run import train
 
 FOLDERS = {"store": PREPROCESSED, "bank": AUGMENTED, "synthetic": SYNTHETIC, "pretrained": PRETRAINED}
@@ -25,7 +26,7 @@ if __name__ == "__main__":
             load_section(Augmentation),
             prepare(load_section(Runtime), len(Store.open(PREPROCESSED).shape) - 1),
             run.folder(TRAINED),
-            tracked.log_metrics,
+            with_sweep(tracked.log_metrics),
         )
         tracked.set_tags({WEIGHTS: facts["weights_sha256"]})
         run.report(facts, f"{facts['epochs']} epochs on {facts['scans']} scans in {TRAINED}")

@@ -13,7 +13,10 @@ from scanlens.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 OPTIONS = sorted(
-    f"{path.parent.name}={path.stem}" for path in (PROJECT / "conf").glob("*/*.yaml") if path.is_file()
+    f"{path.parent.name}={path.stem}"
+    for path in (PROJECT / "conf").glob("*/*.yaml")
+    # Sweeps are spaces of settings, no option of config.yaml.
+    if path.is_file() and path.parent.name != "sweep"
 )
 REQUIRED = {
     "data=folder": ["data.root=/scans"],

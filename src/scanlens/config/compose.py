@@ -28,7 +28,7 @@ def _choices_for(conf: Path, override: str) -> str:
     """The groups or keys that a misspelt override may have meant, as one sentence."""
     key = override.lstrip("+~").split("=")[0]
     group, _, rest = key.partition(".")
-    groups = sorted(p.name for p in conf.iterdir() if p.is_dir())
+    groups = sorted(p.name for p in conf.iterdir() if p.is_dir() and p.name != "sweep")
     if group not in groups:
         close = difflib.get_close_matches(group, groups, 1)
         hint = f"Did you mean {close[0]}? " if close else ""

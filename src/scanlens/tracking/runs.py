@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,10 +26,15 @@ from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
+from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
 WEIGHTS = "scanlens.weights_sha256"
 SETTINGS = "scanlens.settings_sha256"
 ARTIFACTS = "mlruns"
+PREDICTIONS = "predictions.parquet"
+"""Artefact by which two runs can be compared scan by scan."""
+NOT_SHARED = ("site",)
+"""Columns of the predictions that stay here: a hospital's name is for the project, not for every server."""
 
 
 def short_reason(error: Exception) -> str:
@@ -97,6 +103,19 @@ class Run:
             self._try(lambda client: client.log_artifacts(self.run_id, str(path), folder))
         else:
             self._try(lambda client: client.log_artifact(self.run_id, str(path), folder))
+
+    def log_predictions(self, path: Path) -> None:
+        """Log a predictions table without :data:`NOT_SHARED`: scans by hash, patients by pseudonym."""
+
+        def action(client: MlflowClient) -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                table = pd.read_parquet(path)
+                table.drop(columns=[name for name in NOT_SHARED if name in table]).to_parquet(
+                    Path(folder) / PREDICTIONS, index=False
+                )
+                client.log_artifact(self.run_id, str(Path(folder) / PREDICTIONS))
+
+        self._try(action)
 
     def register_bundle(self, bundle: Path, code: Path, name: str, labels: list[str]) -> str:
         """Log the bundle as an MLflow model with a signature and register a version of it.
@@ -173,6 +192,8 @@ def open_run(
         weights: SHA-256 of trained weights. Given, the run that trained them under these settings is
             continued if it exists, so that later stages log where training did, also on another day.
 
+    In a trial of a sweep the run is a child of the sweep's (:mod:`scanlens.tracking.trial`).
+
     Returns:
         A run; one that does nothing where tracking is off or the server can't be reached.
     """
@@ -183,12 +204,16 @@ def open_run(
         return Run(None)
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(1, int(tracking.timeout_s * 4)))
     identity = settings_hash(settings)
+    trial = current_trial()
     try:
         mlflow.set_tracking_uri(tracking.uri)
         client = MlflowClient(tracking.uri)
         experiment = _experiment(client, tracking.experiment, tracking.uri)
         if weights is not None:
             wanted = f"tags.`{WEIGHTS}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
+            if trial is not None:
+                # Weights from DVC's cache may be another run's; a trial has a run of its own.
+                wanted += f" and tags.`{STUDY}` = '{trial.study}' and tags.`{NUMBER}` = '{trial.number}'"
             found = client.search_runs(
                 [experiment], wanted, order_by=["attributes.start_time DESC"], max_results=1
             )
@@ -196,6 +221,9 @@ def open_run(
                 return Run(client, found[0].info.run_id)
         revision = revision_tags(Path())
         name = revision.get("dvc.experiment") or f"{settings['model']['name']}-{settings['data']['kind']}"
+        if trial is not None:
+            name = f"{trial.study}-{trial.number}"
+            tags = {**tags, **trial.tags()}
         created = client.create_run(experiment, run_name=name)
         run = Run(client, created.info.run_id)
         entries = [Param(k, v[:6000]) for k, v in flatten(_logged(settings)).items()]
