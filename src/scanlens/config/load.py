@@ -111,6 +111,20 @@ def _build(kind: type[T], values: Mapping[str, Any], key: str) -> T:
     return kind(**{name: _convert(hints[name], values[name], f"{key}.{name}") for name in hints})
 
 
+def parse(kind: type[T], values: Mapping[str, Any], key: str) -> T:
+    """Settings whose shape only their reader knows, such as ``model.args``, as a dataclass.
+
+    Args:
+        kind: The dataclass.
+        values: One value a field.
+        key: What errors call them.
+
+    Raises:
+        SettingsError: On the first unknown, missing or ill-typed key.
+    """
+    return _build(kind, values, key)
+
+
 def _section(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
     values = settings.get(name)
     if not isinstance(values, Mapping):

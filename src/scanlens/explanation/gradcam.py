@@ -2,9 +2,8 @@
 
 Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization",
 2017: weight each channel of the target layer by the mean over places of the logit's gradient, sum over
-channels, keep the positive part. The maps here are raw: no rescaling to the image's own maximum. For
-global average pooling and a linear head :func:`scanlens.explanation.maps.grad_cam` gives the same numbers
-without a gradient.
+channels, keep the positive part. The maps here are raw: no rescaling to the image's own maximum. Where
+pooling is the average :func:`scanlens.explanation.maps.grad_cam` gives the same numbers without a gradient.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Probability maps: what the evidence at each place alone argues for. Array code, no framework.
 
 A network that ends in global average pooling and a linear head has a logit at every place of its last
-feature map: the head applied there. Their mean over the places is the image's logit, exactly, so the
+feature map: the head applied there (:mod:`scanlens.models.classifier` gives the same for flattening, hidden
+layers and other heads). Their mean over the places is the image's logit, exactly, so the
 softmax of the local logits (divided by the calibration temperature) says what the image's probability
 would be if all of it looked like that place. It is a probability, never rescaled per image, and can be
 compared between patients. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016,
@@ -48,11 +49,14 @@ def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.
 
 
 def grad_cam(contributions: FloatArray) -> npt.NDArray[np.float32]:
-    """Raw Grad-CAM of every class of a network with average pooling, without a gradient.
+    """Raw Grad-CAM of every class from what each place contributes, without a gradient.
 
-    There the gradient of an output is the same at every place of a channel, so Grad-CAM's sum over channels
-    of mean gradient times feature is the place's contribution, of which it keeps the positive part.
-    :mod:`scanlens.explanation.gradcam` is the form for any other head.
+    With average pooling the gradient of a logit is the same at every place of a channel, so Grad-CAM's sum
+    over channels of mean gradient times feature is the place's contribution, whatever layers follow the
+    pooling; its positive part is kept. Where pooling is flattening, every place has a gradient of its own
+    and the same positive part is HiResCAM (Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for
+    faithful explanations"). For ordinal heads the logits are log-probabilities: a place counts for a class
+    as far as it raises the probability of that very class.
 
     Args:
         contributions: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.

@@ -53,6 +53,8 @@ def explain(
     config: Explanation,
     output: Path,
     masks: Callable[[str], npt.NDArray[np.bool_] | None],
+    *,
+    linear: bool = True,
 ) -> dict[str, Any]:
     """Draw and score the maps of the test split.
 
@@ -65,10 +67,13 @@ def explain(
         output: Folder that receives the map arrays, ``index.parquet``, ``overlays/``, ``gallery.html``.
         masks: From a scan_id to its lesion mask ``(*spatial)`` in the store's geometry, or None. Every
             scan with a lesion in its mask is scored by the map of its own label.
+        linear: Whether the mean of local logits is the logit, as the head's
+            :attr:`scanlens.models.heads.Head.linear` says.
 
     Returns:
-        Facts for ``explanation.json``: counts, ``identity`` (greatest difference between the mean of a
-        scan's local logits and its logit in ``predictions``) and ``scores`` of both kinds of map.
+        Facts for ``explanation.json``: counts, ``identity`` (greatest difference between a scan's logit in
+        ``predictions`` and its logit here, and for a linear head the mean of its local logits) and
+        ``scores`` of both kinds of map.
 
     Raises:
         SettingsError: There is no test scan, the predictions do not fit the store, or a mask its scan.
@@ -85,11 +90,12 @@ def explain(
     files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
     explained: dict[int, _Explained] = {}
     difference = 0.0
-    for batch_rows, _, local, contributions in batches:
+    for batch_rows, whole, local, contributions in batches:
         maps, cams = probability_maps(local, temperature), grad_cam(contributions)
         positions = files.put(batch_rows, maps, cams)
-        means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64)
-        difference = max(difference, float(np.abs(means - logits[positions]).max()))
+        means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64) if linear else whole
+        for own in (whole, means):
+            difference = max(difference, float(np.abs(own - logits[positions]).max()))
         for row, position, own_maps, own_cams in zip(batch_rows, positions, maps, cams, strict=True):
             prediction = table.iloc[position].to_dict()
             mask = masks(prediction["scan_id"])

@@ -15,6 +15,11 @@ def _number(entry: dict[str, Any]) -> str:
     return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
+def _of_several(description: dict[str, Any]) -> str:
+    members = description.get("members", 1)
+    return f"The mean of {members} networks: " if members > 1 else ""
+
+
 def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
     """Markdown text of ``MODEL_CARD.md``.
 
@@ -34,7 +39,8 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"{'volume' if description['dims'] == 3 else 'image'}, and maps of where the evidence lies.",
         "",
         "## Network",
-        f"{network['name']} ({network['library']}), input {network['channels']} x "
+        f"{_of_several(description)}{network['name']} ({network['library']}), head {network['head']}, "
+        f"input {network['channels']} x "
         f"{' x '.join(str(side) for side in network['size'])}, intensities by rule "
         f"`{preprocessor['intensity']}`, temperature {description['calibration']['temperature']:.3f}.",
         "",

@@ -47,18 +47,20 @@ def _torch(bundle: Bundle, threads: int) -> Judge:
     import torch
 
     from scanlens.models.architecture import Architecture
+    from scanlens.models.ensemble import rebuild
     from scanlens.models.predict import to_input
-    from scanlens.models.registry import build
     from scanlens.models.weights import read_weights
 
     torch.set_num_threads(threads)
     try:
-        network = build(Architecture.from_json(bundle.architecture))
-        network.load_state_dict(read_weights(bundle.folder / WEIGHTS))
+        network = rebuild(
+            Architecture.from_json(bundle.architecture),
+            bundle.description.get("members", 1),
+            read_weights(bundle.folder / WEIGHTS),
+        )
     except (KeyError, TypeError, RuntimeError, SettingsError) as error:
         reason = str(error).splitlines()[0]
         raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
-    network.eval()
 
     def run(scans: FloatArray) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():

@@ -44,7 +44,9 @@ class Evidence(NamedTuple):
         logits: ``(batch, class)``.
         local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
             places is ``logits``.
-        contributions: ``(batch, output, *grid)``, see :meth:`Classifier.evidence`.
+        contributions: Of each place to the logits, ``(batch, class, *grid)``: the logits' derivative with
+            respect to the features there, times these features. Their positive part is raw Grad-CAM where
+            pooling is the average, and HiResCAM (Draelos and Carin 2020) where it is flattening.
     """
 
     logits: Tensor
@@ -115,6 +117,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.dropout = nn.Dropout(dropout)
         self.kind = HEADS[head]
+        self.classes = classes
         self.pooling = pooling
         self.activation = activation
         inputs = features * places if pooling == "flatten" else features
@@ -152,7 +155,7 @@ class Classifier(nn.Module):
 
     def to_logits(self, outputs: Tensor) -> Tensor:
         """Logits ``(batch, class, ...)`` of outputs ``(batch, output, ...)``."""
-        return self.kind.to_logits(outputs)
+        return self.kind.to_logits(outputs, self.classes)
 
     def evidence(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """What each place contributes to the outputs, and what none does.
@@ -189,9 +192,13 @@ class Classifier(nn.Module):
     def explain(self, scans: Tensor) -> Evidence:
         """Logits of the scans and of every place, and what each place contributes; dropout must be off."""
         contributions, rest = self.evidence(self.features(scans))
-        places = contributions[0, 0].numel()
+        grid = contributions.shape[2:]
         outputs = contributions.flatten(2).sum(2) + rest
-        local = contributions * places + rest.reshape(*rest.shape, *([1] * (contributions.ndim - 2)))
+        local = contributions * grid.numel() + rest.reshape(*rest.shape, *[1] * len(grid))
+        if self.kind.slope is not None:
+            # One score stands behind all outputs, so every output has the same contributions.
+            slope = self.kind.slope(outputs, self.classes)
+            contributions = contributions[:, :1] * slope.reshape(*slope.shape, *[1] * len(grid))
         return Evidence(self.to_logits(outputs), self.to_logits(local), contributions)
 
     def logits(self, scans: Tensor) -> Tensor:

@@ -7,7 +7,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from scanlens.errors import SettingsError
+from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier, Evidence
+from scanlens.models.registry import build
 
 
 class Ensemble(nn.Module):
@@ -40,3 +43,25 @@ class Ensemble(nn.Module):
 
 Network = Classifier | Ensemble
 """What evaluation, explanation and inference take."""
+
+
+def rebuild(architecture: Architecture, members: int, state: dict[str, Tensor]) -> Network:
+    """The network that ``state`` was saved from, in evaluation mode.
+
+    Args:
+        architecture: Of each member.
+        members: Their number; 1 is a network of its own.
+        state: Its weights; those of an ensemble's member K start with ``members.K.``.
+
+    Raises:
+        SettingsError: Where the weights are of another number of members.
+        RuntimeError: Where the weights do not fit the architecture.
+    """
+    found = len({name.split(".")[1] for name in state if name.startswith("members.")}) or 1
+    if found != members:
+        raise SettingsError(f"The weights hold {found} networks, their description says {members}.")
+    network: Network = build(architecture)
+    if members > 1:
+        network = Ensemble([build(architecture) for _ in range(members)])
+    network.load_state_dict(state)
+    return network.eval()

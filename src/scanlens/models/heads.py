@@ -1,7 +1,7 @@
 """From the outputs of the last layer to one logit a class, for each kind of head.
 
 ``outputs`` are what the loss sees; ``logits`` are what calibration, evaluation and maps see: their softmax is
-the class probability. For a head that predicts a number both are that number.
+the class probability. Where a number is predicted and there are no classes, both are that number.
 """
 
 from __future__ import annotations
@@ -20,26 +20,35 @@ class Head:
 
     Attributes:
         outputs: From the number of classes to the number of outputs.
-        to_logits: From outputs ``(batch, output, ...)`` to logits ``(batch, class, ...)``.
-        linear: Whether logits are linear in the outputs, so that the mean of local logits is the logit.
+        to_logits: From outputs ``(batch, output, ...)`` and the number of classes to logits
+            ``(batch, class, ...)``.
+        slope: For heads whose outputs differ by constants only (one score): derivative of the logits with
+            respect to that score, ``(batch, class)``, from outputs ``(batch, output)`` and the number of
+            classes. None where logits are the outputs, so that the mean of local logits is the logit.
     """
 
     outputs: Callable[[int], int]
-    to_logits: Callable[[Tensor], Tensor]
-    linear: bool
+    to_logits: Callable[[Tensor, int], Tensor]
+    slope: Callable[[Tensor, int], Tensor] | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether logits are linear in the outputs, so that the mean of local logits is the logit."""
+        return self.slope is None
 
 
-def _as_they_are(outputs: Tensor) -> Tensor:
+def _as_they_are(outputs: Tensor, classes: int) -> Tensor:
     return outputs
 
 
-def ordinal_logits(outputs: Tensor) -> Tensor:
+def ordinal_logits(outputs: Tensor, classes: int) -> Tensor:
     """Log-probabilities ``(batch, class, ...)`` of ordered classes.
 
     Args:
         outputs: ``(batch, class - 1, ...)``: output k is the logit of "the label is above class k"
             (McCullagh 1980, "Regression models for ordinal data"). They fall with k by construction of
             the head (one weight vector, ordered biases: CORAL, Cao et al. 2020).
+        classes: Number of classes.
     """
     above = F.logsigmoid(outputs)
     below = F.logsigmoid(-outputs)
@@ -50,12 +59,40 @@ def ordinal_logits(outputs: Tensor) -> Tensor:
     return torch.cat([below[:, :1], middle, above[:, -1:]], dim=1)
 
 
+def _ordinal_slope(outputs: Tensor, classes: int) -> Tensor:
+    """A step of the score raises class k's log-probability by ``1 - P(y > k - 1) - P(y > k)``."""
+    above = torch.sigmoid(outputs)
+    return 1 - F.pad(above, (1, 0), value=1.0) - F.pad(above, (0, 1), value=0.0)
+
+
+def regression_logits(outputs: Tensor, classes: int) -> Tensor:
+    """Logits ``(batch, class, ...)`` of classes 0, 1, 2 ... where their number was predicted.
+
+    ``-(number - class)^2 / 2``: the log-density of a normal distribution around the predicted number, but for
+    its variance, which the calibration's temperature is.
+
+    Args:
+        outputs: The number, ``(batch, 1, ...)``.
+        classes: Number of classes; with 1 the number itself is given back.
+    """
+    if classes == 1:
+        return outputs
+    places = torch.arange(classes, dtype=outputs.dtype, device=outputs.device)
+    return -((outputs - places.reshape(1, -1, *[1] * (outputs.ndim - 2))) ** 2) / 2
+
+
+def _regression_slope(outputs: Tensor, classes: int) -> Tensor:
+    if classes == 1:
+        return torch.ones_like(outputs)
+    return torch.arange(classes, dtype=outputs.dtype, device=outputs.device) - outputs
+
+
 HEADS = {
-    "softmax": Head(lambda classes: classes, _as_they_are, linear=True),
-    "sigmoid": Head(lambda classes: classes, _as_they_are, linear=True),
-    "linear": Head(lambda classes: classes, _as_they_are, linear=True),
-    "ordinal": Head(lambda classes: classes - 1, ordinal_logits, linear=False),
-    "regression": Head(lambda classes: 1, _as_they_are, linear=True),
+    "softmax": Head(lambda classes: classes, _as_they_are),
+    "sigmoid": Head(lambda classes: classes, _as_they_are),
+    "linear": Head(lambda classes: classes, _as_they_are),
+    "ordinal": Head(lambda classes: classes - 1, ordinal_logits, _ordinal_slope),
+    "regression": Head(lambda classes: 1, regression_logits, _regression_slope),
 }
 """Kinds of head by name. The sigmoid head is trained one class against the rest; its scores are compared by
 softmax afterwards, which the temperature calibrates."""

@@ -30,7 +30,7 @@ class Local(NamedTuple):
         rows: Their rows in the store.
         logits: ``(n, class)``.
         local: Logits each place argues for, ``(n, class, *grid)``.
-        contributions: Of each place to the outputs, ``(n, output, *grid)``; their positive part is the raw
+        contributions: Of each place to the logits, ``(n, class, *grid)``; their positive part is the raw
             Grad-CAM of a network with average pooling.
     """
 

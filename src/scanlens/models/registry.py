@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
+
 import torch
+from torch import nn
 
 from scanlens.config.schema import Model
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
+from scanlens.models.baselines import build_dense, build_edges
 from scanlens.models.classifier import Classifier
 from scanlens.models.layers import build_plain
+from scanlens.models.pattern import build_pattern, initialise, read_pattern
 
-PLAIN = "cnn"
-"""Name of the network in :mod:`scanlens.models.layers`."""
+OWN: dict[str, Callable[[Architecture], nn.Module]] = {
+    "cnn": build_plain,
+    "pattern": build_pattern,
+    "dense": build_dense,
+    "edges": build_edges,
+}
+"""scanlens' own networks, for images and volumes."""
 FOREIGN = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "scriptable",
     "features_only", "feed_forward", "progress",
@@ -21,6 +32,8 @@ SMALL_SIDE = {2: 64, 3: 32}
 """Longest side up to which ``stem: auto`` is ``small``, by dimensions."""
 MEDIUM_SIDE = {2: 160, 3: 32}
 """Longest side up to which it is ``medium``; beyond it is ``standard``."""
+PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
+"""The same for layer patterns, whose written stem may be coarser than the other libraries' in 3-D."""
 
 
 HEAD_OF_TASK = {
@@ -41,9 +54,10 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int, task: str = "mul
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":
-        library = "scanlens" if model.name == PLAIN else "timm" if dims == 2 else "monai"
+        library = "scanlens" if model.name in OWN else "timm" if dims == 2 else "monai"
     side = max(shape[1:])
-    by_side = "small" if side <= SMALL_SIDE[dims] else "medium" if side <= MEDIUM_SIDE[dims] else "standard"
+    medium = (PATTERN_MEDIUM_SIDE if model.name == "pattern" else MEDIUM_SIDE)[dims]
+    by_side = "small" if side <= SMALL_SIDE[dims] else "medium" if side <= medium else "standard"
     stem = by_side if model.stem == "auto" else model.stem
     return Architecture(
         name=model.name,
@@ -73,24 +87,14 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
         raise SettingsError(
             f"model.args may not hold {', '.join(sorted(refused))}.", "First weights are chosen by transfer."
         )
+    if any(width < 1 for width in architecture.hidden):
+        raise SettingsError(
+            f"model.hidden is {list(architecture.hidden)}; expected widths of at least 1.",
+            "Use [] for no hidden layers.",
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if architecture.library == "monai":
-            from scanlens.models.monai_backbones import build_monai
-
-            backbone = build_monai(architecture)
-        elif architecture.library == "scanlens":
-            if architecture.name != PLAIN:
-                raise SettingsError(
-                    f"model.library=scanlens has no {architecture.name}.", f"Choices: {PLAIN}."
-                )
-            backbone = build_plain(architecture)
-        elif dims != 2:
-            raise SettingsError("timm has no networks for volumes.", "Use model.library=monai.")
-        else:
-            from scanlens.models.timm_backbones import build_timm
-
-            backbone = build_timm(architecture)
+        backbone = _backbone(architecture)
         backbone.eval()
         try:
             with torch.inference_mode():
@@ -117,4 +121,27 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             hidden=architecture.hidden,
             activation=architecture.activation,
         )
+        if architecture.library == "scanlens" and architecture.name == "pattern":
+            initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)
     return network.train()
+
+
+def _backbone(architecture: Architecture) -> nn.Module:
+    """The part before pooling, from whichever library has it."""
+    if architecture.library == "scanlens":
+        if architecture.name not in OWN:
+            close = difflib.get_close_matches(architecture.name, OWN, 1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise SettingsError(
+                f"model.library=scanlens has no {architecture.name}.", f"{hint}Choices: {', '.join(OWN)}."
+            )
+        return OWN[architecture.name](architecture)
+    if architecture.library == "monai":
+        from scanlens.models.monai_backbones import build_monai
+
+        return build_monai(architecture)
+    if len(architecture.size) != 2:
+        raise SettingsError("timm has no networks for volumes.", "Use model.library=monai.")
+    from scanlens.models.timm_backbones import build_timm
+
+    return build_timm(architecture)
