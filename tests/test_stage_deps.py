@@ -7,6 +7,7 @@ from pathlib import Path
 import grimp
 import pytest
 import yaml
+from dvc_data.hashfile.meta import Meta
 
 PROJECT = Path(__file__).resolve().parent.parent
 STAGES = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -62,3 +63,19 @@ def test_no_stage_declares_the_machine() -> None:
 def test_every_pipeline_file_is_a_stage() -> None:
     files = {path.stem for path in (PROJECT / "pipelines").glob("*.py")} - {"__init__", "stage"}
     assert files == set(STAGES)
+
+
+def overlooked(values: object, prefix: str) -> set[str]:
+    """Dotted keys that DVC leaves out when it looks a run up in its run cache (dvc.stage.cache)."""
+    if not isinstance(values, dict):
+        return set()
+    nested = [overlooked(value, f"{prefix}.{key}") for key, value in values.items()]
+    return {f"{prefix}.{key}" for key in values if key in (Meta.PARAM_SIZE, Meta.PARAM_NFILES)}.union(*nested)
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_the_run_cache_sees_every_setting(stage: str) -> None:
+    settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
+    declared = set(STAGES[stage]["params"])
+    sections = {name for name in declared if name in settings}
+    assert set().union(*(overlooked(settings[name], name) for name in sections)) <= declared

@@ -23,6 +23,7 @@ REQUIRED = {
     "data=table": ["data.root=/scans", "data.table=labels.csv"],
     "data=medmnist": ["data.root=/scans.npz"],
     "transfer=file": ["transfer.file=weights.safetensors"],
+    "transfer=bundle": ["transfer.file=data/09_bundle"],
     "tracking=server": ["tracking.uri=http://127.0.0.1:5000"],
 }
 

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tests.helpers.pipeline import TINY, Run
 
 pytestmark = pytest.mark.slow
-PHANTOMS = ("data.phantom.patients=40", "data.phantom.size=[96,112]")
+PHANTOMS = ("data.phantom.patients=40", "data.phantom.sides=[96,112]")
 STAGES = (
     "acquire",
     "manifest",

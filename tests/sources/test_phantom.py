@@ -19,7 +19,7 @@ from scanlens.sources.phantom_lesion import LABELS
 
 EVEN = dict.fromkeys(LABELS, 1.0)
 CONFIG = Phantom(
-    patients=12, scans_per_patient=[1, 3], size=[80, 128], balance=EVEN, difficulty=0.3, shortcut=0.0
+    patients=12, scans_per_patient=[1, 3], sides=[80, 128], balance=EVEN, difficulty=0.3, shortcut=0.0
 )
 
 
@@ -89,7 +89,7 @@ def test_nothing_half_written_is_left(written: tuple[Path, pd.DataFrame]) -> Non
     [
         {"difficulty": 1.0},
         {"shortcut": 1.0},
-        {"size": [96, 96]},
+        {"sides": [96, 96]},
         {"scans_per_patient": [2, 2]},
         {"patients": 13},
         {"balance": {**EVEN, "nodule": 5.0}},
@@ -140,10 +140,10 @@ def test_every_wanted_class_has_a_patient() -> None:
         ({"shortcut": 2.0}, "shortcut"),
         ({"patients": 0}, "patients"),
         ({"patients": 3}, "patients"),
-        ({"size": [32, 128]}, "size"),
-        ({"size": [128, 100]}, "size"),
-        ({"size": [128]}, "size"),
-        ({"size": [128, 100000]}, "size"),
+        ({"sides": [32, 128]}, "sides"),
+        ({"sides": [128, 100]}, "sides"),
+        ({"sides": [128]}, "sides"),
+        ({"sides": [128, 100000]}, "sides"),
         ({"scans_per_patient": [0, 2]}, "scans_per_patient"),
         ({"scans_per_patient": [3, 2]}, "scans_per_patient"),
     ],

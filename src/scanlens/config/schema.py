@@ -32,7 +32,7 @@ class Phantom:
 
     patients: int
     scans_per_patient: list[int]
-    size: list[int]
+    sides: list[int]
     balance: dict[str, float]
     difficulty: float
     shortcut: float

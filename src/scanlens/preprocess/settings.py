@@ -143,7 +143,7 @@ def _auto_side(shapes: npt.NDArray[np.int64]) -> int:
     """Side of the square or cube for scans of these ``(scan, axis)`` shapes."""
     if shapes.shape[1] == 3:
         longest = float(np.median(shapes, axis=0).max())
-        return _round_up(longest, 8) if longest <= 64 else 64
+        return _round_up(longest, 4) if longest <= 64 else 64
     shorter = float(np.median(shapes.min(axis=1)))
     if shorter <= 64:
         return _round_up(shorter, 4)

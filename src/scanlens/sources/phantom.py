@@ -54,7 +54,7 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
     and ``labels.csv`` with :data:`COLUMNS`, each under a temporary name first.
 
     Args:
-        config: Number, size, balance, difficulty and shortcut.
+        config: Number, sides, balance, difficulty and shortcut.
         output: The data root; made if missing.
         seed: Of everything random.
 
@@ -109,7 +109,7 @@ def check_settings(config: Phantom) -> None:
             f"data.phantom.patients: expected at least {drawn} (one a class), got {config.patients}.",
             "Ask for more patients or set a class's weight to 0.",
         )
-    _check_range("size", config.size, _MIN_SIDE, _MAX_SIDE)
+    _check_range("sides", config.sides, _MIN_SIDE, _MAX_SIDE)
     _check_range("scans_per_patient", config.scans_per_patient, 1, 100)
 
 
@@ -162,7 +162,7 @@ def _write_scan(
     person = draw_person(patient_rng, case.number, anatomy.sex)
     rng = np.random.default_rng([seed, 3, case.number, turn])
     header = draw_header(rng, case.site)
-    size = _draw_size(rng, config.size)
+    size = _draw_size(rng, config.sides)
     recipe = draw_recipe(
         rng, label, anatomy=anatomy, site=case.site, difficulty=config.difficulty, shortcut=config.shortcut
     )
