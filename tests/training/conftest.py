@@ -15,10 +15,11 @@ from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.training.fit import Recipe, fit
+from scanlens.training.fit import fit
+from scanlens.training.recipe import Recipe
 from tests.helpers.tiny import model, write_store
 
-CPU = Machine("cpu", False, 1, 4)
+CPU = Machine("cpu", "32", 1, 4)
 Fit = Callable[..., tuple[Classifier, pd.DataFrame]]
 
 

@@ -18,7 +18,8 @@ from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.fit import Recipe, fit
+from scanlens.training.fit import fit
+from scanlens.training.recipe import Recipe
 from tests.helpers.tiny import model
 
 Fit = Callable[..., tuple[Classifier, pd.DataFrame]]
@@ -136,7 +137,7 @@ def test_an_empty_split_is_an_error(
     recipe = Recipe(epochs=1, batch_size=4, lr=0.1, weight_decay=0.0, epoch_scans=0, seed=0)
     network = build(resolve(model(), store.shape, 2))
     with pytest.raises(ScanlensError, match="split is empty"):
-        fit(network, batches(train), batches(val), recipe, Machine("cpu", False, 1, 4), tmp_path / "c")
+        fit(network, batches(train), batches(val), recipe, Machine("cpu", "32", 1, 4), tmp_path / "c")
 
 
 def test_a_frozen_backbone_keeps_every_number(run_fit: Fit, store: Store) -> None:

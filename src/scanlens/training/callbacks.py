@@ -11,39 +11,21 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
-from scanlens.training.module import ScanClassifier
-from scanlens.training.optimisers import set_trainable
+from scanlens.errors import ScanlensError
+from scanlens.training.distributed import group, mean_over_processes
+from scanlens.training.telemetry import Telemetry
 
-SHOWN = ("train_loss", "val_loss", "val_auc")
+SHOWN = ("train_loss", "val_loss", "val_auc", "val_mae")
 """Metrics in the line an epoch."""
 EpochHook = Callable[[dict[str, float], int], None]
 
 
-class HeadFirst(Callback):
-    """Let only the head learn for some epochs, then everything (or never).
-
-    A fresh head's gradients are noise; they would wash the transferred features out.
-
-    Args:
-        head_epochs: Epochs before the thaw.
-        forever: Never thaw.
-    """
-
-    def __init__(self, head_epochs: int, forever: bool) -> None:
-        self.head_epochs = head_epochs
-        self.forever = forever
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Freeze or thaw by the epoch alone, so that a resumed run does the same."""
-        assert isinstance(pl_module, ScanClassifier)
-        frozen = self.forever or trainer.current_epoch < self.head_epochs
-        set_trainable(pl_module.network.backbone, not frozen)
-        # Frozen batch norm must keep its running statistics too.
-        pl_module.network.backbone.train(not frozen)
+class NotFinite(ScanlensError):
+    """The training loss is not a number any more: nothing can be learnt from here."""
 
 
 class Reseed(Callback):
-    """Seed torch by the epoch, so that dropout is the same in a resumed run.
+    """Seed torch by the step, so that dropout is the same in a run that was resumed there.
 
     Args:
         seed: Of the run.
@@ -52,58 +34,133 @@ class Reseed(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """A different seed each step and process."""
+        rank, world = group()
+        step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed((step * world + rank) % 2**63)
+
+
+class TrainLoss(Callback):
+    """The mean loss of an epoch, also of one that a resumed run does not see the whole of."""
+
+    def __init__(self) -> None:
+        self._sum = torch.zeros((), dtype=torch.float64)
+        self._batches = 0
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A different seed each epoch."""
-        torch.manual_seed(self.seed * 100_003 + trainer.current_epoch)
+        """Begin at zero, unless this epoch was resumed in its middle."""
+        if not trainer.fit_loop.restarted_mid_epoch:
+            self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0
+        self._sum = self._sum.to(pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Add one loss; it stays on its device, so that nothing waits for it."""
+        # Lightning divides the loss by the batches it accumulates.
+        self._sum += outputs["loss"].detach() * trainer.accumulate_grad_batches
+        self._batches += 1
+
+    def value(self) -> float:
+        """The mean so far, over all processes."""
+        return float(mean_over_processes(self._sum / max(self._batches, 1)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sum so far."""
+        return {"sum": float(self._sum), "batches": self._batches}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The sum of an interrupted epoch."""
+        self._sum = torch.tensor(state_dict["sum"], dtype=torch.float64)
+        self._batches = state_dict["batches"]
 
 
 class History(Callback):
-    """Keep one row of metrics an epoch, survive a resume, and tell a listener.
+    """Keep one row of metrics an epoch, survive a resume, print a line and tell a listener.
 
     Args:
-        listener: Called with the row and the epoch (tracking).
+        listener: Called with the row, what the machine did, and the epoch (tracking).
+        loss: Knows the epoch's training loss.
+        telemetry: Knows what the machine did.
     """
 
-    def __init__(self, listener: EpochHook | None) -> None:
+    def __init__(self, listener: EpochHook | None, loss: TrainLoss, telemetry: Telemetry) -> None:
         self.listener = listener
+        self.loss = loss
+        self.telemetry = telemetry
         self.rows: list[dict[str, float]] = []
+        self.machine: list[dict[str, float]] = []
         self.seconds: list[float] = []
         self._start = 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Tell the listener of the epochs that an interrupted run had finished."""
-        if self.listener is None:
+        if self.listener is None or not trainer.is_global_zero:
             return
-        for row in self.rows:
-            self.listener({k: v for k, v in row.items() if k != "epoch"}, int(row["epoch"]))
+        for row, machine in zip(self.rows, self.machine, strict=True):
+            self.listener({**{k: v for k, v in row.items() if k != "epoch"}, **machine}, int(row["epoch"]))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the epoch's metrics and print them; validation has run by now."""
+        """Note the epoch's metrics and print them; validation has run by now.
+
+        Raises:
+            NotFinite: Where the training loss is not.
+        """
         self.seconds.append(time.perf_counter() - self._start)
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        metrics["train_loss"] = self.loss.value()
+        if not abs(metrics["train_loss"]) < float("inf"):
+            raise NotFinite("The training loss is not finite.", "Lower the learning rate (training.lr).")
         metrics["lr"] = float(trainer.optimizers[0].param_groups[-1]["lr"])
         self.rows.append({"epoch": float(trainer.current_epoch), **metrics})
+        self.machine.append(self.telemetry.values(trainer, self.seconds[-1]))
+        if not trainer.is_global_zero:
+            return
         numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {self.seconds[-1]:.1f} s",
             flush=True,
         )
         if self.listener is not None:
-            self.listener(metrics, trainer.current_epoch)
+            self.listener({**metrics, **self.machine[-1]}, trainer.current_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Rows so far, for the checkpoint."""
-        return {"rows": self.rows, "seconds": self.seconds}
+        return {"rows": self.rows, "machine": self.machine, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Rows from the checkpoint of an interrupted run."""
-        self.rows, self.seconds = list(state_dict["rows"]), list(state_dict["seconds"])
+        self.rows, self.machine = list(state_dict["rows"]), list(state_dict["machine"])
+        self.seconds = list(state_dict["seconds"])
 
 
-def progress_bar() -> list[Callback]:
+class Bar(TQDMProgressBar):
+    """Epoch, loss and speed on a terminal.
+
+    Args:
+        batch_size: Scans of a batch.
+    """
+
+    def __init__(self, batch_size: int) -> None:
+        super().__init__(refresh_rate=5)
+        self.batch_size = batch_size
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """What stands behind the bar."""
+        shown = super().get_metrics(trainer, pl_module)
+        rate = self.train_progress_bar.format_dict["rate"] or 0.0
+        return {**shown, "scans/s": f"{rate * self.batch_size:.0f}"}
+
+
+def progress_bar(batch_size: int) -> list[Callback]:
     """A bar on a terminal; a log has the line an epoch that :class:`History` prints."""
-    return [TQDMProgressBar()] if sys.stderr.isatty() else []
+    return [Bar(batch_size)] if sys.stderr.isatty() else []

@@ -10,16 +10,17 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from scanlens.augmentation.policy import BatchPolicy
 from scanlens.models.predict import to_input
 from scanlens.preprocess.store import Store
+from scanlens.training.distributed import BatchShares, RowShares
 from scanlens.types import FloatArray
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -136,6 +137,8 @@ class ScanData(pl.LightningDataModule):
         seed: Of order and changes.
         epoch_scans: Scans an epoch draws at least.
         workers: Processes that prepare batches; 0 prepares them between steps.
+        micro: Parts a batch is worked on in.
+        resume: ``(epoch, parts done)`` of an interrupted run.
     """
 
     def __init__(
@@ -146,6 +149,8 @@ class ScanData(pl.LightningDataModule):
         seed: int,
         epoch_scans: int,
         workers: int = 0,
+        micro: int = 1,
+        resume: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         self.train_batches = train
@@ -154,22 +159,35 @@ class ScanData(pl.LightningDataModule):
         self.seed = seed
         self.epoch_scans = epoch_scans
         self.workers = workers
+        self.micro = micro
+        self.resume = resume
+
+    def _order(self, batches: ScanBatches, shuffle: bool) -> EpochOrder:
+        return EpochOrder(len(batches), self.seed, shuffle, self.epoch_scans if shuffle else 0)
+
+    @property
+    def drawn(self) -> int:
+        """Scans an epoch draws, over all processes."""
+        return len(self._order(self.train_batches, True))
 
     def _loader(self, batches: ScanBatches, shuffle: bool) -> DataLoader[Batch]:
-        order = EpochOrder(len(batches), self.seed, shuffle, self.epoch_scans if shuffle else 0)
-        # A last batch of one scan has no batch statistics to normalise by.
-        sampler = BatchSampler(
-            cast("Sampler[int]", order), self.batch_size, drop_last=shuffle and len(order) > self.batch_size
+        order = self._order(batches, shuffle)
+        shares = (
+            BatchShares(order, self.batch_size, self.micro, self.resume)
+            if shuffle
+            else RowShares(order, self.batch_size)
         )
         kind = PreparedAhead if self.workers == 0 else DataLoader
         return kind(
             batches,
-            batch_sampler=sampler,
+            batch_sampler=shares,
             collate_fn=_as_is,
             num_workers=self.workers,
             # Without its own a loader draws from the network's generator, in a resumed run at another moment.
             generator=torch.Generator().manual_seed(self.seed),
             persistent_workers=self.workers > 0,
+            # A fork would copy torch's threads in whatever state they are in.
+            multiprocessing_context="forkserver" if self.workers else None,
             pin_memory=torch.cuda.is_available(),
         )
 
