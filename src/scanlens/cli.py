@@ -90,13 +90,29 @@ def _predict(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if bad else DONE
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from scanlens.search.plan import read_plan
+    from scanlens.search.sweep import as_lines, sweep
+
+    names = ("name", "sampler", "trials", "metric", "direction", "pruner", "until", "jobs", "seed")
+    plan = read_plan(Path(), arguments.space, {name: getattr(arguments, name) for name in names})
+    outcome = sweep(Path(), plan)
+    print(json.dumps(asdict(outcome), indent=2) if arguments.json else as_lines(outcome))
+    return DONE
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     from scanlens.config.load import load_section
     from scanlens.config.schema import Tracking
-    from scanlens.tracking.compare import as_table, compare_runs
+    from scanlens.search.comparison import as_json, as_text, compare, write_page
 
-    rows = compare_runs(load_section(Tracking), arguments.limit)
-    print(json.dumps(rows, indent=2) if arguments.json else as_table(rows, arguments.metrics))
+    tracking = load_section(Tracking)
+    found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
+    if arguments.html is not None:
+        write_page(found, arguments.html, tracking if arguments.log else None)
+    print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
     return DONE
 
 
@@ -164,15 +180,65 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
     predict.set_defaults(run=_predict)
 
-    compare = commands.add_parser("compare", help="tracked runs side by side")
+    sweep = commands.add_parser(
+        "sweep",
+        help="search settings by many trial runs",
+        description="Runs the pipeline under many settings; the best goes to conf/experiment/<name>.yaml.",
+        epilog="Started again, a sweep goes on to the wanted number of trials.",
+    )
+    sweep.add_argument(
+        "space",
+        nargs="+",
+        metavar="SPACE",
+        help="a file of conf/sweep/ by its name, and key=values over any conf keys and groups: "
+        "training.lr=log(1e-4,1e-2) model.dropout=uniform(0,0.5) training.batch_size=int(16,64) "
+        "model=cnn,resnet18; a single value is fixed",
+    )
+    sweep.add_argument("--name", help="of the study and the experiment (default: the file's, or sweep)")
+    sweep.add_argument("--sampler", choices=["tpe", "random", "grid"], help="default: tpe")
+    sweep.add_argument(
+        "--trials", type=_positive, metavar="N", help="in all (default 20; grid: every combination)"
+    )
+    sweep.add_argument(
+        "--metric", help="of the validation split (default val_loss; or val_auc, val.auc_macro)"
+    )
+    sweep.add_argument("--direction", choices=["minimize", "maximize"], help="default: what fits the metric")
+    sweep.add_argument(
+        "--pruner", choices=["median", "hyperband", "none"], help="stops poor trials early (default: median)"
+    )
+    sweep.add_argument(
+        "--until",
+        choices=["training", "evaluation", "explanation", "packaging"],
+        help="last stage of a trial (default: training)",
+    )
+    sweep.add_argument("--jobs", type=_positive, metavar="N", help="trials at a time (default 1)")
+    sweep.add_argument("--seed", type=int, metavar="N", help="of the sampler (default 0)")
+    sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    sweep.set_defaults(run=_sweep)
+
+    compare = commands.add_parser(
+        "compare", help="tracked runs side by side, the two best tested against each other"
+    )
+    compare.add_argument("runs", nargs="*", metavar="RUN", help="ids or names (default: the newest)")
+    compare.add_argument("--study", metavar="NAME", help="the trials of a sweep")
     compare.add_argument(
-        "--limit", type=_positive, default=8, metavar="N", help="newest runs to show (default 8)"
+        "--limit", type=_positive, metavar="N", help="runs to show (default: the newest 8, all of a study)"
+    )
+    compare.add_argument(
+        "--by",
+        default="",
+        metavar="METRIC",
+        help="orders the runs and names the two best (default: val.auc_macro, or what a sweep optimised)",
     )
     compare.add_argument(
         "--metrics",
         nargs="+",
-        default=["test.auc_macro", "test.accuracy", "test.f1_macro", "test.ece", "val_loss"],
+        default=["test.auc_macro", "test.accuracy", "test.f1_macro", "test.ece", "val.auc_macro", "val_loss"],
         help="metrics to show",
+    )
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
+    compare.add_argument(
+        "--log", action="store_true", help="also log the page to the newest or the parent run"
     )
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
     compare.set_defaults(run=_compare)

@@ -63,7 +63,7 @@ def patient_codes(patients: np.ndarray) -> IntArray:
     return codes
 
 
-class _Draws:
+class PatientDraws:
     """Resamples of patients, and how many were thrown away on the way."""
 
     def __init__(self, codes: IntArray, targets: IntArray, resamples: int, seed: int) -> None:
@@ -119,7 +119,7 @@ def patient_intervals(
     clusters = len(np.unique(codes))
     if clusters < 2:
         return Intervals(reason=f"{clusters} patient(s): resampling needs at least two")
-    draws = _Draws(codes, targets, resamples, seed)
+    draws = PatientDraws(codes, targets, resamples, seed)
     chunks = [weighted_metrics(probabilities, targets, weights) for weights in draws.chunks()]
     if draws.kept < resamples:
         return Intervals(

@@ -1,79 +1,189 @@
-"""Runs side by side: their metrics, and only the settings in which they differ."""
+"""Tracked runs read back: metrics, settings in which they differ, curves and predictions."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import pandas as pd
+from mlflow.entities import Run as MlflowRun
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.tracking.lineage import NOT_IDENTITY
-from scanlens.tracking.runs import short_reason, unreachable
+from scanlens.tracking.runs import PREDICTIONS, short_reason, unreachable
+from scanlens.tracking.sweeps import SWEEP
+from scanlens.tracking.trial import CHOICES, PARENT, STATE
+
+NEWEST = 8
+"""Runs shown where none is named."""
+_PAGE = 1000
+"""Runs asked for at a time."""
 
 
-def compare_runs(tracking: Tracking, limit: int) -> list[dict[str, Any]]:
-    """The newest runs, newest first.
+@dataclass(frozen=True)
+class TrackedRun:
+    """One run as its store knows it.
+
+    Attributes:
+        name: Shown to people; not always distinct.
+        id: Distinct.
+        started: ISO time, UTC.
+        status: MLflow's; of a trial the sweep's word (complete, pruned, failed, interrupted).
+        metrics: Last values.
+        settings: ``{section.key: text}``, without the machine's.
+        choices: What a sweep chose for it, or empty.
+        data: Hash of the data, or "".
+        changed: The settings that are not the same in all runs read together.
+    """
+
+    name: str
+    id: str
+    started: str
+    status: str
+    metrics: dict[str, float]
+    settings: dict[str, str] = field(repr=False)
+    choices: dict[str, str]
+    data: str
+    changed: dict[str, str]
+
+
+class RunStore:
+    """The store of section ``tracking``, open for reading.
 
     Args:
         tracking: Section ``tracking``.
-        limit: How many at most.
-
-    Returns:
-        One mapping a run: ``run``, ``started`` (ISO time), ``status``, ``metrics``, and ``changed``, the
-        settings that are not the same in all of them.
 
     Raises:
-        ScanlensError: Where nothing has been tracked yet.
+        ScanlensError: Where nothing has been tracked yet, or the store can't be read.
     """
-    if tracking.uri.startswith("sqlite:///") and not Path(tracking.uri.removeprefix("sqlite:///")).is_file():
-        raise ScanlensError(f"{tracking.uri} does not exist yet: no run was tracked.", "Run: dvc repro")
-    if reason := unreachable(tracking):
-        raise ScanlensError(f"{reason}.", "Check tracking.uri.")
-    client = MlflowClient(tracking.uri)
-    try:
-        experiment = client.get_experiment_by_name(tracking.experiment)
-    except Exception as error:  # whatever store and client libraries raise
-        raise ScanlensError(
-            f"The runs can't be read: {short_reason(error)}.", "Check tracking.uri."
-        ) from error
-    if experiment is None:
-        raise ScanlensError(f"{tracking.uri} holds no experiment {tracking.experiment}.", "Run: dvc repro")
-    runs = client.search_runs(
-        [experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=limit
-    )
+
+    def __init__(self, tracking: Tracking) -> None:
+        sqlite = tracking.uri.removeprefix("sqlite:///")
+        if sqlite != tracking.uri and not Path(sqlite).is_file():
+            raise ScanlensError(f"{tracking.uri} does not exist yet: no run was tracked.", "Run: dvc repro")
+        if reason := unreachable(tracking):
+            raise ScanlensError(f"{reason}.", "Check tracking.uri.")
+        self._client = MlflowClient(tracking.uri)
+        try:
+            experiment = self._client.get_experiment_by_name(tracking.experiment)
+        except Exception as error:  # whatever store and client libraries raise
+            raise ScanlensError(
+                f"The runs can't be read: {short_reason(error)}.", "Check tracking.uri."
+            ) from error
+        if experiment is None:
+            raise ScanlensError(
+                f"{tracking.uri} holds no experiment {tracking.experiment}.", "Run: dvc repro"
+            )
+        self._experiment = str(experiment.experiment_id)
+
+    def newest(self, limit: int) -> list[TrackedRun]:
+        """The newest runs, newest first; sweeps themselves have no metrics and are left out."""
+        found = self._search("", limit + _PAGE)
+        return _tracked([run for run in found if SWEEP not in run.data.tags][:limit])
+
+    def named(self, words: Sequence[str]) -> list[TrackedRun]:
+        """The runs of these ids, beginnings of ids, or names (the newest of a name), in this order.
+
+        Raises:
+            ScanlensError: None or several fit.
+        """
+        everything = self._search("", 10 * _PAGE)
+        runs = [_one(word, everything) for word in dict.fromkeys(words)]
+        return _tracked(list({run.info.run_id: run for run in runs}.values()))
+
+    def trials(self, study: str, limit: int | None) -> tuple[str, list[TrackedRun]]:
+        """The parent run's id and the child runs of the newest sweep of this name, first trial first.
+
+        Raises:
+            ScanlensError: There is no such sweep, or it has no run yet.
+        """
+        parents = self._search(f"tags.`{SWEEP}` = '{study}'", 1)
+        if not parents:
+            known = sorted(
+                {run.data.tags[SWEEP] for run in self._search("", _PAGE) if SWEEP in run.data.tags}
+            )
+            raise ScanlensError(f"No sweep {study} is tracked.", f"Sweeps: {', '.join(known) or 'none'}.")
+        parent = parents[0].info.run_id
+        children = self._search(f"tags.`{PARENT}` = '{parent}'", limit or 10 * _PAGE)
+        if not children:
+            raise ScanlensError(f"The sweep {study} has no trial yet.")
+        return parent, _tracked(children[::-1])
+
+    def curve(self, run: TrackedRun, metric: str) -> list[tuple[int, float]]:
+        """``[(epoch, value), ...]`` of a metric; empty where it has none."""
+        history = {m.step: m.value for m in self._client.get_metric_history(run.id, metric)}
+        return sorted(history.items())
+
+    def predictions(self, run: TrackedRun) -> pd.DataFrame | None:
+        """The predictions table that stage evaluation logged, or None."""
+        if not any(file.path == PREDICTIONS for file in self._client.list_artifacts(run.id)):
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return pd.read_parquet(self._client.download_artifacts(run.id, PREDICTIONS, folder))
+
+    def log_file(self, run_id: str, path: Path) -> None:
+        """Log a file as an artefact of a run."""
+        self._client.log_artifact(run_id, str(path), "comparison")
+
+    def _search(self, wanted: str, limit: int) -> list[MlflowRun]:
+        found: list[MlflowRun] = []
+        token = None
+        while len(found) < limit:
+            page = self._client.search_runs(
+                [self._experiment],
+                wanted,
+                order_by=["attributes.start_time DESC"],
+                max_results=min(_PAGE, limit - len(found)),
+                page_token=token,
+            )
+            found += list(page)
+            token = page.token
+            if not token:
+                break
+        return found
+
+
+def _one(word: str, runs: Sequence[MlflowRun]) -> MlflowRun:
+    same_name = [run for run in runs if run.info.run_name == word]
+    if same_name:
+        return same_name[0]
+    starting = [run for run in runs if run.info.run_id.startswith(word)]
+    if len(starting) == 1:
+        return starting[0]
+    if starting:
+        raise ScanlensError(f"{len(starting)} runs' ids begin with {word}.", "Give more of the id.")
+    raise ScanlensError(f"No run is named {word} or has such an id.", "scanlens compare --json lists them.")
+
+
+def _tracked(runs: Sequence[MlflowRun]) -> list[TrackedRun]:
     settings = [
         {k: v for k, v in run.data.params.items() if k.split(".")[0] not in NOT_IDENTITY} for run in runs
     ]
-    keys = sorted({key for mapping in settings for key in mapping})
-    differing = [key for key in keys if len({mapping.get(key) for mapping in settings}) > 1]
-    import pandas as pd
-
+    keys = differing(settings)
     return [
-        {
-            "run": run.info.run_name,
-            "id": run.info.run_id,
-            "started": pd.Timestamp(run.info.start_time, unit="ms").isoformat(timespec="seconds"),
-            "status": run.info.status,
-            "metrics": dict(sorted(run.data.metrics.items())),
-            "changed": {key: mapping.get(key, "") for key in differing},
-        }
+        TrackedRun(
+            name=run.info.run_name,
+            id=run.info.run_id,
+            started=pd.Timestamp(run.info.start_time, unit="ms").isoformat(timespec="seconds"),
+            status=run.data.tags.get(STATE, run.info.status),
+            metrics=dict(sorted(run.data.metrics.items())),
+            settings=mapping,
+            choices=json.loads(run.data.tags.get(CHOICES, "{}")),
+            data=run.data.tags.get("scanlens.data_hash", ""),
+            changed={key: mapping.get(key, "") for key in keys},
+        )
         for run, mapping in zip(runs, settings, strict=True)
     ]
 
 
-def as_table(rows: list[dict[str, Any]], metrics: list[str]) -> str:
-    """Runs as columns of text: a line a changed setting, then a line a metric."""
-    names = [row["run"] for row in rows]
-    lines = [["", *names], ["started", *(row["started"] for row in rows)]]
-    for key in rows[0]["changed"] if rows else []:
-        lines.append([key, *(row["changed"][key] for row in rows)])
-    for name in metrics:
-        lines.append(
-            [name, *(f"{row['metrics'][name]:.4f}" if name in row["metrics"] else "-" for row in rows)]
-        )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+def differing(settings: Sequence[Mapping[str, str]]) -> list[str]:
+    """Keys whose value is not the same in all; a key that only some have differs."""
+    # A run that failed before its settings were logged says nothing about them.
+    known = [mapping for mapping in settings if mapping]
+    keys = sorted({key for mapping in known for key in mapping})
+    return [key for key in keys if len({mapping.get(key) for mapping in known}) > 1]
