@@ -11,6 +11,7 @@ from scanlens.evaluation.calibration import read_temperature
 from scanlens.explanation.masks import mask_reader
 from scanlens.explanation.run import explain, tracked_files
 from scanlens.explanation.scores import tracked_scores
+from scanlens.models.heads import HEADS
 from scanlens.models.predict import local_logits
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
@@ -34,6 +35,7 @@ if __name__ == "__main__":
             load_section(Explanation),
             run.folder(MAPS),
             mask_reader(store, PREPROCESSED, read_source(RAW)[0]),
+            linear=HEADS[model["architecture"]["head"]].linear,
         )
         run.report(facts, f"maps of {facts['scans']} scans in {MAPS}, open {MAPS / 'gallery.html'}")
     with open_run(

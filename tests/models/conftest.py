@@ -17,7 +17,8 @@ def architecture() -> Callable[..., Architecture]:
     def make(**changes: Any) -> Architecture:
         default: dict[str, Any] = {
             "name": "cnn", "library": "scanlens", "stem": "small", "width": 0.25, "channels": 1,
-            "size": (16, 12), "classes": 3, "dropout": 0.2, "args": {},
+            "size": (16, 12), "classes": 3, "dropout": 0.2, "head": "softmax", "pooling": "average",
+            "hidden": (), "activation": "relu", "args": {},
         }  # fmt: skip
         return Architecture(**{**default, **changes})
 

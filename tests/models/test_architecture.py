@@ -16,11 +16,12 @@ Make = Callable[..., Architecture]
 
 
 def test_json_round_trip(architecture: Make) -> None:
-    one = architecture(args={"drop_path_rate": 0.1})
+    one = architecture(args={"blocks": [{"filters": 4}], "norm": "none"}, hidden=(8, 4))
     text = json.dumps(one.to_json(), allow_nan=False)
     again = Architecture.from_json(json.loads(text))
     assert again == one
     assert isinstance(again.size, tuple)
+    assert isinstance(again.hidden, tuple)
 
 
 def test_an_unknown_or_missing_key_is_no_architecture(architecture: Make) -> None:
@@ -36,12 +37,12 @@ BASE = {"name": "resnet18", "library": "timm", "stem": "small", "size": (32, 32)
 
 
 def behaviour(made: Architecture) -> tuple[Any, ...]:
-    """What of a network can be seen from outside: tensors, grid and dropout."""
+    """What of a network can be seen from outside: tensors, grid, dropout and what it makes of outputs."""
     network = build(made, 0).eval()
     with torch.inference_mode():
-        grid = network.local_logits(torch.zeros(1, made.channels, *made.size)).shape
+        grid = network.explain(torch.zeros(1, made.channels, *made.size)).local.shape
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    return shapes, tuple(grid), network.dropout.p
+    return shapes, tuple(grid), network.dropout.p, network.kind, type(network.act)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,13 @@ def behaviour(made: Architecture) -> tuple[Any, ...]:
         {"size": (64, 32)},
         {"classes": 2},
         {"dropout": 0.5},
-        {"args": {"output_stride": 8}},
+        {"head": "sigmoid"},
+        {"head": "ordinal"},
+        {"head": "regression"},
+        {"pooling": "flatten"},
+        {"hidden": (5,)},
+        {"activation": "tanh"},
+        {"args": {"avg_down": True}},
     ],
     ids=str,
 )

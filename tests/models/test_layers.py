@@ -1,4 +1,4 @@
-"""The plain network: how far it pools, what it costs, what it sees."""
+"""The default network: how far it pools, what it costs, what it sees."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
@@ -41,6 +42,39 @@ def test_every_pixel_reaches_the_maps(architecture: Make) -> None:
     network(scans).sum().backward()
     assert scans.grad is not None
     assert (scans.grad != 0).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(("stem", "stride"), [("small", 1), ("medium", 1), ("standard", 2)])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_it_is_twice_convolution_norm_and_relu_then_pooling(
+    architecture: Make, dims: int, stem: str, stride: int
+) -> None:
+    """Weights for weights what the layers written by hand give."""
+    convolution, norm, pool = (
+        (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d)
+    )
+    side = 56 if dims == 2 else 28
+    torch.manual_seed(5)
+    network = build_plain(architecture(size=(side,) * dims, stem=stem)).eval()
+    torch.manual_seed(5)
+    layers: list[nn.Module] = []
+    inputs, left = 1, side // stride
+    for number, outputs in enumerate((4, 8, 16, 32)):
+        for source, step in ((inputs, 1 if number else stride), (outputs, 1)):
+            layers += [convolution(source, outputs, 3, step, 1, bias=False), norm(outputs), nn.ReLU()]
+        inputs = outputs
+        if left // 2 >= LEAST_GRID:
+            layers.append(pool(2))
+            left //= 2
+    scans = torch.randn(2, 1, *(side,) * dims)
+    with torch.inference_mode():
+        assert torch.equal(network(scans), nn.Sequential(*layers).eval()(scans))
+
+
+def test_the_activation_is_the_settings(architecture: Make) -> None:
+    kinds = {type(module) for module in build_plain(architecture(activation="tanh")).modules()}
+    assert nn.Tanh in kinds
+    assert nn.ReLU not in kinds
 
 
 def test_arguments_are_refused(architecture: Make) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from scanlens.models.ensemble import Ensemble
 from scanlens.models.predict import local_logits, predict, to_input
 from scanlens.models.registry import build, resolve
 from tests.helpers.tiny import model, write_store
@@ -46,11 +47,27 @@ def test_local_logits_come_with_their_rows(tmp_path: Path) -> None:
     network = build(resolve(model(), store.shape, 2))
     rows = store.rows("test")[::-1]
     batches = list(local_logits(network, store, rows, store.statistics, 3, "cpu"))
-    assert np.array_equal(np.concatenate([chosen for chosen, _ in batches]), rows)
-    whole = np.concatenate([local for _, local in batches])
+    assert np.array_equal(np.concatenate([batch.rows for batch in batches]), rows)
+    whole = np.concatenate([batch.local for batch in batches])
     assert whole.dtype == np.float32
     logits = predict(network, store, rows, store.statistics, 3, "cpu")
     assert np.allclose(whole.mean((2, 3)), logits, atol=1e-6)
+    contributions = np.concatenate([batch.contributions for batch in batches])
+    bias = network.head.bias.detach().numpy()
+    assert np.allclose(contributions.sum((2, 3)) + bias, logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["softmax", "ordinal", "regression"])
+@pytest.mark.parametrize("hidden", [[], [5]])
+def test_every_head_gives_one_logit_a_class(tmp_path: Path, head: str, hidden: list[int]) -> None:
+    store = write_store(tmp_path, labels=("a", "b", "c"))
+    made = resolve(model(head=head, hidden=hidden, pooling="flatten"), store.shape, 3)
+    single = [build(made, seed) for seed in range(2)]
+    rows = store.rows("test")
+    expected = [predict(network, store, rows, store.statistics, 4, "cpu") for network in single]
+    assert expected[0].shape == (6, 3)
+    together = predict(Ensemble(single), store, rows, store.statistics, 4, "cpu")
+    assert np.allclose(together, np.mean(expected, axis=0), atol=1e-5)
 
 
 def test_no_rows_give_no_logits(tmp_path: Path) -> None:

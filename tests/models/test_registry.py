@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import OWN, build, resolve
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -57,6 +58,9 @@ def test_building_updates_no_batch_statistics(architecture: Make) -> None:
     [
         ("cnn", (1, 32, 32), "scanlens"),
         ("cnn", (1, 16, 16, 16), "scanlens"),
+        ("dense", (1, 16, 16), "scanlens"),
+        ("edges", (1, 16, 16, 16), "scanlens"),
+        ("pattern", (1, 16, 16), "scanlens"),
         ("resnet18", (3, 32, 32), "timm"),
         ("resnet18", (1, 16, 16, 16), "monai"),
     ],
@@ -88,8 +92,40 @@ def test_unknown_names_list_choices(architecture: Make) -> None:
         build(architecture(name="resnet1888", library="timm", size=(32, 32)))
     with pytest.raises(SettingsError, match=r"resnet19 has no 3-D form.*resnet18.*densenet121"):
         build(architecture(name="resnet19", library="monai", size=(16, 16, 16)))
-    with pytest.raises(SettingsError, match=r"resnet18.*cnn"):
+    with pytest.raises(
+        SettingsError, match=r"scanlens has no resnet18\. Choices: cnn, pattern, dense, edges"
+    ):
         build(architecture(name="resnet18", library="scanlens"))
+    with pytest.raises(SettingsError, match=r"scanlens has no patern\. Did you mean pattern\?"):
+        build(architecture(name="patern", library="scanlens"))
+
+
+@pytest.mark.parametrize("hidden", [(0,), (8, -1)])
+def test_impossible_hidden_layers_are_refused(architecture: Make, hidden: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError, match=r"model\.hidden is \[.*at least 1"):
+        build(architecture(hidden=hidden))
+
+
+@pytest.mark.parametrize(
+    ("task", "head"),
+    [("binary", "softmax"), ("multiclass", "softmax"), ("ordinal", "ordinal"), ("regression", "regression")],
+)
+def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
+    assert resolve(model(), (1, 16, 16), 3, task).head == head
+    assert resolve(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("shape", "stem"),
+    [
+        ((1, 64, 64), "small"),
+        ((1, 160, 9), "medium"),
+        ((1, 96, 40, 40), "medium"),
+        ((1, 97, 40, 40), "standard"),
+    ],
+)
+def test_stems_of_patterns(shape: tuple[int, ...], stem: str) -> None:
+    assert resolve(model(name="pattern"), shape, 2).stem == stem
 
 
 def test_timm_is_refused_for_volumes(architecture: Make) -> None:
@@ -97,18 +133,12 @@ def test_timm_is_refused_for_volumes(architecture: Make) -> None:
         build(architecture(name="resnet18", library="timm", size=(16, 16, 16)))
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [
-        ("vit_tiny_patch16_224", (224, 224)),
-        ("vit_tiny_patch16_224", (32, 32)),
-        # Features last: its axis 1 is a row of the image.
-        ("swin_tiny_patch4_window7_224", (224, 224)),
-    ],
-)
-def test_networks_without_feature_maps_are_refused(architecture: Make, name: str, size: Any) -> None:
-    with pytest.raises(SettingsError, match=name):
-        build(architecture(name=name, library="timm", size=size, stem="standard", width=1.0))
+def test_networks_without_feature_maps_are_refused(architecture: Make, monkeypatch: Any) -> None:
+    monkeypatch.setitem(OWN, "rows", lambda _: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(2)))
+    with pytest.raises(
+        SettingsError, match=r"model\.name rows has no spatial features: 1 axes, not 2.*convol"
+    ):
+        build(architecture(name="rows"))
 
 
 def test_the_plain_network_needs_neither_timm_nor_monai(monkeypatch: Any, architecture: Make) -> None:

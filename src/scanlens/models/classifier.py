@@ -54,8 +54,15 @@ class Evidence(NamedTuple):
     contributions: Tensor
 
 
+# softplus of it is 2: steps below 1.39 would leave no score at which a middle class is the likeliest.
+_STEP = 1.8546
+
+
 class OrdinalLinear(nn.Module):
-    """One weight vector and ordered biases: outputs ``(batch, output)`` that fall with the output (CORAL).
+    """One weight vector and ordered biases: outputs ``(batch, output)`` that fall with the output.
+
+    Cao, Mirjalili and Raschka 2020, "Rank consistent ordinal regression for neural networks" (CORAL); here the
+    biases are ordered by construction.
 
     Args:
         features: Number of features in.
@@ -65,7 +72,7 @@ class OrdinalLinear(nn.Module):
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
         self.score = nn.Linear(features, 1, bias=False)
-        self.first = nn.Parameter(torch.full((1,), (outputs - 1) / 2))
+        self.first = nn.Parameter(torch.full((1,), outputs - 1.0))
         self.steps = nn.Parameter(torch.zeros(outputs - 1))
         self.out_features = outputs
 
@@ -77,7 +84,7 @@ class OrdinalLinear(nn.Module):
     @property
     def bias(self) -> Tensor:
         """``(output,)``, falling: each lies a positive step below the one before."""
-        falls = torch.cumsum(nn.functional.softplus(self.steps + 0.5413), 0)
+        falls = torch.cumsum(nn.functional.softplus(self.steps + _STEP), 0)
         return torch.cat([self.first, self.first - falls])
 
     def forward(self, features: Tensor) -> Tensor:
@@ -167,18 +174,19 @@ class Classifier(nn.Module):
             Contributions ``(batch, output, *grid)`` and the rest ``(batch, output)``: over places the
             contributions sum to the outputs less the rest.
         """
+        # Not len(maps): an export would keep its number of scans for ever.
         flat = maps.float().flatten(2)
         weight = self.head.weight
         if not self.hidden and self.pooling == "average":
             contributions = torch.matmul(weight, flat) / flat.shape[2]
-            rest = self.head.bias.expand(len(flat), -1)
+            rest = self.head.bias.expand(maps.shape[0], -1)
             return contributions.unflatten(2, maps.shape[2:]), rest
         value, slopes = self.pool(maps), []
         for layer in self.hidden:
             before = layer(value)
             value = self.act(before)
             slopes.append(_slope(self.activation, before, value))
-        jacobian = weight.expand(len(flat), -1, -1)
+        jacobian = weight.expand(maps.shape[0], -1, -1)
         for layer, slope in zip(reversed(self.hidden), reversed(slopes), strict=True):
             jacobian = torch.matmul(jacobian * slope[:, None], cast(Tensor, layer.weight))
         if self.pooling == "flatten":
