@@ -1,29 +1,49 @@
 """Batches of stored scans for Lightning.
 
 A batch is read from the memory map in one call, changed in one call and handed over as it is: no
-per-sample objects, no collation. The sampler draws an order and a seed a scan; the data set applies them.
+per-sample objects, no collation. The order draws positions and a seed a scan; the data set applies them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from scanlens.augmentation.policy import BatchPolicy
 from scanlens.models.predict import to_input
 from scanlens.preprocess.store import Store
 from scanlens.training.distributed import BatchShares, RowShares
+from scanlens.training.sampling import BalancedOrder, EpochOrder
 from scanlens.types import FloatArray
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+
+class Batch(NamedTuple):
+    """What a step works on.
+
+    Attributes:
+        scans: Standardised, ``(batch, channel, *spatial)``, images with channels last in memory; or features
+            ``(batch, feature)`` of a frozen backbone.
+        targets: Class indices (int64) or numbers (float32), ``(batch,)``.
+        auxiliary: Targets of further tasks, ``(batch, task)``, float32, NaN = unknown; no column where there
+            is none.
+    """
+
+    scans: torch.Tensor
+    targets: torch.Tensor
+    auxiliary: torch.Tensor
+
+
+Lookup = Callable[[pd.DataFrame], FloatArray]
+"""From rows of a store's index to auxiliary targets ``(row, task)``."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +61,41 @@ class ScanBatches(Dataset[Batch]):
         parts: Stores of one shape and their rows; positions count through them in order.
         statistics: Mean and standard deviation a channel, from the training split.
         policy: Random changes, or None for the scans as they are.
+        auxiliary: Knows further targets of the scans.
+
+    Attributes:
+        targets: Class indices or numbers of all positions.
+        patients: Patients of all positions; "" where a scan has none.
     """
 
-    def __init__(self, parts: Sequence[Part], statistics: dict[str, Any], policy: BatchPolicy | None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        statistics: dict[str, Any],
+        policy: BatchPolicy | None,
+        auxiliary: Lookup | None = None,
+    ) -> None:
         self.parts = [part for part in parts if len(part.rows)]
         self.statistics = statistics
         self.policy = policy
         self.part_of = np.repeat(np.arange(len(self.parts)), [len(part.rows) for part in self.parts])
         self.row_of = np.concatenate([part.rows for part in self.parts] or [np.zeros(0, int)])
-        self.targets = np.concatenate([p.store.targets(p.rows) for p in self.parts] or [np.zeros(0, int)])
+        targets = np.concatenate([p.store.targets(p.rows) for p in self.parts] or [np.zeros(0, int)])
+        self.targets = targets if np.issubdtype(targets.dtype, np.integer) else targets.astype(np.float32)
+        indices = [part.store.index.iloc[part.rows] for part in self.parts]
+        self.patients = np.concatenate(
+            [index["patient"].to_numpy(str) for index in indices] or [np.zeros(0, str)]
+        )
+        known = [] if auxiliary is None else [auxiliary(index) for index in indices]
+        self.auxiliary = np.concatenate(known) if known else np.zeros((len(self.row_of), 0), np.float32)
 
     def __len__(self) -> int:
         return len(self.row_of)
 
     def _read(self, positions: np.ndarray) -> FloatArray:
-        shape = self.parts[0].store.shape
-        scans = np.empty((len(positions), *shape), np.float32)
+        if len(self.parts) == 1:
+            return self.parts[0].store.read(self.row_of[positions])
+        scans = np.empty((len(positions), *self.parts[0].store.shape), np.float32)
         for number, part in enumerate(self.parts):
             chosen = self.part_of[positions] == number
             if chosen.any():
@@ -69,41 +108,11 @@ class ScanBatches(Dataset[Batch]):
         scans = self._read(positions)
         if self.policy is not None:
             scans = self.policy.apply_batch(scans, [seed for _, seed in drawn])
-        return to_input(scans, self.statistics, "cpu"), torch.from_numpy(self.targets[positions])
-
-
-class EpochOrder(Sampler[tuple[int, int]]):
-    """A fresh order and fresh seeds every epoch, the same for the same ``(seed, epoch)``.
-
-    Args:
-        count: Number of scans.
-        seed: Of the run.
-        shuffle: False gives the plain order, as validation wants it.
-        at_least: Few scans are passed through several times an epoch, until so many were drawn.
-    """
-
-    def __init__(self, count: int, seed: int, shuffle: bool, at_least: int = 0) -> None:
-        self.count = count
-        self.passes = max(1, -(-at_least // max(count, 1)))
-        self.seed = seed
-        self.shuffle = shuffle
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count * self.passes
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        passes = [
-            rng.permutation(self.count) if self.shuffle else np.arange(self.count) for _ in range(self.passes)
-        ]
-        order = np.concatenate(passes)
-        seeds = rng.integers(0, 2**31 - 1, len(order))
-        return zip(order.tolist(), seeds.tolist(), strict=True)
+        return Batch(
+            to_input(scans, self.statistics, "cpu"),
+            torch.from_numpy(self.targets[positions]),
+            torch.from_numpy(self.auxiliary[positions]),
+        )
 
 
 def _as_is(batch: Any) -> Any:
@@ -139,6 +148,7 @@ class ScanData(pl.LightningDataModule):
         workers: Processes that prepare batches; 0 prepares them between steps.
         micro: Parts a batch is worked on in.
         resume: ``(epoch, parts done)`` of an interrupted run.
+        sampling: ``plain``, or ``balanced`` by class.
     """
 
     def __init__(
@@ -151,6 +161,7 @@ class ScanData(pl.LightningDataModule):
         workers: int = 0,
         micro: int = 1,
         resume: tuple[int, int] = (0, 0),
+        sampling: str = "plain",
     ) -> None:
         super().__init__()
         self.train_batches = train
@@ -161,8 +172,11 @@ class ScanData(pl.LightningDataModule):
         self.workers = workers
         self.micro = micro
         self.resume = resume
+        self.sampling = sampling
 
     def _order(self, batches: ScanBatches, shuffle: bool) -> EpochOrder:
+        if shuffle and self.sampling == "balanced":
+            return BalancedOrder(batches.targets, batches.patients, self.seed, self.epoch_scans)
         return EpochOrder(len(batches), self.seed, shuffle, self.epoch_scans if shuffle else 0)
 
     @property

@@ -6,73 +6,104 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_auroc
 
 from scanlens.models.classifier import Classifier
+from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Batch
-from scanlens.training.optimisers import one_cycle
+from scanlens.training.distributed import gather_rows, group
+from scanlens.training.losses import NumberLoss, ScanLoss, as_numbers
+from scanlens.training.mixing import draw_mix, mix_scans, mix_targets
+from scanlens.training.optimisers import configure
+from scanlens.training.penalties import penalty
+from scanlens.training.recipe import Recipe
 
 
 class ScanClassifier(pl.LightningModule):
-    """Lightning around a :class:`Classifier`.
+    """Lightning around a :class:`Classifier`, or around what stands in for it on cached features.
 
     Args:
         network: What learns.
-        loss: Of logits ``(batch, class)`` and class indices ``(batch,)``.
-        lr: Peak rate of the head.
-        backbone_lr_scale: The backbone's rate as a share of it.
-        weight_decay: AdamW's.
+        recipe: The settings of the fit; its rate is a number by now.
+        loss: Of outputs ``(batch, output)`` and targets, see :func:`scanlens.training.losses.build_loss`.
+        auxiliary: Further tasks on the pooled features; they are no part of the network.
     """
 
     def __init__(
-        self, network: Classifier, loss: nn.Module, lr: float, backbone_lr_scale: float, weight_decay: float
+        self, network: Classifier, recipe: Recipe, loss: ScanLoss, auxiliary: AuxiliaryHeads | None = None
     ) -> None:
         super().__init__()
         self.network = network
+        self.recipe = recipe
         self.loss = loss
-        self.lr = lr
-        self.backbone_lr_scale = backbone_lr_scale
-        self.weight_decay = weight_decay
-        self._logits: list[Tensor] = []
+        self.plain_loss = loss.plain()
+        self.auxiliary = auxiliary
+        self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch."""
-        scans, targets = batch
-        loss: Tensor = self.loss(self.network(scans).float(), targets)
-        self.log("train_loss", loss, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(targets))
+        """Loss of one batch: of the label, of the auxiliary tasks, and the penalties."""
+        scans, targets, auxiliary = batch
+        rank, _ = group()
+        key = (self.recipe.seed, self.current_epoch, batch_idx, rank)
+        mix = draw_mix(self.recipe.mixing, scans.shape[2:], key)
+        if mix is not None:
+            scans, targets = mix_scans(scans, mix), mix_targets(targets, mix, self.network.classes)
+        maps = self.network.features(scans)
+        # A small lesion moves the mean by less than bfloat16 can tell apart: pool and judge in float32.
+        with torch.autocast(maps.device.type, enabled=False):
+            pooled = self.network.pool(maps)
+            loss: Tensor = self.loss(self.network.classify(pooled), targets)
+            if self.auxiliary is not None:
+                share = 1.0 if mix is None else mix.share
+                loss = loss + share * self.auxiliary(pooled, auxiliary)
+                if mix is not None:
+                    loss = loss + (1 - share) * self.auxiliary(pooled, auxiliary.roll(1, 0))
+            loss = loss + penalty(self.network, self.recipe.penalties)
+        # Logging costs a share of a small network's step, so only a bar that is watched gets the loss.
+        if self.trainer.progress_bar_callback is not None:
+            self.log("train_loss", loss, prog_bar=True, on_epoch=False, on_step=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Collect logits; the metrics need the whole split at once."""
-        scans, targets = batch
-        self._logits.append(self.network(scans).float())
-        self._targets.append(targets)
+        """Collect outputs; the metrics need the whole split at once."""
+        self._outputs.append(self.network(batch.scans).float())
+        self._targets.append(batch.targets)
 
     def on_validation_epoch_end(self) -> None:
-        """Loss, accuracy and one-vs-rest AUC of the validation split."""
-        logits, targets = torch.cat(self._logits), torch.cat(self._targets)
-        self._logits.clear()
+        """Plain loss of the validation split; accuracy and AUC of classes, absolute error of numbers."""
+        outputs = gather_rows(torch.cat(self._outputs))
+        targets = gather_rows(torch.cat(self._targets))
+        self._outputs.clear()
         self._targets.clear()
-        classes = logits.shape[1]
-        present = targets.unique() if len(targets.unique()) > 1 else []
-        self.log_dict(
-            {
-                "val_loss": nn.functional.cross_entropy(logits, targets),
-                "val_accuracy": multiclass_accuracy(logits, targets, classes, average="micro"),
-                # Over the classes that are there: one that is absent has no AUC.
-                "val_auc": multiclass_auroc(logits.softmax(1), targets, classes, average=None)[
-                    present
-                ].mean(),
-            },
-            prog_bar=True,
-        )
+        metrics = {"val_loss": self.plain_loss(outputs, targets)}
+        if isinstance(self.plain_loss, NumberLoss):
+            metrics["val_mae"] = (outputs[:, 0] - as_numbers(targets)).abs().mean()
+        if not targets.is_floating_point():
+            metrics |= class_metrics(self.network.to_logits(outputs), targets)
+        self.log_dict(metrics, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW and the one-cycle schedule, a step at a time."""
+        """The recipe's optimiser and schedule, a step at a time."""
+        extra = () if self.auxiliary is None else self.auxiliary.parameters()
         steps = int(self.trainer.estimated_stepping_batches)
-        optimiser, schedule = one_cycle(
-            self.network, self.lr, self.backbone_lr_scale, self.weight_decay, steps
-        )
+        optimiser, schedule = configure(self.network, self.recipe, steps, extra)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def class_metrics(logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    """``val_accuracy`` and one-vs-rest ``val_auc``.
+
+    Args:
+        logits: ``(scan, class)``.
+        targets: Class indices ``(scan,)``.
+    """
+    classes = logits.shape[1]
+    present = targets.unique()
+    scores = multiclass_auroc(logits.softmax(1), targets, classes, average=None)
+    return {
+        "val_accuracy": multiclass_accuracy(logits, targets, classes, average="micro"),
+        # Over the classes that are there: one that is absent has no AUC, nor has one that stands alone.
+        "val_auc": scores[present if len(present) > 1 else []].mean(),
+    }
