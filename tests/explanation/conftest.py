@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 
+from scanlens.models.predict import Local
 from scanlens.preprocess.store import Rows, Store, StoreWriter
 from scanlens.types import ImageArray
 
@@ -30,14 +31,22 @@ class Case:
 
     store: WatchedStore
     local: np.ndarray
-    bias: np.ndarray
     predictions: pd.DataFrame
     masks: dict[str, np.ndarray]
+
+    @property
+    def contributions(self) -> np.ndarray:
+        """Of a linear head with bias 0.1, -0.2, 0.3 after average pooling, for every row."""
+        bias = np.array([0.1, -0.2, 0.3], np.float32).reshape(1, -1, *[1] * (self.local.ndim - 2))
+        return (self.local - bias) / self.local[0, 0].size
 
     def batches(self, size: int = 4):
         rows = self.store.rows("test")
         for start in range(0, len(rows), size):
-            yield rows[start : start + size], self.local[rows[start : start + size]]
+            chosen = rows[start : start + size]
+            local = self.local[chosen]
+            logits = local.reshape(*local.shape[:2], -1).mean(-1)
+            yield Local(chosen, logits, local, self.contributions[chosen])
 
 
 def make_case(
@@ -79,7 +88,7 @@ def make_case(
         uncertainty=entropy,
     )
     predictions = predictions[predictions["split"] == "test"].sample(frac=1, random_state=1)
-    return Case(WatchedStore.open(folder), local, np.array([0.1, -0.2, 0.3]), predictions, masks)
+    return Case(WatchedStore.open(folder), local, predictions, masks)
 
 
 @pytest.fixture

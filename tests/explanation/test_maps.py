@@ -24,7 +24,7 @@ def test_the_mean_of_the_local_logits_is_the_logit(spatial: tuple[int, ...]) -> 
     network = tiny_network(len(spatial))
     scans = torch.randn(3, 1, *spatial)
     with torch.no_grad():
-        local, logits = network.local_logits(scans).numpy(), network(scans).numpy()
+        local, logits = network.explain(scans).local.numpy(), network(scans).numpy()
     np.testing.assert_allclose(local.reshape(3, 4, -1).mean(-1), logits, atol=1e-6)
 
 
@@ -101,6 +101,8 @@ def test_upsample_refuses_more_axes_than_there_are() -> None:
         upsample(np.zeros((4, 4)), (8, 8, 8))
 
 
-def test_grad_cam_uses_the_bias_and_is_not_rescaled() -> None:
-    local = np.array([[[[1.0, -2.0], [3.0, 0.5]]]])
-    np.testing.assert_allclose(grad_cam(local, np.array([0.5])), [[[[0.125, 0], [0.625, 0]]]])
+def test_grad_cam_is_the_positive_part_and_not_rescaled() -> None:
+    contributions = np.array([[[[0.125, -0.5], [0.625, 0.0]]]])
+    cams = grad_cam(contributions)
+    np.testing.assert_array_equal(cams, [[[[0.125, 0], [0.625, 0]]]])
+    assert cams.dtype == np.float32

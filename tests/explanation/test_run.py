@@ -19,9 +19,7 @@ CONFIG = Explanation(max_overlays=5, overlay_side=48)
 
 
 def run(case: Any, output: Path, config: Explanation = CONFIG, batch: int = 4) -> dict[str, Any]:
-    return explain(
-        case.batches(batch), case.bias, case.store, case.predictions, 1.5, config, output, case.masks.get
-    )
+    return explain(case.batches(batch), case.store, case.predictions, 1.5, config, output, case.masks.get)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -37,8 +35,7 @@ def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: P
     cams = np.load(tmp_path / "gradcam-00000.npy")
     assert (maps.dtype, cams.dtype) == (np.float16, np.float32)
     np.testing.assert_allclose(maps, probability_maps(case.local[rows], 1.5), atol=1e-3)
-    own = case.bias[:, None, None]
-    np.testing.assert_allclose(cams, np.maximum(case.local[rows] - own, 0) / 12, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(cams, np.maximum(case.contributions[rows], 0), rtol=1e-6)
     assert (cams > 0).any()
     assert index["scan_id"].tolist() == case.store.index["scan_id"].iloc[rows].tolist()
     assert index["store_row"].tolist() == rows.tolist()
@@ -114,14 +111,14 @@ def test_batches_are_taken_one_at_a_time(case: Any, tmp_path: Path) -> None:
 
     def watched() -> Any:
         nonlocal taken
-        for rows, local in case.batches(1):
+        for batch in case.batches(1):
             if taken:
                 stored = np.load(tmp_path / "maps-00000.npy.partial", mmap_mode="r")
                 assert int((stored > 0).any(axis=(1, 2, 3)).sum()) == taken
             taken += 1
-            yield rows, local
+            yield batch
 
-    explain(watched(), case.bias, case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    explain(watched(), case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
     assert taken == 13
 
 
@@ -136,9 +133,24 @@ def test_predictions_of_another_network_show_in_the_identity(case: Any, tmp_path
     assert run(case, tmp_path)["identity"]["max_logit_difference"] == pytest.approx(0.25, abs=1e-6)
 
 
+def test_only_a_linear_head_has_local_logits_whose_mean_is_the_logit(case: Any, tmp_path: Path) -> None:
+    """Log-probabilities of an ordinal head: their mean over places is another number."""
+
+    def bent() -> Any:
+        for batch in case.batches():
+            yield batch._replace(local=batch.local + np.abs(batch.local))
+
+    arguments = (case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    assert explain(bent(), *arguments)["identity"]["max_logit_difference"] > 0.1
+    assert explain(bent(), *arguments, linear=False)["identity"]["max_logit_difference"] < 1e-6
+    case.predictions["logit_nodule"] += 0.25
+    found = explain(bent(), *arguments, linear=False)["identity"]["max_logit_difference"]
+    assert found == pytest.approx(0.25, abs=1e-6)
+
+
 def test_missing_batches_and_empty_splits_are_refused(case: Any, tmp_path: Path) -> None:
     batches = list(case.batches())[:-1]
-    arguments = (case.bias, case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    arguments = (case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
     with pytest.raises(ScanlensError, match="12 of 13"):
         explain(batches, *arguments)
     assert not (tmp_path / "maps-00000.npy").exists()
