@@ -1,68 +1,81 @@
-"""Which scans an epoch draws, in which order, and that a batch is what the store holds."""
+"""That a batch is what the store holds, and that loaders give those they should."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from scanlens.augmentation.policy import build_policy
 from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
-from scanlens.training.datamodule import EpochOrder, Part, ScanBatches, ScanData, loader_workers
+from scanlens.training.datamodule import Part, ScanBatches, ScanData, loader_workers
 from tests.helpers.tiny import augmentation, write_store
 
 Make = Callable[..., ScanBatches]
 
 
-def drawn(order: EpochOrder, epoch: int) -> list[tuple[int, int]]:
-    order.set_epoch(epoch)
-    return list(order)
-
-
-def test_an_epochs_order_depends_on_seed_and_epoch_alone() -> None:
-    one, two = EpochOrder(20, 5, True), EpochOrder(20, 5, True)
-    drawn(one, 0)
-    assert drawn(one, 3) == drawn(two, 3) == drawn(two, 3)
-    assert drawn(one, 3) != drawn(one, 4)
-    assert drawn(one, 3) != drawn(EpochOrder(20, 6, True), 3)
-
-
-@pytest.mark.parametrize(
-    ("count", "at_least", "passes"),
-    [(10, 0, 1), (10, 10, 1), (10, 11, 2), (10, 95, 10), (1, 3, 3), (7, 1, 1)],
-)
-def test_every_scan_is_drawn_as_often_as_any_other(count: int, at_least: int, passes: int) -> None:
-    order = EpochOrder(count, 0, True, at_least)
-    pairs = drawn(order, 2)
-    assert len(order) == len(pairs) == count * passes >= at_least
-    assert Counter(position for position, _ in pairs) == dict.fromkeys(range(count), passes)
-    # Another change each time a scan comes.
-    assert len({seed for _, seed in pairs}) == len(pairs)
-
-
-def test_validation_comes_in_plain_order() -> None:
-    assert [position for position, _ in drawn(EpochOrder(6, 0, False), 4)] == list(range(6))
-
-
 def test_batches_are_the_stores_scans_standardised(store: Store, batches: Make) -> None:
     made = batches("train")
     positions = [3, 0, 7, 3]
-    scans, targets = made.__getitems__([(position, 0) for position in positions])
+    scans, targets, auxiliary = made.__getitems__([(position, 0) for position in positions])
     rows = store.rows("train")[positions]
     assert np.array_equal(scans.numpy(), standardise(store.read(rows), store.statistics))
     assert np.array_equal(targets.numpy(), store.targets(rows))
+    assert targets.dtype == torch.int64
+    assert auxiliary.shape == (4, 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 10), (2, 4, 6, 8)])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_scans_are_float32_images_with_channels_last(
+    shape: tuple[int, ...], augmented: bool, tmp_path: Path
+) -> None:
+    store = write_store(tmp_path / "other", shape=shape)
+    policy = build_policy(augmentation().policy, len(shape) - 1, shape[0]) if augmented else None
+    made = ScanBatches([Part(store, store.rows("train"))], store.statistics, policy)
+    scans = made.__getitems__([(2, 5), (0, 6)]).scans
+    assert scans.dtype == torch.float32
+    if len(shape) == 3:
+        assert scans.is_contiguous(memory_format=torch.channels_last)
+    read = store.read(store.rows("train")[[2, 0]])
+    changed = read if policy is None else policy.apply_batch(read, [5, 6])
+    assert np.array_equal(scans.numpy(), standardise(changed, store.statistics))
+
+
+def test_numbers_are_targets_too(store: Store, batches: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = np.linspace(-1, 1, len(store))
+    monkeypatch.setattr(Store, "targets", lambda self, rows: numbers[rows])
+    made = batches("train")
+    targets = made.__getitems__([(3, 0), (0, 0)]).targets
+    assert targets.dtype == torch.float32
+    assert np.allclose(targets.numpy(), numbers[store.rows("train")[[3, 0]]])
+
+
+def test_auxiliary_targets_follow_their_scans(store: Store) -> None:
+    def lookup(index: pd.DataFrame) -> np.ndarray:
+        number = index["patient"].str[1:].astype(float).to_numpy(np.float32)
+        return np.stack([number, np.full(len(number), np.nan, np.float32)], axis=1)
+
+    train = store.rows("train")
+    parts = [Part(store, train[:5]), Part(store, train[5:])]
+    made = ScanBatches(parts, store.statistics, None, lookup)
+    auxiliary = made.__getitems__([(7, 0), (2, 0)]).auxiliary
+    assert auxiliary.dtype == torch.float32
+    assert auxiliary[:, 0].tolist() == train[[7, 2]].tolist()
+    assert auxiliary[:, 1].isnan().all()
+    assert made.patients.tolist() == [f"p{row}" for row in train]
 
 
 def test_a_policy_changes_a_scan_by_its_seed_alone(store: Store, batches: Make) -> None:
     policy = build_policy(augmentation().policy, 2, 1)
     made = batches("train", policy)
-    one, _ = made.__getitems__([(3, 11), (0, 12)])
-    two, _ = made.__getitems__([(5, 10), (3, 11)])
+    one, *_ = made.__getitems__([(3, 11), (0, 12)])
+    two, *_ = made.__getitems__([(5, 10), (3, 11)])
     assert torch.equal(one[0], two[1])
     changed = policy.apply(store.read(store.rows("train")[[3]])[0], 11)
     assert np.array_equal(one[0].numpy(), standardise(changed[np.newaxis], store.statistics)[0])
@@ -75,7 +88,7 @@ def test_several_stores_count_through(store: Store, tmp_path: Path) -> None:
     both = ScanBatches(parts, store.statistics, None)
     count = len(store.rows("train"))
     assert len(both) == count + 2
-    scans, targets = both.__getitems__([(count, 0), (1, 0), (count + 1, 0)])
+    scans, targets, _ = both.__getitems__([(count, 0), (1, 0), (count + 1, 0)])
     expected = np.stack([made.read([4])[0], store.read(store.rows("train")[[1]])[0], made.read([1])[0]])
     assert np.array_equal(scans.numpy(), standardise(expected, store.statistics))
     assert targets.tolist() == [
@@ -113,15 +126,32 @@ def test_loader_shapes(store: Store, batches: Make) -> None:
     data = ScanData(batches("train"), batches("val"), 5, 0, epoch_scans=0)
     train = list(data.train_dataloader())
     # 16 scans: three batches of five; the one left over has no batch statistics.
-    assert [len(targets) for _, targets in train] == [5, 5, 5]
+    assert [len(batch.targets) for batch in train] == [5, 5, 5]
     val = list(data.val_dataloader())
-    assert [len(targets) for _, targets in val] == [5, 3]
-    assert np.array_equal(torch.cat([t for _, t in val]).numpy(), store.targets(store.rows("val")))
+    assert [len(batch.targets) for batch in val] == [5, 3]
+    assert np.array_equal(
+        torch.cat([batch.targets for batch in val]).numpy(), store.targets(store.rows("val"))
+    )
+
+
+def test_balanced_sampling_draws_classes_equally(store: Store, batches: Make) -> None:
+    rows = store.rows("train")
+    most = np.concatenate([rows[store.targets(rows) == 0], rows[store.targets(rows) == 1][:2]])
+    train = ScanBatches([Part(store, most)], store.statistics, None)
+    counts = {}
+    for sampling in ("plain", "balanced"):
+        data = ScanData(train, batches("val"), 5, 0, epoch_scans=0, sampling=sampling)
+        drawn = torch.cat([batch.targets for batch in data.train_dataloader()])
+        counts[sampling] = torch.bincount(drawn).tolist()
+        # Validation is never resampled.
+        val = torch.cat([batch.targets for batch in data.val_dataloader()])
+        assert np.array_equal(val.numpy(), store.targets(store.rows("val")))
+    assert counts == {"plain": [8, 2], "balanced": [5, 5]}
 
 
 def test_fewer_scans_than_a_batch_are_one_batch(batches: Make) -> None:
     data = ScanData(batches("train"), batches("val"), 64, 0, epoch_scans=0)
-    assert [len(targets) for _, targets in data.train_dataloader()] == [16]
+    assert [len(batch.targets) for batch in data.train_dataloader()] == [16]
 
 
 def test_a_processor_prepares_its_own_batches() -> None:

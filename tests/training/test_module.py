@@ -1,49 +1,157 @@
-"""The metrics that choose the epoch, against scikit-learn."""
+"""The training step and the metrics that choose the epoch, against scikit-learn and by hand."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
-from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+import torch.nn.functional as F
+from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, roc_auc_score
 from torch import nn
 
+from scanlens.config.schema import Loss, Mixing, Penalties, Penalty
 from scanlens.models.classifier import Classifier
+from scanlens.training.auxiliary import AuxiliaryHeads, Task
+from scanlens.training.datamodule import Batch
+from scanlens.training.losses import build_loss
+from scanlens.training.mixing import draw_mix
 from scanlens.training.module import ScanClassifier
+from scanlens.training.recipe import NO_PENALTY, Recipe
+
+RECIPE = Recipe(epochs=1, batch_size=6, lr=0.1, weight_decay=0.0, epoch_scans=0, seed=2)
+SMOOTHED = Loss("auto", 0.2, 2.0, "none")
 
 
-@pytest.mark.parametrize("classes", [2, 4])
-def test_validation_metrics_are_those_of_the_whole_split(
-    classes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = Classifier(nn.Identity(), 3, classes, 0.5).eval()
-    module = ScanClassifier(network, nn.CrossEntropyLoss(), 0.1, 1.0, 0.0)
+def make(head: str = "softmax", classes: int = 3, recipe: Recipe = RECIPE, **more: Any) -> ScanClassifier:
+    """Around a network whose features are the scans themselves."""
+    network = Classifier(nn.Identity(), 3, classes, 0.0, head)
+    module = ScanClassifier(network, recipe, build_loss(SMOOTHED, head, classes, np.arange(classes)), **more)
+    module.trainer = pl.Trainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    return module
+
+
+def batch(classes: int = 3, tasks: int = 0) -> Batch:
+    return Batch(torch.randn(6, 3, 4, 4), torch.arange(6) % classes, torch.randn(6, tasks))
+
+
+def validated(module: ScanClassifier, scans: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    """Metrics of unequal batches: a mean over batches would be another number."""
     logged: dict[str, Any] = {}
-    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
-    scans, targets = torch.randn(41, 3, 2, 2), torch.arange(41) % classes
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
+    module.eval()
     with torch.inference_mode():
-        # Unequal batches: a mean over batches would be another number.
         for part in (slice(0, 30), slice(30, 40), slice(40, 41)):
-            module.validation_step((scans[part], targets[part]), 0)
+            module.validation_step(Batch(scans[part], targets[part], torch.zeros(0)), 0)
         module.on_validation_epoch_end()
-        probabilities = network(scans).double().softmax(1).numpy()
-    assert float(logged["val_loss"]) == pytest.approx(log_loss(targets, probabilities), abs=1e-5)
-    assert float(logged["val_accuracy"]) == pytest.approx(accuracy_score(targets, probabilities.argmax(1)))
+    assert module._outputs == module._targets == []
+    return {name: float(value) for name, value in logged.items()}
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid", "linear", "ordinal", "regression"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_validation_metrics_are_those_of_the_whole_split(classes: int, head: str) -> None:
+    module = make(head, classes)
+    scans, targets = torch.randn(41, 3, 2, 2), torch.arange(41) % classes
+    found = validated(module, scans, targets)
+    with torch.no_grad():
+        outputs = module.network(scans)
+        probabilities = module.network.logits(scans).double().softmax(1).numpy()
+    if head == "softmax":
+        # Without the smoothing that training has.
+        assert found["val_loss"] == pytest.approx(log_loss(targets, probabilities), abs=1e-5)
+    assert found["val_accuracy"] == pytest.approx(accuracy_score(targets, probabilities.argmax(1)))
     scores = probabilities[:, 1] if classes == 2 else probabilities
     expected = roc_auc_score(targets, scores, multi_class="ovr", average="macro")
-    assert float(logged["val_auc"]) == pytest.approx(expected, abs=1e-5)
-    assert module._logits == module._targets == []
+    assert found["val_auc"] == pytest.approx(expected, abs=1e-5)
+    assert ("val_mae" in found) == (head == "regression")
+    if head == "regression":
+        assert found["val_mae"] == pytest.approx(mean_absolute_error(targets, outputs[:, 0]), abs=1e-5)
 
 
-def test_the_training_loss_is_the_batchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = Classifier(nn.Identity(), 3, 2, 0.0)
-    module = ScanClassifier(network, nn.CrossEntropyLoss(), 0.1, 1.0, 0.0)
-    monkeypatch.setattr(module, "log", lambda *_, **__: None)
-    scans, targets = torch.randn(6, 3, 2, 2), torch.arange(6) % 2
-    loss = module.training_step((scans, targets), 0)
-    expected = log_loss(targets, network(scans).detach().double().softmax(1).numpy())
-    assert float(loss.detach()) == pytest.approx(expected, abs=1e-5)
+def test_numbers_have_an_error_and_no_auc() -> None:
+    module = make("regression", 1)
+    scans, targets = torch.randn(41, 3, 2, 2), torch.randn(41)
+    found = validated(module, scans, targets)
+    outputs = module.network(scans)[:, 0].detach()
+    assert set(found) == {"val_loss", "val_mae"}
+    assert found["val_mae"] == pytest.approx(mean_absolute_error(targets, outputs), abs=1e-5)
+    assert found["val_loss"] == pytest.approx(float(F.mse_loss(outputs, targets)), abs=1e-5)
+
+
+def test_the_training_loss_is_the_batchs() -> None:
+    module, one = make(), batch()
+    loss = module.training_step(one, 0)
+    expected = F.cross_entropy(module.network(one.scans), one.targets, label_smoothing=0.2)
+    assert torch.allclose(loss, expected)
     loss.backward()
-    assert np.isfinite(network.head.weight.grad.numpy()).all()
+    assert torch.isfinite(module.network.head.weight.grad).all()
+
+
+def test_penalties_are_added() -> None:
+    penalties = Penalties(NO_PENALTY.backbone, Penalty(0.1, 0.01))
+    module, one = make(recipe=replace(RECIPE, penalties=penalties)), batch()
+    weight = module.network.head.weight
+    plain = module.loss(module.network(one.scans), one.targets)
+    expected = plain + 0.1 * weight.abs().sum() + 0.01 * weight.square().sum()
+    assert torch.allclose(module.training_step(one, 0), expected)
+
+
+@pytest.mark.parametrize("mixing", [Mixing(0.4, 0.0, 1.0), Mixing(0.0, 1.0, 1.0)])
+def test_mixing_changes_scans_and_targets_by_the_step(mixing: Mixing) -> None:
+    module, one = make(recipe=replace(RECIPE, mixing=mixing)), batch()
+    losses = [float(module.training_step(one, step)) for step in (0, 1, 0)]
+    assert losses[0] == losses[2] != losses[1]
+    mix = draw_mix(mixing, (4, 4), (2, 0, 0, 0))
+    outputs = module.network(_by_hand(one.scans, mix.share, mix.box))
+    loss = module.loss
+    expected = mix.share * loss(outputs, one.targets) + (1 - mix.share) * loss(outputs, one.targets.roll(1))
+    assert losses[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def _by_hand(scans: torch.Tensor, share: float, box: Any) -> torch.Tensor:
+    partners = torch.stack([scans[number - 1] for number in range(len(scans))])
+    if box is None:
+        return share * scans + (1 - share) * partners
+    inside = torch.zeros(4, 4, dtype=torch.bool)
+    inside[box] = True
+    return torch.where(inside, partners, scans)
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_auxiliary_tasks_add_their_loss_and_teach_the_backbone(mixup: float) -> None:
+    heads = AuxiliaryHeads([Task("age", 0.5, 0)], 3, 0)
+    recipe = replace(RECIPE, mixing=Mixing(mixup, 0.0, 1.0))
+    alone, joint = make(recipe=recipe), make(recipe=recipe, auxiliary=heads)
+    joint.network.load_state_dict(alone.network.state_dict())
+    one = batch(tasks=1)
+    added = float(joint.training_step(one, 0) - alone.training_step(one, 0))
+    mix = draw_mix(recipe.mixing, (4, 4), (2, 0, 0, 0))
+    scans = one.scans if mix is None else _by_hand(one.scans, mix.share, mix.box)
+    guess = heads.layers[0](scans.mean((2, 3)))[:, 0]
+    share = 1.0 if mix is None else mix.share
+    partners = one.auxiliary.roll(1, 0)[:, 0]
+    expected = share * F.mse_loss(guess, one.auxiliary[:, 0]) + (1 - share) * F.mse_loss(guess, partners)
+    assert added == pytest.approx(0.5 * float(expected), rel=1e-4)
+    # The layers learn with the network and are no part of it.
+    assert not any("auxiliary" in name for name in joint.network.state_dict())
+    scans = one.scans.requires_grad_()
+    joint.auxiliary(joint.network.pool(joint.network.features(scans)), one.auxiliary).backward()
+    assert scans.grad.abs().sum() > 0
+
+
+def test_the_optimiser_holds_network_and_auxiliary_layers() -> None:
+    heads = AuxiliaryHeads([Task("age", 0.5, 0)], 3, 0)
+    module = make(auxiliary=heads)
+
+    class Trainer:
+        estimated_stepping_batches = 10
+
+    module._trainer = Trainer()
+    made = module.configure_optimizers()
+    held = {id(p) for group in made["optimizer"].param_groups for p in group["params"]}
+    assert held == {id(p) for p in [*module.network.parameters(), *heads.parameters()]}
+    assert made["lr_scheduler"]["interval"] == "step"
