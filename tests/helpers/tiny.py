@@ -129,7 +129,7 @@ def pretraining(**changes: Any) -> Pretraining:
     """Section ``pretraining``: one short supervised epoch."""
     default = {
         "method": "supervised", "epochs": 1, "epoch_scans": 0, "batch_size": 4, "lr": 0.01,
-        "weight_decay": 0.01, "seed": 0,
+        "weight_decay": 0.01, "projection": 16, "policy": augmentation().policy, "seed": 0,
     }  # fmt: skip
     return Pretraining(**{**default, **changes})  # type: ignore[arg-type]
 

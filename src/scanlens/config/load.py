@@ -132,6 +132,8 @@ def _section(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
     return _build(kind, values, name)
 
 
+DERIVED = ("members", "member_lists")
+"""Keys beside the sections that only DVC reads."""
 # Smallest and largest value of the numbers that would otherwise fail late and unclearly.
 RANGES: dict[str, tuple[float, float]] = {
     "acquire.limit": (1, float("inf")),
@@ -155,6 +157,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "pretraining.epoch_scans": (0, float("inf")),
     "pretraining.batch_size": (2, float("inf")),
     "pretraining.lr": (1e-12, 10),
+    "pretraining.weight_decay": (0, 10),
+    "pretraining.projection": (2, 65536),
     "model.width": (1e-3, 100),
     "model.dropout": (0, 0.99),
     "transfer.head_epochs": (0, float("inf")),
@@ -214,7 +218,7 @@ def check_sections(settings: Any) -> None:
     Raises:
         SettingsError: On the first unknown, missing or ill-typed key, or number out of range.
     """
-    known = {*SECTIONS, "seed"}
+    known = {*SECTIONS, *DERIVED, "seed"}
     for name in settings:
         if name not in known:
             close = difflib.get_close_matches(str(name), known, 1)
@@ -223,6 +227,12 @@ def check_sections(settings: Any) -> None:
     for name, kind in SECTIONS.items():
         _section(kind, name, settings)
     _check_ranges(settings)
+    folds = settings["training"]["folds"]
+    if settings.get("members") != list(range(folds)):
+        raise SettingsError(
+            f"members is {settings.get('members')}, but training.folds is {folds}.",
+            "Set training.folds alone; then run: scanlens params",
+        )
 
 
 def read_settings(project: Path) -> dict[str, Any]:

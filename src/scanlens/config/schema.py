@@ -176,6 +176,8 @@ class Pretraining:
     batch_size: int
     lr: float
     weight_decay: float
+    projection: int
+    policy: Policy
     seed: int
 
 
