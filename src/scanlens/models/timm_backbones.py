@@ -1,55 +1,62 @@
-"""Two-dimensional backbones from timm."""
+"""Two-dimensional backbones from timm: any name, whatever the layout of its features."""
 
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import timm
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
+from scanlens.models.stems import REDUCTION, shrink_stem
 
 
-def shrink_stem(network: nn.Module, stride: int) -> None:
-    """Make the stem keep resolution, in place: small images have none to give away.
-
-    A first convolution of 7 x 7 becomes 3 x 3, and the pooling behind it goes (He et al. 2016, section 4.2,
-    do so for CIFAR). Patch-embedding stems (kernel = stride) stay as they are.
+class Resized:
+    """Forward pre-hook: scans as large as a network of one size takes them, so places keep their share.
 
     Args:
-        network: Changed in place.
-        stride: Of the first convolution.
+        size: ``(height, width)``.
     """
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            parent = network.get_submodule(name.rpartition(".")[0])
-            leaf = name.rpartition(".")[2]
-            break
-    else:
-        return
-    if module.kernel_size == module.stride:
-        return
-    # Larger kernels exist to summarise pixels that a small image does not have.
-    kernel = 3 if module.kernel_size[0] > 3 else module.kernel_size[0]
-    smaller = nn.Conv2d(
-        module.in_channels, module.out_channels, kernel, stride, kernel // 2, bias=module.bias is not None
-    )
-    nn.init.kaiming_normal_(smaller.weight, mode="fan_out", nonlinearity="relu")
-    setattr(parent, leaf, smaller)
-    for pool_name, pool in network.named_modules():
-        if isinstance(pool, nn.MaxPool2d):
-            owner = network.get_submodule(pool_name.rpartition(".")[0])
-            setattr(owner, pool_name.rpartition(".")[2], nn.Identity())
-            break
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def __call__(self, network: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Bilinear, pixel edges aligned."""
+        return (F.interpolate(inputs[0], size=self.size, mode="bilinear", align_corners=False),)
+
+
+class FeaturesFirst:
+    """Forward hook: tokens or maps with features last become ``(batch, feature, height, width)``.
+
+    Hooks, not a module around the network: its weights keep the names that weight files use.
+
+    Args:
+        prefix: Tokens before those of places: class token, registers.
+        grid: Places of a network that gives tokens.
+    """
+
+    def __init__(self, prefix: int, grid: tuple[int, int] | None) -> None:
+        self.prefix, self.grid = prefix, grid
+
+    def __call__(self, network: nn.Module, inputs: tuple[Tensor, ...], maps: Tensor) -> Tensor:
+        """Transpose."""
+        if self.grid is None:
+            return maps.permute(0, 3, 1, 2)
+        return maps[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
 
 
 def _width_arguments(architecture: Architecture) -> dict[str, Any]:
     """Constructor arguments that scale the number of features."""
     if architecture.width == 1:
         return {}
-    if not architecture.name.startswith("resnet"):
+    if not architecture.name.startswith("resnet") or architecture.name.startswith("resnetv2"):
         raise SettingsError(
             f"model.width={architecture.width} fits ResNets only, not {architecture.name}.",
             "Use model.width=1",
@@ -57,31 +64,126 @@ def _width_arguments(architecture: Architecture) -> dict[str, Any]:
     return {"channels": [round(features * architecture.width) for features in (64, 128, 256, 512)]}
 
 
+def _without_head(network: nn.Module) -> None:
+    """Cut fully connected layers that stand before the pooling.
+
+    VGG's (4096 features, 120 million weights) need 7 x 7 places, and each sees the whole scan. Without them
+    and the last pooling the maps are those of Zhou et al. 2016 (VGGnet-GAP, less its added convolution).
+    """
+    if isinstance(network, timm.models.vgg.VGG):
+        network.pre_logits = nn.Identity()  # type: ignore[assignment]
+        network.features[-1] = nn.Identity()
+
+
+def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int) -> None:
+    """Register :class:`FeaturesFirst` where the network's output asks for it.
+
+    Raises:
+        SettingsError: Where the output has no places.
+    """
+    was = network.training
+    network.eval()
+    with torch.inference_mode():
+        maps = network(torch.zeros(1, channels, *size))
+    network.train(was)
+    features = {getattr(network, key, None) for key in ("num_features", "head_hidden_size", "embed_dim")}
+    if isinstance(maps, Tensor) and maps.ndim == 4:
+        last = str(getattr(network, "output_fmt", "")) == "NHWC" or (
+            maps.shape[1] not in features and maps.shape[3] in features
+        )
+        if last:
+            network.register_forward_hook(FeaturesFirst(0, None))
+        return
+    if isinstance(maps, Tensor) and maps.ndim == 3:
+        prefix = int(getattr(network, "num_prefix_tokens", 0))
+        for skipped in dict.fromkeys((prefix, 0, 1, 2)):
+            places = maps.shape[1] - skipped
+            rows = round(math.sqrt(places * size[0] / size[1])) if places > 0 else 0
+            if rows and places % rows == 0 and abs(rows / size[0] * size[1] - places // rows) < 1:
+                network.register_forward_hook(FeaturesFirst(skipped, (rows, places // rows)))
+                return
+    shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else type(maps).__name__
+    raise SettingsError(
+        f"model.name {name} has no spatial features: it gives {shape} of a scan.",
+        "Probability maps need them: choose another network.",
+    )
+
+
+def _sizes(architecture: Architecture, patch: int, own: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Sizes to try for a network that must know its size: the next that fits, at last its own."""
+    for multiple in (patch, 32, 64):
+        height, width = (max(1, math.ceil(side / multiple)) * multiple for side in architecture.size)
+        yield height, width
+    yield own
+
+
+def _create(architecture: Architecture, arguments: dict[str, Any]) -> nn.Module:
+    """A network without head; without pooling too, or cut before it where timm knows it with pooling only."""
+    options = {"num_classes": 0, "in_chans": architecture.channels, **arguments}
+    try:
+        return timm.create_model(architecture.name, pretrained=False, global_pool="", **options)
+    except AssertionError:
+        network = timm.create_model(architecture.name, pretrained=False, **options)
+        network.forward = network.forward_features
+        return network
+
+
+def _with_size(architecture: Architecture, arguments: dict[str, Any], own: tuple[int, int]) -> nn.Module:
+    """A network that must know the scan's size (transformers), its patches fitted to the stem."""
+    trials: list[dict[str, Any]] = []
+    network = _create(architecture, arguments)
+    embed: Any = getattr(network, "patch_embed", None)
+    has_patches = hasattr(embed, "patch_size")
+    patch = int(embed.patch_size[0]) if has_patches else 32
+    if architecture.stem != "standard" and "patch_size" not in arguments and has_patches:
+        info: Any = getattr(network, "feature_info", None) or [{"reduction": patch}]
+        reduction = max(patch, int(info[-1].get("reduction", patch)))
+        smaller = max(1, patch * REDUCTION[2][architecture.stem] // reduction)
+        if smaller < patch:
+            trials += [{"patch_size": smaller, "img_size": s} for s in _sizes(architecture, smaller, own)]
+    trials += [{"img_size": size} for size in _sizes(architecture, patch, own)]
+    for trial in trials:
+        size = trial["img_size"]
+        try:
+            network = _create(architecture, {**trial, **arguments}).eval()
+            with torch.inference_mode():
+                network(torch.zeros(1, architecture.channels, *size))
+            break
+        except (TypeError, AssertionError, RuntimeError, ValueError):
+            continue
+    else:
+        size, network = own, _create(architecture, arguments)
+    _lay_out(network, architecture.name, size, architecture.channels)
+    if size != architecture.size:
+        network.register_forward_pre_hook(Resized(size))
+    return network.train()
+
+
 def build_timm(architecture: Architecture) -> nn.Module:
-    """A timm network without pooling and head.
+    """A timm network without pooling and head: ``(batch, channel, height, width)`` to feature maps.
 
     Args:
         architecture: Its name may be any of ``timm.list_models()``.
 
     Raises:
-        SettingsError: Where timm does not know the name or refuses the arguments.
+        SettingsError: Where timm does not know the name, refuses the arguments, or there are no places.
     """
     name = architecture.name
     if name not in timm.list_models():
         close = difflib.get_close_matches(name, timm.list_models(), 5)
         raise SettingsError(f"model.name {name} is unknown to timm.", f"Near: {', '.join(close) or 'none'}.")
-    arguments = {**_width_arguments(architecture), **architecture.args}
+    # VGG's fully connected layers are cut again: do not draw their 120 million weights.
+    cut = {"mlp_ratio": 1 / 4096} if name.startswith("vgg") else {}
+    arguments = {**cut, **_width_arguments(architecture), **architecture.args}
+    cfg = timm.get_pretrained_cfg(name)
+    own = (int(cfg.input_size[1]), int(cfg.input_size[2])) if cfg else (224, 224)
     try:
-        network = timm.create_model(
-            name, pretrained=False, num_classes=0, global_pool="", in_chans=architecture.channels, **arguments
-        )
+        if cfg is not None and cfg.fixed_input_size:
+            return _with_size(architecture, arguments, own)
+        network = _create(architecture, arguments)
     except TypeError as error:
         raise SettingsError(f"model.args do not fit {name}: {error}") from error
-    if getattr(network, "output_fmt", "NCHW") != "NCHW":
-        raise SettingsError(
-            f"model.name {name} gives its features last ({network.output_fmt}), the head takes them first.",
-            "Choose a convolutional network.",
-        )
-    if architecture.stem != "standard":
-        shrink_stem(network, 1 if architecture.stem == "small" else 2)
+    _without_head(network)
+    _lay_out(network, name, own, architecture.channels)
+    shrink_stem(network, architecture.stem, architecture.channels, architecture.size)
     return network
