@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from scanlens.errors import SettingsError
 from scanlens.scaling.device import Machine
-from scanlens.training.datamodule import Batch, EpochOrder, ScanBatches
+from scanlens.training.datamodule import Batch, ScanBatches
 from scanlens.training.optimisers import OPTIMISERS, parameter_groups
 from scanlens.training.penalties import penalty
 from scanlens.training.recipe import Recipe
+from scanlens.training.sampling import EpochOrder
 from scanlens.training.thaw import AT_THE_END, apply
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1.0, 100
@@ -57,7 +58,7 @@ def choose(rates: np.ndarray, losses: np.ndarray) -> float:
     best = int(np.argmin(losses))
     if not losses[best] < losses[0] * (1 - LEAST_FALL):
         raise SettingsError(
-            "The range test found no learning rate: the training loss never falls.",
+            f"The range test found no learning rate: the training loss never falls by {LEAST_FALL:.0%}.",
             "Give a number, e.g. training.lr=0.001, or check labels and augmentation.",
         )
     return float(f"{rates[best] / BELOW:.1e}")
@@ -118,7 +119,7 @@ def _losses(
         scans, targets = batch[0].to(machine.device), batch[1].to(machine.device)
         with torch.autocast(machine.device, torch.bfloat16, enabled=machine.precision == "bf16"):
             value = loss(network(scans).float(), targets) + penalty(network, recipe.penalties)
-        seen.append(float(value))
+        seen.append(float(value.detach()))
         average = smoothed(np.array(seen))
         if not np.isfinite(seen[-1]) or average[-1] > DIVERGED * average.min():
             return
