@@ -63,6 +63,29 @@ def _check(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _model(arguments: argparse.Namespace) -> int:
+    import yaml
+
+    from scanlens.config.compose import compose_text
+    from scanlens.config.load import parse
+    from scanlens.config.schema import Model
+    from scanlens.models.registry import resolve
+    from scanlens.models.summary import as_text, summarise
+
+    size = tuple(arguments.size * 2 if len(arguments.size) == 1 else arguments.size)
+    if len(size) > 3:
+        raise ScanlensError(f"--size has {len(size)} numbers.", "Give one, two, or three for a volume.")
+    is_group = Path("conf", "model", f"{arguments.name}.yaml").is_file()
+    # A bare timm name takes the other settings of a group whose comments speak of every timm network.
+    chosen = [f"model={arguments.name}"] if is_group else ["model=resnet18", f"model.name={arguments.name}"]
+    changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
+    section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
+    made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
+    summary = summarise(made, arguments.depth)
+    print(json.dumps(summary.to_json(), indent=2) if arguments.json else as_text(summary))
+    return DONE
+
+
 def _predict(arguments: argparse.Namespace) -> int:
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
@@ -162,6 +185,25 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
     check.add_argument("--json", action="store_true", help="print every file as JSON")
     check.set_defaults(run=_check)
+
+    model = commands.add_parser("model", help="layers, parameters, FLOPs and receptive fields of a network")
+    model.add_argument("name", metavar="NAME", help="a group of conf/model, or any timm name")
+    model.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="settings of section model, e.g. stem=small width=0.5",
+    )
+    model.add_argument(
+        "--size", nargs="+", type=_positive, default=[224], metavar="N", help="pixels or voxels (default 224)"
+    )
+    model.add_argument("--channels", type=_positive, default=1, metavar="N", help="of a scan (default 1)")
+    model.add_argument("--classes", type=_positive, default=3, metavar="N", help="labels (default 3)")
+    model.add_argument(
+        "--depth", type=_positive, default=3, metavar="N", help="nested modules shown (default 3)"
+    )
+    model.add_argument("--json", action="store_true", help="print everything as JSON")
+    model.set_defaults(run=_model)
 
     predict = commands.add_parser("predict", help="predict scans with a bundle")
     predict.add_argument("--bundle", type=Path, required=True, help="folder written by stage packaging")

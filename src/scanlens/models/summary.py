@@ -105,7 +105,7 @@ def _field(network: Classifier, architecture: Architecture) -> int | None:
 
 
 def _wake(backbone: nn.Module) -> None:
-    """Give branches that start at zero or next to it (zero gains of norms, layer scale) a gain of 1, in place.
+    """Give branches that start at zero or next to it (gains of norms, layer scale) a gain of 1, in place.
 
     Fresh ResNets would be their shortcuts alone otherwise, with a field to match.
     """

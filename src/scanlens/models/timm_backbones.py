@@ -124,7 +124,7 @@ def _create(architecture: Architecture, arguments: dict[str, Any]) -> nn.Module:
         return timm.create_model(architecture.name, pretrained=False, global_pool="", **options)
     except AssertionError:
         network = timm.create_model(architecture.name, pretrained=False, **options)
-        network.forward = network.forward_features
+        network.forward = network.forward_features  # type: ignore[assignment]
         return network
 
 
