@@ -72,8 +72,8 @@ def test_a_row_says_what_the_parts_compute(call: Any, scans: Path, bundle: Bundl
     table, failures = call(scans)
     row = table.iloc[0]
     scan = bundle.preprocessor.apply(read_scan(scans, "one.png", dims=2, max_pixels=10**6))
-    local = choose(bundle, "torch", 1)[1](scan[np.newaxis])
-    expected = calibrated_probabilities(local.mean((2, 3)), 1.7)[0]
+    logits, _ = choose(bundle, "torch", 1)[1](scan[np.newaxis])
+    expected = calibrated_probabilities(logits, 1.7)[0]
     assert row[["probability_dark", "probability_bright"]].tolist() == pytest.approx(expected, abs=1e-5)
     assert row["label"] == bundle.labels[int(expected.argmax())]
     assert row["uncertainty"] == pytest.approx(-(expected * np.log2(expected)).sum(), abs=1e-4)

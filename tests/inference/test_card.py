@@ -52,6 +52,12 @@ def test_counts_of_every_split_stand_under_their_class(description: dict[str, An
     assert "| test | 0 | 2 |" in card
 
 
+def test_the_head_and_the_number_of_networks_are_named(description: dict[str, Any]) -> None:
+    assert "cnn (scanlens), head softmax, input 1 x 16 x 16" in model_card(description, EVALUATION)
+    several = model_card({**description, "members": 5}, EVALUATION)
+    assert "The mean of 5 networks: cnn (scanlens)" in several
+
+
 def test_volumes_are_called_volumes(description: dict[str, Any]) -> None:
     assert "for one image" in model_card(description, EVALUATION)
     assert "for one volume" in model_card({**description, "dims": 3}, EVALUATION)

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from scanlens.errors import BundleError
 from scanlens.inference.bundle import open_bundle
 from scanlens.inference.runtime import choose
-from scanlens.models.predict import predict
+from scanlens.models.architecture import Architecture
+from scanlens.models.classifier import Classifier
+from scanlens.models.ensemble import Ensemble
+from scanlens.models.predict import predict, to_input
+from scanlens.models.registry import build
 from scanlens.models.saved import load_model
+from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from tests.helpers.tiny import edit_bundle, edit_json
 
@@ -24,12 +30,15 @@ from tests.helpers.tiny import edit_bundle, edit_json
 def test_torch_and_onnx_agree(tiny_bundle: Path, count: int) -> None:
     bundle = open_bundle(tiny_bundle)
     scans = np.random.default_rng(0).random((count, 1, 16, 16), dtype=np.float32)
-    results = {name: choose(bundle, name, 1)[1](scans) for name in ("torch", "onnx")}
-    assert results["onnx"].dtype == np.float32
-    assert results["onnx"].shape == results["torch"].shape
-    assert results["onnx"].shape[:2] == (count, 2)
-    assert np.abs(results["torch"] - results["onnx"]).max() < 1e-5
-    assert results["torch"].std() > 0.01
+    by_torch, by_onnx = (choose(bundle, name, 1)[1](scans) for name in ("torch", "onnx"))
+    for ours, other in zip(by_torch, by_onnx, strict=True):
+        assert other.dtype == ours.dtype == np.float32
+        assert other.shape == ours.shape
+        assert other.shape[:2] == (count, 2)
+        assert np.abs(ours - other).max() < 1e-5
+        assert ours.std() > 0.01
+    assert by_onnx[0].shape == (count, 2)
+    assert np.allclose(by_onnx[1].mean((2, 3)), by_onnx[0], atol=1e-5)
 
 
 def test_the_bundle_answers_as_the_trained_network_did(tiny_bundle: Path) -> None:
@@ -39,8 +48,44 @@ def test_the_bundle_answers_as_the_trained_network_did(tiny_bundle: Path) -> Non
     rows = store.rows("test")
     expected = predict(network, store, rows, model["statistics"], 4, "cpu")
     for name in ("torch", "onnx"):
-        local = choose(open_bundle(tiny_bundle), name, 1)[1](store.read(rows))
-        assert np.allclose(local.mean((2, 3)), expected, atol=1e-5)
+        logits, _ = choose(open_bundle(tiny_bundle), name, 1)[1](store.read(rows))
+        assert np.allclose(logits, expected, atol=1e-5)
+
+
+def as_ensemble(folder: Path, members: int) -> list[Classifier]:
+    """Put ``members`` networks into a bundle, without ONNX, whatever its description says of their number."""
+    bundle = open_bundle(folder)
+    architecture = Architecture.from_json(bundle.architecture)
+    single = [build(architecture, seed).eval() for seed in range(members)]
+    (folder / "model.onnx").unlink()
+    digest = save_weights(Ensemble(single), folder / "model.safetensors")
+    files = {**bundle.description["files"], "model.safetensors": digest}
+    files.pop("model.onnx")
+    edit_bundle(folder, files=files)
+    return single
+
+
+def test_an_ensemble_says_the_mean_of_its_members(bundle_folder: Path) -> None:
+    single = as_ensemble(bundle_folder, 3)
+    edit_bundle(bundle_folder, members=3)
+    bundle = open_bundle(bundle_folder)
+    scans = np.random.default_rng(0).random((4, 1, 16, 16), dtype=np.float32)
+    name, judge = choose(bundle, "auto", 1)
+    assert name == "torch"
+    logits, local = judge(scans)
+    with torch.inference_mode():
+        parts = [network.explain(to_input(scans, bundle.statistics, "cpu")) for network in single]
+    assert np.allclose(logits, np.mean([part.logits for part in parts], axis=0), atol=1e-6)
+    assert np.allclose(local, np.mean([part.local for part in parts], axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize("said", [None, 2, 10**12])
+def test_another_number_of_members_is_an_error_in_one_line(bundle_folder: Path, said: int | None) -> None:
+    as_ensemble(bundle_folder, 3)
+    if said:
+        edit_bundle(bundle_folder, members=said)
+    with pytest.raises(BundleError, match=f"hold 3 networks, their description says {said or 1}"):
+        choose(open_bundle(bundle_folder), "torch", 1)
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
@@ -86,7 +131,15 @@ def test_a_model_that_onnx_runtime_refuses(bundle_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"wings": 2}, {"classes": 7}, {"name": "resnet1888", "library": "timm"}], ids=str
+    "change",
+    [
+        {"wings": 2},
+        {"classes": 7},
+        {"hidden": [3]},
+        {"head": "crystal ball"},
+        {"name": "resnet1888", "library": "timm"},
+    ],
+    ids=str,
 )
 def test_an_architecture_that_does_not_fit_is_an_error_in_one_line(
     bundle_folder: Path, change: dict[str, Any]

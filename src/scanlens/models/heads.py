@@ -50,8 +50,10 @@ def ordinal_logits(outputs: Tensor, classes: int) -> Tensor:
             the head (one weight vector, ordered biases: CORAL, Cao et al. 2020).
         classes: Number of classes.
     """
-    above = F.logsigmoid(outputs)
-    below = F.logsigmoid(-outputs)
+    # log sigma(x) = -softplus(-x); ONNX has no logsigmoid, and the logarithm of ONNX Runtime's sigmoid is off
+    # by percents for improbable classes.
+    above = -F.softplus(-outputs)
+    below = -F.softplus(outputs)
     # P(y = k) = P(y > k - 1) - P(y > k) = sigma(a) sigma(-b) (1 - exp(b - a)) for
     # a = output k-1, b = output k.
     gaps = (outputs[:, 1:] - outputs[:, :-1]).clamp(max=-1e-6)
