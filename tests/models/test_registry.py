@@ -108,7 +108,13 @@ def test_impossible_hidden_layers_are_refused(architecture: Make, hidden: tuple[
 
 @pytest.mark.parametrize(
     ("task", "head"),
-    [("binary", "softmax"), ("multiclass", "softmax"), ("ordinal", "ordinal"), ("regression", "regression")],
+    [
+        ("auto", "softmax"),
+        ("binary", "softmax"),
+        ("multiclass", "softmax"),
+        ("ordinal", "ordinal"),
+        ("regression", "regression"),
+    ],
 )
 def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
     assert resolve(model(), (1, 16, 16), 3, task).head == head

@@ -37,7 +37,8 @@ PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
 
 
 HEAD_OF_TASK = {
-    "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal", "regression": "regression"
+    "auto": "softmax", "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal",
+    "regression": "regression",
 }  # fmt: skip
 """What ``model.head=auto`` means for each ``data.task``."""
 
