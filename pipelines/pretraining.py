@@ -1,4 +1,4 @@
-"""First lessons on made scans."""
+"""First lessons: on made scans, or on scans without their labels."""
 
 from pipelines.stage import PREPROCESSED, PRETRAINED, SYNTHETIC, stage
 from scanlens.config.load import load_section
@@ -19,4 +19,6 @@ if __name__ == "__main__":
             prepare(load_section(Runtime), len(Store.open(PREPROCESSED).shape) - 1),
             run.folder(PRETRAINED),
         )
-        run.report(facts, f"{facts['epochs']} epochs on {facts['scans']} made scans in {PRETRAINED}")
+        run.report(
+            facts, f"{facts['epochs']} {facts['method']} epochs on {facts['scans']} scans in {PRETRAINED}"
+        )

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
+from scanlens.models.checkpoints import load_checkpoint
 from scanlens.models.registry import build
-from scanlens.models.weights import load_matching, read_weights, save_weights
+from scanlens.models.weights import file_sha256, read_weights, save_weights
 
 Make = Callable[..., Architecture]
 
@@ -34,6 +35,7 @@ def test_safetensors_round_trip(tmp_path: Path, architecture: Make) -> None:
     network = build(architecture(), 1).to(memory_format=torch.channels_last)
     digest = save_weights(network, tmp_path / "deep" / "model.safetensors")
     assert digest == hashlib.sha256((tmp_path / "deep" / "model.safetensors").read_bytes()).hexdigest()
+    assert digest == file_sha256(tmp_path / "deep" / "model.safetensors")
     state = read_weights(tmp_path / "deep" / "model.safetensors")
     assert (
         state.keys() == network.state_dict().keys() == load_file(tmp_path / "deep/model.safetensors").keys()
@@ -49,10 +51,10 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path, architecture: Make
     assert one != save_weights(build(architecture(), 2), tmp_path / "three.safetensors")
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_pt_files_of_tensors_are_read(tmp_path: Path, architecture: Make, wrapped: bool) -> None:
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model_state_dict", "model"])
+def test_pt_files_of_tensors_are_read(tmp_path: Path, architecture: Make, wrapper: str | None) -> None:
     state = build(architecture(), 1).state_dict()
-    torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "model.pt")
+    torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "model.pt")
     found = read_weights(tmp_path / "model.pt")
     assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
 
@@ -94,11 +96,13 @@ def test_missing_files_and_files_without_tensors_are_refused(tmp_path: Path) -> 
         read_weights(tmp_path / "list.pt")
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "model.", "module.model."])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "model.", "module.model.", "backbone.", "_orig_mod.", "network.backbone."]
+)
 def test_matching_takes_backbones_by_any_usual_name(architecture: Make, prefix: str) -> None:
     source, target = build(architecture(), 1), build(architecture(), 2)
     state = {f"{prefix}{name}": tensor for name, tensor in source.backbone.state_dict().items()}
-    taken = load_matching(target, state)
+    taken = load_checkpoint(target, state).taken
     assert taken == sorted(f"backbone.{name}" for name in source.backbone.state_dict())
     for name, tensor in source.backbone.state_dict().items():
         assert torch.equal(target.backbone.state_dict()[name], tensor)
@@ -107,7 +111,10 @@ def test_matching_takes_backbones_by_any_usual_name(architecture: Make, prefix: 
 def test_what_does_not_fit_keeps_the_networks_own_weights(architecture: Make) -> None:
     source, target = build(architecture(classes=5), 1), build(architecture(classes=3), 2)
     own = target.head.weight.clone()
-    taken = load_matching(target, {**source.state_dict(), "unknown": torch.zeros(3)})
-    assert not any(name.startswith("head") for name in taken)
+    match = load_checkpoint(target, {**source.state_dict(), "unknown": torch.zeros(3)})
+    assert not any(name.startswith("head") for name in match.taken)
+    assert sorted(match.unexpected) == ["head.bias", "head.weight", "unknown"]
     assert torch.equal(target.head.weight, own)
-    assert load_matching(target, {"unknown": torch.zeros(3)}) == []
+    nothing = load_checkpoint(target, {"unknown": torch.zeros(3)})
+    assert nothing.taken == []
+    assert nothing.missing == [name for name in target.state_dict() if name.startswith("backbone.")]

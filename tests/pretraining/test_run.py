@@ -15,7 +15,7 @@ from scanlens.pretraining.run import pretrain
 from scanlens.scaling.device import Machine
 from tests.helpers.tiny import augmentation, model, pretraining, transfer, write_store
 
-CPU = Machine("cpu", False, 1, 4)
+CPU = Machine("cpu", "32", 1, 4)
 
 
 @pytest.fixture

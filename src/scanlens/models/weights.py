@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training programs keep the state dict beside their counters."""
+
 
 def save_weights(network: nn.Module, target: Path) -> str:
     """Write a network's state, by way of a temporary name.
@@ -25,6 +28,12 @@ def save_weights(network: nn.Module, target: Path) -> str:
         # Not save_file: it makes the file readable by its owner alone, and bundles are mounted by others.
         temporary.write_bytes(save(state))
     return hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(source: Path) -> dict[str, Tensor]:
@@ -46,30 +55,10 @@ def read_weights(source: Path) -> dict[str, Tensor]:
         raise SettingsError(
             f"{source}: holds more than tensors and was not opened.", "Convert it to safetensors first."
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    for wrapper in WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+            break
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise SettingsError(f"{source}: holds no state dict of tensors.", "Save network.state_dict().")
     return state
-
-
-def load_matching(network: nn.Module, state: dict[str, Tensor]) -> list[str]:
-    """Load the tensors whose name and shape fit; the rest of the network keeps its weights.
-
-    Args:
-        network: Receives the weights.
-        state: From :func:`read_weights`. Prefixes ``module.`` and ``model.`` are dropped, and names are
-            tried below ``backbone.`` too, so plain timm checkpoints fit.
-
-    Returns:
-        Names that were loaded.
-    """
-    own = network.state_dict()
-    taken: dict[str, Tensor] = {}
-    for raw, tensor in state.items():
-        name = raw.removeprefix("module.").removeprefix("model.")
-        for candidate in (name, f"backbone.{name}"):
-            if candidate in own and own[candidate].shape == tensor.shape:
-                taken[candidate] = tensor
-                break
-    network.load_state_dict(taken, strict=False)
-    return sorted(taken)

@@ -1,19 +1,22 @@
-"""Stage pretraining: the network's first lessons, on made scans alone."""
+"""Stage pretraining: the network's first lessons, before the labels."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Pretraining, Transfer
+from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
+from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import pretraining_recipe
@@ -30,19 +33,21 @@ def pretrain(
     machine: Machine,
     output: Path,
 ) -> dict[str, Any]:
-    """Train the network on the made scans and keep the weights.
+    """Train the network and keep the weights of its best epoch.
 
-    The real validation split chooses the epoch: made scans that teach nothing real show there. Where
-    training starts elsewhere, or there is nothing to learn from, the fresh weights are kept, so that
-    later stages find the file they expect.
+    ``supervised`` learns the labels of the made scans; the real validation split chooses the epoch: made
+    scans that teach nothing real show there. ``self_supervised`` learns from the training split's scans and
+    the made ones without any label, and the method's own loss on the validation scans chooses. Where
+    training starts elsewhere, or there is nothing to learn from, the fresh weights are kept, so that later
+    stages find the file they expect.
 
     Args:
-        real: Store of the real scans (validation and statistics).
+        real: Store of the real scans.
         synthetic: Store of the made scans.
         model: The network.
-        transfer: Made scans are learnt from only where it starts from pretraining.
-        pretraining: The loop.
-        augmentation: Its policy.
+        transfer: Nothing is learnt unless it starts from pretraining.
+        pretraining: Method and loop.
+        augmentation: Its policy changes the scans of ``supervised``.
         machine: Device and precision.
         output: Receives ``model.safetensors`` and ``pretraining.csv``.
 
@@ -52,21 +57,66 @@ def pretrain(
     store, made = Store.open(real), Store.open(synthetic)
     architecture = resolve(model, store.shape, len(store.labels))
     network = build(architecture, pretraining.seed)
-    facts: dict[str, Any] = {"scans": len(made), "epochs": 0}
-    if pretraining.epochs and len(made) and transfer.source == "pretraining":
-        policy = build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0])
-        train = ScanBatches([Part(made, np.arange(len(made)))], store.statistics, policy)
-        val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
-        recipe = pretraining_recipe(pretraining)
+    parts = [Part(made, np.arange(len(made)))]
+    supervised = pretraining.method == "supervised"
+    if not supervised:
+        parts.insert(0, Part(store, store.rows("train")))
+    scans = sum(len(part.rows) for part in parts)
+    facts: dict[str, Any] = {"method": pretraining.method, "scans": scans, "epochs": 0}
+    if pretraining.epochs and scans and transfer.source == "pretraining":
+        changes = augmentation.policy if supervised else pretraining.policy
+        policy = build_policy(changes, len(store.shape) - 1, store.shape[0])
+        train = ScanBatches(parts, store.statistics, policy)
+        val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None if supervised else policy)
         checkpoints = checkpoint_folder(
-            "pretraining", asdict(recipe), asdict(augmentation), architecture.to_json(), machine.precision,
+            "pretraining", asdict(pretraining), asdict(changes), architecture.to_json(), machine.precision,
             made.digest, store.digest,
         )  # fmt: skip
-        history, _ = fit(network, train, val, recipe, machine, checkpoints)
-        best = int(history["val_loss"].to_numpy().argmin())
+        learn = _learn_labels if supervised else _learn_views
+        history = learn(network, train, val, pretraining, machine, checkpoints)
+        best = history.to_dict("records")[int(history["val_loss"].to_numpy().argmin())]
         history.to_csv(output / "pretraining.csv", index=False)
-        facts.update(epochs=len(history), val_auc=float(history["val_auc"].iloc[best]))
+        facts.update(epochs=len(history), best_epoch=int(best["epoch"]), val_loss=float(best["val_loss"]))
+        if "val_auc" in best:
+            facts["val_auc"] = float(best["val_auc"])
     else:
         (output / "pretraining.csv").write_text("epoch\n", encoding="utf-8")
     facts["weights_sha256"] = save_weights(network, output / "model.safetensors")
     return facts
+
+
+def _learn_labels(
+    network: Classifier,
+    train: ScanBatches,
+    val: ScanBatches,
+    pretraining: Pretraining,
+    machine: Machine,
+    checkpoints: Path,
+) -> pd.DataFrame:
+    return fit(network, train, val, pretraining_recipe(pretraining), machine, checkpoints)[0]
+
+
+def _learn_views(
+    network: Classifier,
+    train: ScanBatches,
+    val: ScanBatches,
+    pretraining: Pretraining,
+    machine: Machine,
+    checkpoints: Path,
+) -> pd.DataFrame:
+    # lightly takes seconds to import, and only this method needs it.
+    from scanlens.pretraining.self_supervised import ViewLearner, ViewPairs, build_projector
+
+    shape = train.parts[0].store.shape
+    projector = build_projector(network, shape, pretraining.projection, pretraining.seed)
+    return fit(
+        network,
+        ViewPairs(train),
+        ViewPairs(val, fixed=True),
+        pretraining_recipe(pretraining),
+        machine,
+        checkpoints,
+        # It learns with the network, as heads of auxiliary tasks do, and is dropped as they are.
+        auxiliary=cast(AuxiliaryHeads, projector),
+        step=ViewLearner,
+    )[0]
