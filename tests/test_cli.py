@@ -15,7 +15,7 @@ from scanlens import __version__, cli
 from scanlens.tracking.runs import open_run
 from tests.helpers.tiny import edit_json, tracking, write_scan
 
-COMMANDS = ["params", "check", "predict", "compare", "bundle"]
+COMMANDS = ["params", "check", "predict", "sweep", "compare", "bundle"]
 Capture = pytest.CaptureFixture[str]
 
 
@@ -81,6 +81,9 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
         ["predict", "--bundle=b", "--input=i", "--output=o", "--batch-size=0"],
         ["predict", "--bundle=b", "--input=i", "--output=o", "--threads=-1"],
         ["compare", "--limit=0"],
+        ["sweep"],
+        ["sweep", "lr", "--trials=0"],
+        ["sweep", "lr", "--sampler=cmaes"],
         ["check"],
         ["check", "folder", "--dims=4"],
         ["check", "folder", "--limit-seconds=0"],
@@ -238,7 +241,7 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Pat
     assert "0.6000" in out
     assert "0.5000" in out
     assert call(monkeypatch, "compare", "--json", "--limit=1") == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert row["metrics"] == {"test.accuracy": 0.6}
 
 

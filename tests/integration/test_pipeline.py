@@ -109,7 +109,7 @@ def test_another_machine_retrains_nothing(reproduced: Path, run: Run) -> None:
 
 
 def test_the_run_is_tracked_with_its_metrics_and_bundle(reproduced: Path, run: Run) -> None:
-    rows = json.loads(run("scanlens", "compare", "--json").stdout)
+    rows = json.loads(run("scanlens", "compare", "--json").stdout)["runs"]
     assert rows[0]["status"] == "FINISHED"
     metrics = json.loads((reproduced / "data/07_reports/metrics.json").read_text(encoding="utf-8"))
     assert rows[0]["metrics"]["test.auc_macro"] == pytest.approx(metrics["test"]["auc_macro"]["value"])
@@ -128,7 +128,7 @@ def test_an_experiment_changes_what_it_names(reproduced: Path, run: Run) -> None
     after = (reproduced / "params.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(after)["training"]["lr"] == 0.001
     assert before.replace("lr: 0.003", "lr: 0.001", 2) != before
-    rows = json.loads(run("scanlens", "compare", "--json").stdout)
+    rows = json.loads(run("scanlens", "compare", "--json").stdout)["runs"]
     assert rows[0]["changed"]["training.lr"] != rows[1]["changed"]["training.lr"]
     shown = run("dvc", "exp", "show", "--json").stdout
     assert "slower" in shown

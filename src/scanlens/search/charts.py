@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from optuna.trial import TrialState
 
 from scanlens.evaluation.figures import COLOURS, DASHES, STYLE
@@ -119,6 +120,7 @@ def curves(series: Mapping[str, Sequence[tuple[int, float]]], title: str) -> byt
                 label=name,
             )
         axes.set(title=title, xlabel="Epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(visible=True)
         figure.legend(loc="outside right upper", fontsize=8)
         return as_png(figure)

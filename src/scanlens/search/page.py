@@ -15,8 +15,7 @@ METRICS = {
     "test.f1_macro": "Test F1",
     "test.ece": "Test ECE",
     "val.auc_macro": "Validation AUC",
-    "val_auc": "Validation AUC, best epoch's",
-    "val_loss": "Validation loss, last epoch's",
+    "val_loss": "Validation loss, last epoch",
 }
 DRAWN = {"test.auc_macro": "Test AUC", "test.accuracy": "Test accuracy"}
 CURVE_TITLES = {"val_loss": "Validation loss", "val_auc": "Validation AUC", "train_loss": "Training loss"}
@@ -46,7 +45,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .35rem .9rem .35rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); font-size: .8rem; vertical-align: bottom; }
-td.n, th.n { text-align: right; white-space: nowrap; }
+td.n, th.n { text-align: right; }
+td.n { white-space: nowrap; }
 td.name { white-space: nowrap; }
 tr.best td { background: #eef6fb; }
 .interval { color: var(--soft); font-size: .85rem; }

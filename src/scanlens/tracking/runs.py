@@ -25,11 +25,14 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
+from scanlens.ranks import is_first
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
 from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
 WEIGHTS = "scanlens.weights_sha256"
 SETTINGS = "scanlens.settings_sha256"
+MEMBER = "scanlens.member"
+"""Number of the network whose training this run is, where several make the classifier."""
 ARTIFACTS = "mlruns"
 PREDICTIONS = "predictions.parquet"
 """Artefact by which two runs can be compared scan by scan."""
@@ -195,9 +198,10 @@ def open_run(
     In a trial of a sweep the run is a child of the sweep's (:mod:`scanlens.tracking.trial`).
 
     Returns:
-        A run; one that does nothing where tracking is off or the server can't be reached.
+        A run; one that does nothing where tracking is off, the server can't be reached, or another of
+        several training processes tracks.
     """
-    if not tracking.enabled:
+    if not tracking.enabled or not is_first():
         return Run(None)
     if reason := unreachable(tracking):
         print(f"warning: not tracked: {reason}. The work goes on.", file=sys.stderr)
