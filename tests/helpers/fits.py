@@ -20,6 +20,7 @@ from scanlens.config.schema import Averaging, Schedule
 from scanlens.models.registry import build, resolve
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
+from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
 from scanlens.training import checkpoints
 from scanlens.training.datamodule import Part, ScanBatches
@@ -84,7 +85,7 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     changes = {k: TYPES[k](**v) if k in TYPES else v for k, v in settings.get("recipe", {}).items()}
     default = {"epochs": 3, "batch_size": 4, "lr": 0.02, "weight_decay": 0.01, "epoch_scans": 48, "seed": 3}
     recipe = Recipe(**{"checkpoint_steps": 3, **default, **changes})
-    network = build(resolve(model(dropout=0.3, **settings.get("model", {})), store.shape, 2), 1)
+    network = build(resolve(model(**{"dropout": 0.3, **settings.get("model", {})}), store.shape, 2), 1)
     train = Deadly([Part(store, store.rows("train"))], store.statistics, None)
     train.fatal = kill.get("batch", 0)
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
@@ -93,6 +94,8 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     machine = Machine("cpu", "32", 1, 4, **settings.get("machine", {}))
     own = folder / settings["name"]
     history, _ = fit(network, train, val, recipe, machine, own / "checkpoints")
+    if not is_first():
+        return
     save_weights(network, own / "model.safetensors")
     history.to_csv(own / "history.csv", index=False)
 

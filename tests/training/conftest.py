@@ -47,6 +47,7 @@ def run_fit(store: Store, batches: Callable[..., ScanBatches], tmp_path: Path) -
         folder: str = "checkpoints",
         listener: EpochHook | None = None,
         opposed: bool = False,
+        network: dict[str, Any] | None = None,
         **changes: Any,
     ) -> tuple[Classifier, pd.DataFrame]:
         default = {
@@ -57,12 +58,12 @@ def run_fit(store: Store, batches: Callable[..., ScanBatches], tmp_path: Path) -
             "epoch_scans": 0,
             "seed": 3,
         }
-        network = build(resolve(model(dropout=0.3), store.shape, 2), 1)
+        built = build(resolve(model(**{"dropout": 0.3, **(network or {})}), store.shape, 2), 1)
         recipe = Recipe(**{**default, **changes})
         val = batches("val")
         if opposed:
             val.targets = 1 - val.targets
-        table, _ = fit(network, batches("train"), val, recipe, CPU, tmp_path / folder, listener)
-        return network, table
+        table, _ = fit(built, batches("train"), val, recipe, CPU, tmp_path / folder, listener)
+        return built, table
 
     return make

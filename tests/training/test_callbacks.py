@@ -1,103 +1,65 @@
-"""Freezing, thawing and the history, watched during real fits."""
+"""What happens between the steps, seen from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 
-from scanlens.models.registry import build, resolve
-from scanlens.training.callbacks import HeadFirst, History, Reseed, progress_bar
-from scanlens.training.datamodule import ScanBatches, ScanData
-from scanlens.training.module import ScanClassifier
-from tests.helpers.tiny import model
+from scanlens.training.callbacks import History, Reseed, TrainLoss, progress_bar
+from scanlens.training.telemetry import Telemetry
 
 
-class Snapshots(pl.Callback):
-    """The backbone's state (with batch-norm statistics) and the head's weights after each epoch."""
-
-    def __init__(self) -> None:
-        self.backbone: list[dict[str, torch.Tensor]] = []
-        self.head: list[torch.Tensor] = []
-
-    def note(self, module: ScanClassifier) -> None:
-        state = module.network.backbone.state_dict()
-        self.backbone.append({name: tensor.clone() for name, tensor in state.items()})
-        self.head.append(module.network.head.weight.detach().clone())
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.note(pl_module)
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.note(pl_module)
-
-
-def watch(batches: Callable[..., ScanBatches], head_first: HeadFirst, epochs: int) -> Snapshots:
-    train = batches("train")
-    network = build(resolve(model(), train.parts[0].store.shape, 2), 1)
-    module = ScanClassifier(network, torch.nn.CrossEntropyLoss(), 0.02, 1.0, 0.01)
-    snapshots = Snapshots()
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=[head_first, snapshots],
-        logger=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-    trainer.fit(module, ScanData(train, batches("val"), 4, 0, 0))
-    return snapshots
-
-
-def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
-    return {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_the_backbone_stands_still_until_the_thaw(batches: Callable[..., ScanBatches]) -> None:
-    seen = watch(batches, HeadFirst(2, False), 3)
-    # Weights, and batch norm's running statistics and counters as well.
-    assert moved(seen.backbone[0], seen.backbone[1]) == set()
-    assert moved(seen.backbone[1], seen.backbone[2]) == set()
-    assert moved(seen.backbone[2], seen.backbone[3]) == set(seen.backbone[0])
-    for before, after in zip(seen.head[:-1], seen.head[1:], strict=True):
-        assert not torch.equal(before, after)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_forever_means_forever(batches: Callable[..., ScanBatches]) -> None:
-    seen = watch(batches, HeadFirst(0, True), 2)
-    assert moved(seen.backbone[0], seen.backbone[-1]) == set()
-    assert not torch.equal(seen.head[0], seen.head[-1])
-
-
-def test_reseed_gives_each_epoch_its_own_numbers() -> None:
-    def numbers(seed: int, epoch: int) -> list[float]:
-        Reseed(seed).on_train_epoch_start(SimpleNamespace(current_epoch=epoch), None)  # type: ignore[arg-type]
+def test_reseed_gives_each_step_its_own_numbers() -> None:
+    def numbers(seed: int, epoch: int, step: int) -> list[float]:
+        trainer: Any = SimpleNamespace(current_epoch=epoch)
+        Reseed(seed).on_train_batch_start(trainer, None, None, step)  # type: ignore[arg-type]
         return torch.rand(3).tolist()
 
-    assert numbers(1, 2) == numbers(1, 2)
-    assert len({tuple(numbers(*pair)) for pair in ((1, 2), (1, 3), (2, 2), (2, 1))}) == 4
+    assert numbers(1, 2, 3) == numbers(1, 2, 3)
+    places = ((1, 2, 3), (1, 2, 4), (1, 3, 3), (2, 2, 3), (2, 1, 3))
+    assert len({tuple(numbers(*place)) for place in places}) == 5
+
+
+def history() -> History:
+    return History(None, TrainLoss(), Telemetry(8, 0.0))
 
 
 def test_history_survives_a_checkpoint() -> None:
-    one, two = History(None), History(None)
+    one, two = history(), history()
     one.rows.append({"epoch": 0.0, "val_loss": 0.5})
+    one.machine.append({"ram_mib": 7.0})
     one.seconds.append(2.0)
     two.load_state_dict(one.state_dict())
-    assert (two.rows, two.seconds) == (one.rows, one.seconds)
+    assert (two.rows, two.machine, two.seconds) == (one.rows, one.machine, one.seconds)
     two.rows.append({"epoch": 1.0})
     assert len(one.rows) == 1
 
 
+def test_the_training_loss_survives_a_checkpoint() -> None:
+    module: Any = SimpleNamespace(device="cpu")
+    trainer: Any = SimpleNamespace(
+        fit_loop=SimpleNamespace(restarted_mid_epoch=False), accumulate_grad_batches=2
+    )
+    one, two = TrainLoss(), TrainLoss()
+    one.on_train_epoch_start(trainer, module)
+    for loss in (0.25, 0.5):
+        one.on_train_batch_end(trainer, module, {"loss": torch.tensor(loss)}, None, 0)
+    assert one.value() == pytest.approx(0.75)
+    two.load_state_dict(one.state_dict())
+    trainer.fit_loop.restarted_mid_epoch = True
+    two.on_train_epoch_start(trainer, module)
+    two.on_train_batch_end(trainer, module, {"loss": torch.tensor(0.75)}, None, 0)
+    assert two.value() == pytest.approx(1.0)
+    trainer.fit_loop.restarted_mid_epoch = False
+    two.on_train_epoch_start(trainer, module)
+    assert two.value() == 0.0
+
+
 def test_a_log_gets_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: False))
-    assert progress_bar() == []
+    assert progress_bar(4) == []
     monkeypatch.setattr("sys.stderr", SimpleNamespace(isatty=lambda: True, write=print, flush=print))
-    assert len(progress_bar()) == 1
+    assert len(progress_bar(4)) == 1

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from scanlens.config.schema import Averaging, Loss
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import predict
@@ -19,10 +20,14 @@ from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.fit import fit
-from scanlens.training.recipe import Recipe
+from scanlens.training.recipe import Recipe, Thaw
 from tests.helpers.tiny import model
 
 Fit = Callable[..., tuple[Classifier, pd.DataFrame]]
+
+
+DENSE: dict[str, Any] = {"network": {"name": "dense", "width": 1.0, "hidden": [8], "dropout": 0.0}}
+"""The baseline on the pixels: no batch norm."""
 
 
 class Killed(Exception):
@@ -51,7 +56,16 @@ def test_two_fits_are_byte_identical(run_fit: Fit) -> None:
     assert not torch.equal(one.head.weight, other.head.weight)
 
 
-@pytest.mark.parametrize("recipe", [{}, {"head_epochs": 2, "lr": 0.3, "backbone_lr_scale": 0.1}], ids=str)
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"lr": 0.3, "thaw": Thaw(head_epochs=2, backbone_lr_scale=0.1)},
+    {"thaw": Thaw(mode="gradual", head_epochs=1)},
+    {"averaging": Averaging("ema", 0.9, 0.5)},
+    {"averaging": Averaging("swa", 0.9, 0.5)},
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_a_killed_fit_resumes_to_the_byte(run_fit: Fit, tmp_path: Path, recipe: dict[str, Any]) -> None:
     whole, expected = run_fit("whole", **recipe)
     # Killed twice, the second time in the last epoch.
@@ -115,6 +129,38 @@ def test_the_history_has_a_row_an_epoch(run_fit: Fit) -> None:
     assert {"train_loss", "val_loss", "val_accuracy", "val_auc", "lr"} <= set(history.columns)
     assert [epoch for epoch, _ in heard] == [0, 1, 2, 3]
     assert [metrics["val_loss"] for _, metrics in heard] == history["val_loss"].tolist()
+    # What the machine did is told, and no part of the result.
+    assert {"scans_per_second", "epoch_seconds", "gradient_norm", "ram_mib"} <= set(heard[0][1])
+    assert "ram_mib" not in history
+    assert history.attrs["first_batch_s"] > 0
+
+
+def test_the_rate_is_found_once(run_fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    _, history = run_fit("found", lr="auto", epochs=2)
+    found = float(capsys.readouterr().out.split("training.lr=auto: ")[1].split()[0])
+    _, same = run_fit("given", lr=found, epochs=2)
+    pd.testing.assert_frame_equal(history, same, check_exact=True)
+    with pytest.raises(Killed):
+        run_fit("killed", kill_after(1), lr="auto", epochs=2)
+    capsys.readouterr()
+    _, resumed = run_fit("killed", lr="auto", epochs=2)
+    assert "lr=auto" not in capsys.readouterr().out
+    pd.testing.assert_frame_equal(history, resumed, check_exact=True)
+
+
+def test_accumulated_batches_are_one_step(run_fit: Fit) -> None:
+    """Two batches of four give the step of one of eight, for a network without batch norm or dropout."""
+    whole, first = run_fit("whole", batch_size=8, **DENSE)
+    halves, second = run_fit("halves", batch_size=4, accumulate=2, **DENSE)
+    for name, tensor in whole.state_dict().items():
+        assert torch.allclose(tensor, halves.state_dict()[name], atol=1e-5), name
+    assert np.allclose(first["train_loss"], second["train_loss"], atol=1e-5)
+
+
+def test_the_gradient_is_clipped(run_fit: Fit) -> None:
+    free, _ = run_fit("free", gradient_clip=0.0, epochs=1)
+    clipped, _ = run_fit("clipped", gradient_clip=1e-3, epochs=1)
+    assert not torch.equal(free.head.weight, clipped.head.weight)
 
 
 def test_patience_ends_a_fit_that_gets_worse(run_fit: Fit) -> None:
@@ -142,7 +188,7 @@ def test_an_empty_split_is_an_error(
 
 def test_a_frozen_backbone_keeps_every_number(run_fit: Fit, store: Store) -> None:
     fresh = build(resolve(model(dropout=0.3), store.shape, 2), 1)
-    network, _ = run_fit(freeze_backbone=True, backbone_lr_scale=0.0, epochs=2)
+    network, _ = run_fit(thaw=Thaw(mode="head"), epochs=2)
     for name, tensor in fresh.backbone.state_dict().items():
         assert torch.equal(tensor, network.backbone.state_dict()[name]), name
     assert not torch.equal(fresh.head.weight, network.head.weight)
@@ -152,8 +198,8 @@ def test_class_weights_reach_the_loss(run_fit: Fit, store: Store) -> None:
     # Equal classes weigh one each: the same fit.
     assert np.ptp(np.bincount(store.targets(store.rows("train")))) == 0
     plain, _ = run_fit("plain", epochs=1)
-    weighed, _ = run_fit("weighed", epochs=1, weigh_classes=True)
+    weighed, _ = run_fit("weighed", epochs=1, loss=Loss("auto", 0.0, 2.0, "inverse"))
     for name, tensor in plain.state_dict().items():
         assert torch.allclose(tensor, weighed.state_dict()[name], atol=1e-5), name
-    smoothed, _ = run_fit("smoothed", epochs=1, label_smoothing=0.2)
+    smoothed, _ = run_fit("smoothed", epochs=1, loss=Loss("auto", 0.2, 2.0, "none"))
     assert not torch.equal(plain.head.weight, smoothed.head.weight)

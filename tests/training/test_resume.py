@@ -19,7 +19,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "opposed": {"opposed": True, "recipe": {"epochs": 6, "patience": 2}},
     "accumulating": {"recipe": {"accumulate": 2, "checkpoint_steps": 2}},
-    "every step": {"recipe": {"checkpoint_steps": 1}},
+    "every step, ema": {
+        "recipe": {"checkpoint_steps": 1, "averaging": {"method": "ema", "decay": 0.9, "start": 0.5}}
+    },
+    "swa, gradual": {
+        "recipe": {
+            "averaging": {"method": "swa", "decay": 0.9, "start": 0.3},
+            "thaw": {"mode": "gradual", "head_epochs": 1},
+        }
+    },
 }
 # 12 batches an epoch, 3 epochs, a checkpoint every 3 steps: 4 a epoch, with its own.
 KILLS: list[dict[str, int]] = [

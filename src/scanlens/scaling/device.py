@@ -10,6 +10,7 @@ import torch
 
 from scanlens.config.schema import Runtime
 from scanlens.errors import SettingsError
+from scanlens.ranks import launched
 from scanlens.scaling.cores import available_cores
 
 Precision = Literal["32", "bf16", "fp16"]
@@ -53,6 +54,22 @@ def _bf16_is_fast(device: str, dims: int) -> bool:
     )
 
 
+def _processes(runtime: Runtime, device: str) -> tuple[int, int]:
+    """Training processes a node and nodes: those that a launcher started, else as set."""
+    if (started := launched()) is not None:
+        return started
+    if runtime.devices != "auto":
+        devices = int(runtime.devices)
+    else:
+        devices = torch.cuda.device_count() if device == "cuda" else 1
+    if device == "cuda" and devices > torch.cuda.device_count():
+        raise SettingsError(
+            f"runtime.devices is {devices}, but torch sees {torch.cuda.device_count()} GPUs.",
+            "Use runtime.devices=auto.",
+        )
+    return devices, runtime.nodes
+
+
 def prepare(runtime: Runtime, dims: int) -> Machine:
     """Resolve the runtime settings and make torch repeatable.
 
@@ -61,7 +78,7 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
         dims: 2 for images, 3 for volumes.
 
     Raises:
-        SettingsError: Where a GPU is demanded and there is none.
+        SettingsError: Where GPUs are demanded that are not there.
     """
     has_gpu = torch.cuda.is_available()
     if runtime.device == "cuda" and not has_gpu:
@@ -69,7 +86,10 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
             "runtime.device is cuda, but torch sees no GPU.", "Use runtime=auto or runtime=cpu."
         )
     device: Literal["cpu", "cuda"] = "cuda" if has_gpu and runtime.device != "cpu" else "cpu"
-    threads = available_cores() if runtime.threads == "auto" else int(runtime.threads)
+    devices, nodes = _processes(runtime, device)
+    # Processes of one machine share its cores.
+    share = max(1, available_cores() // devices)
+    threads = share if runtime.threads == "auto" else int(runtime.threads)
     torch.set_num_threads(threads)
     # cuBLAS is repeatable only with a fixed workspace; it must be set before the first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -81,8 +101,4 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
         precision = runtime.precision
     if precision == "fp16" and device == "cpu":
         raise SettingsError("runtime.precision=fp16 needs a GPU.", "Use bf16 or 32.")
-    if runtime.devices == "auto":
-        devices = torch.cuda.device_count() if device == "cuda" else 1
-    else:
-        devices = int(runtime.devices)
-    return Machine(device, precision, threads, runtime.batch_size, runtime.compile, devices, runtime.nodes)
+    return Machine(device, precision, threads, runtime.batch_size, runtime.compile, devices, nodes)

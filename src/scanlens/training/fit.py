@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,25 +20,25 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
 
+from scanlens.atomic import write_json
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
+from scanlens.models.heads import HEADS
+from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine, Precision
 from scanlens.training import memory
+from scanlens.training.auxiliary import AuxiliaryHeads
+from scanlens.training.averaging import averaging_callbacks
 from scanlens.training.callbacks import EpochHook, History, NotFinite, Reseed, TrainLoss, progress_bar
-from scanlens.training.checkpoints import (
-    Checkpoints,
-    KeptFiles,
-    Position,
-    best_weights,
-    newest,
-    prune,
-)
+from scanlens.training.checkpoints import Checkpoints, KeptFiles, Position, best_weights, newest, prune
 from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loader_workers
 from scanlens.training.distributed import PartLoss, barrier, environment, group, strategy
-from scanlens.training.losses import build_loss
+from scanlens.training.losses import ScanLoss, build_loss
 from scanlens.training.module import ScanClassifier
+from scanlens.training.rate_finder import find_rate
 from scanlens.training.recipe import ALL_AT_ONCE, Recipe
 from scanlens.training.telemetry import Telemetry
+from scanlens.training.thaw import ThawCallback
 
 PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
@@ -49,6 +51,8 @@ SILENCED = (
     ".*isinstance.treespec, LeafSpec.*",
     # The order of the batches is a function of the epoch, and those that are done are skipped.
     ".*your dataloader is not resumable.*",
+    # What is frozen keeps its batch norms in evaluation mode.
+    ".*in eval mode at the start of training.*",
     # The sums it would synchronise are equal already.
     ".*sync_dist=True.*",
 )
@@ -65,49 +69,62 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-class _Fit:
+@dataclass
+class Fit:
     """Everything of a fit that does not change between its attempts."""
 
-    def __init__(
-        self,
-        network: Classifier,
-        train: ScanBatches,
-        val: ScanBatches,
-        recipe: Recipe,
-        machine: Machine,
-        checkpoints: Path,
-        listener: EpochHook | None,
-    ) -> None:
-        self.network = network
-        self.train, self.val = train, val
-        self.recipe, self.machine = recipe, machine
-        self.checkpoints = checkpoints
-        self.listener = listener
-        self.began = time.perf_counter()
-        self.dims = len(train.parts[0].store.shape) - 1
+    network: Classifier
+    train: ScanBatches
+    val: ScanBatches
+    recipe: Recipe
+    loss: ScanLoss
+    machine: Machine
+    checkpoints: Path
+    listener: EpochHook | None
+    auxiliary: AuxiliaryHeads | None
+    draws: int
+    began: float
+    step: type[ScanClassifier]
+
+    @property
+    def processes(self) -> int:
+        """Training processes on all nodes."""
+        return self.machine.devices * self.machine.nodes
 
     def attempt(self, start: Position, resume: Path | None) -> tuple[History, Telemetry]:
         """Train from ``start`` to the end."""
-        recipe, machine = self.recipe, self.machine
-        draws = least_draws(recipe.epoch_scans, self.dims)
+        recipe = self.recipe
         data = ScanData(
-            self.train, self.val, recipe.batch_size, recipe.seed, draws, loader_workers(machine.device),
-            start.micro, (start.epoch, start.done),
+            self.train, self.val, recipe.batch_size, recipe.seed, self.draws,
+            loader_workers(self.machine.device), start.micro, (start.epoch, start.done), recipe.sampling,
         )  # fmt: skip
-        processes = machine.devices * machine.nodes
         size = min(recipe.batch_size, data.drawn)
-        labels = self.train.parts[0].store.labels
-        loss = build_loss(recipe.loss, "softmax", len(labels), self.train.targets)
-        module = ScanClassifier(
-            self.network,
-            PartLoss(loss, size, start.micro * processes),
-            float(recipe.lr),
-            0.0 if recipe.thaw.mode == "head" else recipe.thaw.backbone_lr_scale,
-            recipe.weight_decay,
+        loss = (
+            PartLoss(self.loss, size, parts) if size % (parts := start.micro * self.processes) else self.loss
         )
-        mean, telemetry = TrainLoss(), Telemetry(data.drawn // size * size, self.began)
-        history = History(self.listener, mean, telemetry)
-        trainer = pl.Trainer(
+        module = self.step(self.network, recipe, loss, self.auxiliary)
+        telemetry = Telemetry(data.drawn // size * size, self.began)
+        history = History(self.listener, mean := TrainLoss(), telemetry)
+        trainer = self._trainer([mean, telemetry, history], start)
+        # The checkpoint is this project's own, in a folder keyed by these settings.
+        trainer.fit(module, data, ckpt_path=resume, weights_only=False)
+        return history, telemetry
+
+    def _trainer(self, watching: list[pl.Callback], start: Position) -> pl.Trainer:
+        recipe, machine = self.recipe, self.machine
+        callbacks = [
+            ThawCallback(recipe.thaw),
+            Reseed(recipe.seed),
+            *averaging_callbacks(recipe.averaging, recipe.epochs),
+            *watching,
+            *progress_bar(recipe.batch_size // start.micro),
+            Checkpoints(self.checkpoints, recipe.checkpoint_steps, start),
+        ]
+        if recipe.patience is not None:
+            callbacks.append(
+                EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)
+            )
+        return pl.Trainer(
             accelerator="cpu" if machine.device == "cpu" else "gpu",
             strategy=strategy(machine, recipe.thaw != ALL_AT_ONCE),
             devices=machine.devices,
@@ -118,19 +135,7 @@ class _Fit:
             accumulate_grad_batches=recipe.accumulate * start.micro,
             gradient_clip_val=recipe.gradient_clip or None,
             deterministic="warn",
-            callbacks=[
-                Reseed(recipe.seed),
-                mean,
-                telemetry,
-                history,
-                *(
-                    [EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)]
-                    if recipe.patience is not None
-                    else []
-                ),
-                *progress_bar(recipe.batch_size),
-                Checkpoints(self.checkpoints, recipe.checkpoint_steps, start),
-            ],
+            callbacks=callbacks,
             logger=False,
             enable_progress_bar=sys.stderr.isatty(),
             num_sanity_val_steps=0,
@@ -138,44 +143,57 @@ class _Fit:
             use_distributed_sampler=False,
             default_root_dir=self.checkpoints,
         )
-        # The checkpoint is this project's own, in a folder keyed by these settings.
-        trainer.fit(module, data, ckpt_path=resume, weights_only=False)
-        return history, telemetry
 
     def run(self) -> tuple[History, Telemetry]:
         """Train to the end; where a GPU's memory does not suffice, in more parts a batch.
 
         Raises:
-            ScanlensError: Where memory does not suffice for one scan of a process.
+            ScanlensError: Where memory does not suffice for one scan a part.
         """
         first = copy.deepcopy(self.network.state_dict())
-        micro = 0
+        micro = 1
         while True:
             resume = newest(self.checkpoints)
             start = Position.of(resume)
             start = start.divided(max(micro, start.micro))
-            if resume and group()[0] == 0:
-                print(f"resuming from {resume}", flush=True)
             if resume is None:
                 self.network.load_state_dict(first)
+            elif group()[0] == 0:
+                print(f"resuming from {resume}", flush=True)
             try:
                 return self.attempt(start, resume)
             except (MemoryError, RuntimeError) as error:
                 if not memory.is_shortage(error):
                     raise
-                alone = self.machine.devices * self.machine.nodes == 1
                 micro = start.micro * 2
-                if (
-                    not alone
-                    or not isinstance(error, torch.OutOfMemoryError)
-                    or micro > self.recipe.batch_size
-                ):
+                again = isinstance(error, torch.OutOfMemoryError) and self.processes == 1
+                if not again or micro > self.recipe.batch_size:
                     raise memory.shortage(self.recipe.batch_size, start.micro) from None
             memory.release()
-            print(
-                f"out of GPU memory: batches of {self.recipe.batch_size} are now worked on in {micro} parts",
-                flush=True,
-            )
+            print(f"out of memory: batches of {self.recipe.batch_size} are now worked on in {micro} parts")
+
+
+def _dims(train: ScanBatches) -> int:
+    """2 for images, 3 for volumes."""
+    return len(train.parts[0].store.shape) - 1
+
+
+def _head(network: Classifier) -> str:
+    return next(name for name, kind in HEADS.items() if kind is network.kind)
+
+
+def _found_rate(recipe: Recipe, find: Callable[[], float], checkpoints: Path) -> Recipe:
+    """The recipe with a number for a rate; a resumed fit takes the one it began with."""
+    if recipe.lr != "auto":
+        return recipe
+    note = checkpoints / "rate.json"
+    if not note.is_file():
+        rate = find()
+        if is_first():
+            write_json(note, {"lr": rate})
+            print(f"training.lr=auto: {rate:g}", flush=True)
+        return replace(recipe, lr=rate)
+    return replace(recipe, lr=json.loads(note.read_text(encoding="utf-8"))["lr"])
 
 
 def fit(
@@ -186,6 +204,8 @@ def fit(
     machine: Machine,
     checkpoints: Path,
     listener: EpochHook | None = None,
+    auxiliary: AuxiliaryHeads | None = None,
+    step: type[ScanClassifier] = ScanClassifier,
 ) -> tuple[pd.DataFrame, float]:
     """Train in place and leave the network at its best epoch by validation loss.
 
@@ -201,6 +221,8 @@ def fit(
         machine: Device, precision and processes.
         checkpoints: A folder for this fit alone, outside the stage's outputs.
         listener: Called with each epoch's metrics and what the machine did, in the first process.
+        auxiliary: Further tasks that shape the features; their targets come with the batches.
+        step: What is computed of a batch; the default learns the labels.
 
     Returns:
         One row of metrics an epoch (``attrs["first_batch_s"]``: seconds to the end of the first batch), and
@@ -213,13 +235,20 @@ def fit(
     """
     if not len(train) or not len(val):
         raise ScanlensError("Nothing to train on: the training or the validation split is empty.")
+    began = time.perf_counter()
     prune(checkpoints.parent)
-    running = _Fit(network, train, val, recipe, machine, checkpoints, listener)
-    if running.dims == 2:
+    dims = _dims(train)
+    if dims == 2:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    loss = build_loss(recipe.loss, _head(network), network.classes, train.targets)
+    recipe = _found_rate(recipe, lambda: find_rate(network, train, recipe, loss, machine), checkpoints)
     if machine.compile:
-        # The backbone alone: it is nearly all of the work, and keeps its parameters' names.
+        # The backbone alone: it is nearly all of the work, and its parameters keep their names.
         network.backbone.compile()
+    draws = least_draws(recipe.epoch_scans, dims)
+    running = Fit(
+        network, train, val, recipe, loss, machine, checkpoints, listener, auxiliary, draws, began, step
+    )  # fmt: skip
     try:
         with _quiet():
             history, telemetry = running.run()
@@ -233,7 +262,8 @@ def fit(
         shutil.rmtree(checkpoints, ignore_errors=True)
         raise
     finally:
-        network.backbone._compiled_call_impl = None
+        if machine.compile:
+            network.backbone._compiled_call_impl = None
     best = best_weights(checkpoints)
     network.load_state_dict(
         {k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")}
