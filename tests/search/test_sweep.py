@@ -37,10 +37,12 @@ def study_of(project: Path, name: str) -> optuna.Study:
 
 def test_eight_trials_with_pruning_and_resume(project_of_one_stage: Path, scanlens: Sweep) -> None:
     project = project_of_one_stage
-    half = scanlens("sweep", LR, *FAST, "--name=rates", "--trials=5", "--seed=1")
+    half = scanlens("sweep", LR, *FAST, "--name=rates", "--trials=5", "--seed=1", "--sampler=random")
     assert half.stderr.count("trial ") == 5
     before = [trial.params for trial in study_of(project, "rates").trials]
-    result = scanlens("sweep", LR, *FAST, "--name=rates", "--trials=8", "--seed=1", "--json")
+    result = scanlens(
+        "sweep", LR, *FAST, "--name=rates", "--trials=8", "--seed=1", "--sampler=random", "--json"
+    )
     assert "5 of 8 trials are there" in result.stderr
     outcome: dict[str, Any] = json.loads(result.stdout)
     study = study_of(project, "rates")
