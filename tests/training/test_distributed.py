@@ -87,14 +87,17 @@ def test_uneven_parts_have_the_mean_of_the_batch() -> None:
         ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, None, False),
         ({"LOCAL_RANK": "0", "NODE_RANK": "1", "WORLD_SIZE": "4"}, None, False),
         (
-            {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
+            {"TORCHELASTIC_RUN_ID": "a", "RANK": "0", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
             (4, 2), True,
         ),
         (
-            {"TORCHELASTIC_RUN_ID": "a", "RANK": "4", "LOCAL_RANK": "0", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
+            {"TORCHELASTIC_RUN_ID": "a", "RANK": "4", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
             (4, 2), False,
         ),
-        ({"SLURM_STEP_ID": "0", "SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, (4, 2), False),
+        (
+            {"SLURM_STEP_ID": "0", "SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_NNODES": "2"},
+            (4, 2), False,
+        ),
         # The shell of a batch script is one process, whatever the job has asked for.
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, None, True),
     ],
@@ -124,8 +127,8 @@ def fit_alone(folder: Path, project: Path, settings: dict[str, Any], *launcher: 
     (folder / f"{settings['name']}.json").write_text(json.dumps(settings))
     arguments = ["-m", "tests.helpers.fit_alone", str(folder), str(folder / f"{settings['name']}.json")]
     done = subprocess.run(
-        [sys.executable, *launcher, *arguments], cwd=project, env=environment(), capture_output=True, text=True,
-        timeout=300,
+        [sys.executable, *launcher, *arguments], cwd=project, env=environment(), capture_output=True,
+        text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -154,3 +157,14 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, project: Path) -> N
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     fit_alone(tmp_path, project, {**SETTINGS, "name": "run", "machine": {"devices": 2}}, *torchrun)
     assert_close(tmp_path / "one", tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> None:
+    """Block by block, batch norms frozen (each process has statistics of its own)."""
+    write_tiny_store(tmp_path)
+    thaw = {"mode": "gradual", "head_epochs": 1, "layer_decay": 0.5, "freeze_norm": True}
+    settings = {"model": {"dropout": 0.0}, "recipe": {"epochs": 3, "batch_size": 4, "thaw": thaw}}
+    fit_alone(tmp_path, project, {**settings, "name": "one"})
+    fit_alone(tmp_path, project, {**settings, "name": "two", "machine": {"devices": 2}})
+    assert_close(tmp_path / "one", tmp_path / "two")

@@ -36,9 +36,9 @@ from scanlens.training.distributed import PartLoss, barrier, environment, group,
 from scanlens.training.losses import ScanLoss, build_loss
 from scanlens.training.module import ScanClassifier
 from scanlens.training.rate_finder import find_rate
-from scanlens.training.recipe import ALL_AT_ONCE, Recipe
+from scanlens.training.recipe import Recipe
 from scanlens.training.telemetry import Telemetry
-from scanlens.training.thaw import ThawCallback
+from scanlens.training.thaw import ThawCallback, changes
 
 PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"
@@ -126,7 +126,7 @@ class Fit:
             )
         return pl.Trainer(
             accelerator="cpu" if machine.device == "cpu" else "gpu",
-            strategy=strategy(machine, recipe.thaw != ALL_AT_ONCE),
+            strategy=strategy(machine, changes(recipe.thaw)),
             devices=machine.devices,
             num_nodes=machine.nodes,
             plugins=[KeptFiles(), environment()],
