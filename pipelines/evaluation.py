@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Evaluation, Runtime, Tracking
 from scanlens.evaluation.report import tracked_metrics
 from scanlens.evaluation.run import evaluate
-from scanlens.models.predict import predict
+from scanlens.models.held_out import held_out_logits
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
@@ -20,9 +18,17 @@ if __name__ == "__main__":
         store = Store.open(PREPROCESSED)
         machine = prepare(load_section(Runtime), len(store.shape) - 1)
         network, model = load_model(TRAINED)
-        rows = np.concatenate([store.rows("val"), store.rows("test")])
-        logits = predict(network, store, rows, model["statistics"], machine.batch_size, machine.device)
-        facts = evaluate(logits, store.index.iloc[rows], store.labels, load_section(Evaluation), REPORTS)
+        held_out = held_out_logits(
+            network, TRAINED, store, model["statistics"], machine.batch_size, machine.device
+        )
+        facts = evaluate(
+            held_out.logits,
+            held_out.index,
+            store.labels,
+            load_section(Evaluation),
+            REPORTS,
+            held_out.members,
+        )
         with open_run(
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
         ) as tracked:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 from scanlens.atomic import write_json
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
 from scanlens.errors import ScanlensError
+from scanlens.ranks import is_first
 
 RAW = Path("data/01_raw")
 MANIFEST = Path("data/02_manifest")
@@ -29,6 +31,7 @@ PREPROCESSED = Path("data/03_preprocessed")
 SYNTHETIC = Path("data/04_synthetic")
 AUGMENTED = Path("data/05_augmented")
 PRETRAINED = Path("data/06_models/pretrained")
+MEMBERS = Path("data/06_models/members")
 TRAINED = Path("data/06_models/trained")
 REPORTS = Path("data/07_reports")
 MAPS = Path("data/08_maps")
@@ -38,6 +41,11 @@ BUNDLE = Path("data/09_bundle")
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``target`` that takes its place when the block ends without an error."""
+    if not is_first():
+        # One of several training processes: the first one writes.
+        with tempfile.TemporaryDirectory() as unused:
+            yield Path(unused)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
@@ -79,8 +87,13 @@ class Stage:
 
 
 @contextmanager
-def stage(name: str) -> Iterator[Stage]:
-    """Run the body as stage ``name``; a refusal ends the process with exit code 1 and one clear line."""
+def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
+    """Run the body as stage ``name``; a refusal ends the process with exit code 1 and one clear line.
+
+    Args:
+        name: The stage's word.
+        report: Where its facts go if not to ``data/07_reports/<name>.json``.
+    """
     warn_if_stale()
     start = time.perf_counter()
     current = Stage(name)
@@ -92,8 +105,13 @@ def stage(name: str) -> Iterator[Stage]:
     except ScanlensError as error:
         print(f"{name}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print(f"{name}: stopped. The same command goes on from what is kept.", file=sys.stderr)
+        raise SystemExit(130) from None
+    if not is_first():
+        return
     seconds = time.perf_counter() - start
-    target = REPORTS / f"{name}.json"
+    target = report or REPORTS / f"{name}.json"
     if name != "evaluation":
         # evaluation writes its own, without a duration: two runs must agree to the byte.
         content = {"stage": name, "seconds": round(seconds, 2), **current.facts}

@@ -110,6 +110,15 @@ neither training nor calibration. In brackets: {{ percent }} % intervals from
 {%- if f.baseline["class"] is not none %} ({{ f.baseline["class"] }}){% endif %} reaches; its log-likelihood
 is that of stating the class shares. Validation numbers are flattering: that split chose the weights and the
 temperature.</p>
+{%- if f.members is defined %}
+<p>The classifier is the mean of {{ f.members.count }} networks. Validation is out of fold here: each scan
+outside the test split is judged by the one network that never learnt from it. Over the networks, each on its
+own fold:
+{%- for name in ("auc_macro", "accuracy") %}{% set part = f.members.spread[name] %}
+{{ titles[name][0] }} {% if part.mean is none %}undefined{% else %}{{ "%.3f"|format(part.mean) }} ({{
+"%.3f"|format(part.low) }} to {{ "%.3f"|format(part.high) }}){% endif %}{{ "," if not loop.last else "." }}
+{%- endfor %} Test scans are judged by all of them together.</p>
+{%- endif %}
 
 <h2>Pictures of the test split</h2>
 <div class="figures">

@@ -17,6 +17,7 @@ from scanlens.evaluation.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
+from scanlens.evaluation.members import spread_over_members
 from scanlens.evaluation.metrics import IntArray, ece
 from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
@@ -26,7 +27,12 @@ from scanlens.types import SPLITS, FloatArray
 
 
 def evaluate(
-    logits: FloatArray, index: pd.DataFrame, labels: list[str], config: Evaluation, output: Path
+    logits: FloatArray,
+    index: pd.DataFrame,
+    labels: list[str],
+    config: Evaluation,
+    output: Path,
+    members: IntArray | None = None,
 ) -> dict[str, Any]:
     """Calibrate on the validation split, score every split, write the report.
 
@@ -40,6 +46,8 @@ def evaluate(
         labels: Class names in the logits' order; of two, the second is positive.
         config: Bootstrap, confidence, calibration and seed.
         output: Folder to write to; made if missing.
+        members: ``(scan,)`` the one of several networks that judged a validation scan because it alone never
+            learnt from it; negative where they judged together. None or all negative: there is one network.
 
     Returns:
         The facts, as in evaluation.json.
@@ -82,6 +90,9 @@ def evaluate(
     test = scored["test"]
     warnings = cautions.overlap_cautions(table) + _test_first(scored) + warnings
     facts = build_facts(scored, config, calibration, warnings)
+    if members is not None and (members >= 0).any():
+        judged = members >= 0
+        facts["members"] = spread_over_members(probabilities[judged], targets[judged], members[judged])
 
     with replacing(output / "predictions.parquet") as temporary:
         table.to_parquet(temporary, index=False)

@@ -68,6 +68,7 @@ def package(
         "task": source["task"],
         "dims": source["dims"],
         "architecture": model["architecture"],
+        "members": model.get("members", 1),
         "preprocessor": _read(preprocessed / "preprocessor.json"),
         "statistics": model["statistics"],
         "calibration": _read(reports / "calibration.json"),

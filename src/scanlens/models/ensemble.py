@@ -24,12 +24,13 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def _members(self) -> list[Classifier]:
+    def networks(self) -> list[Classifier]:
+        """The members in order."""
         return cast("list[Classifier]", list(self.members))
 
     def logits(self, scans: Tensor) -> Tensor:
         """Mean logits ``(batch, class)``."""
-        return torch.stack([member.logits(scans) for member in self._members()]).mean(0)
+        return torch.stack([member.logits(scans) for member in self.networks()]).mean(0)
 
     def forward(self, scans: Tensor) -> Tensor:
         """The same as :meth:`logits`."""
@@ -37,7 +38,7 @@ class Ensemble(nn.Module):
 
     def explain(self, scans: Tensor) -> Evidence:
         """Mean logits, local logits and contributions."""
-        parts = [member.explain(scans) for member in self._members()]
+        parts = [member.explain(scans) for member in self.networks()]
         return Evidence(*(torch.stack(same).mean(0) for same in zip(*parts, strict=True)))
 
 

@@ -1,12 +1,12 @@
-"""Stage training: from the store to a trained network."""
+"""Stage members: from the store to one trained network; ``training.folds`` of them are the classifier."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,25 +14,79 @@ import torch
 import scanlens
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
+from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
-from scanlens.models.saved import save_model
+from scanlens.models.saved import HISTORY, JUDGED, save_model
 from scanlens.models.transfer import initialise
 from scanlens.preprocess.store import Store
+from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
+from scanlens.training.auxiliary import auxiliary_heads, read_auxiliary
 from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
+from scanlens.training.features import with_features
 from scanlens.training.fit import fit
+from scanlens.training.folds import deal_folds, descends_from
 from scanlens.training.recipe import training_recipe
 
 CHECKPOINTS = Path(".scanlens/checkpoints")
 """Outside DVC's outputs and keyed by a hash: a kept output would leak from one experiment into the next."""
 
 
+class Lessons(NamedTuple):
+    """Which scans a member learns from, and which it validates on."""
+
+    learnt: list[Part]
+    judged: Part
+
+
 def checkpoint_folder(*facts: Any) -> Path:
     """A folder for a fit of exactly these settings and data."""
     text = json.dumps([scanlens.__version__, torch.__version__, *facts], sort_keys=True, default=str)
     return CHECKPOINTS / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Lessons:
+    """The scans of one member.
+
+    With one fold these are the training and the validation split. With more, both are dealt anew by patient
+    (:func:`scanlens.training.folds.deal_folds`): fold ``member`` is judged, and the others are learnt from,
+    with those copies of the bank whose parents are among them.
+
+    Args:
+        folders: Of ``store``, ``bank`` and ``synthetic``; the last two only where they are used.
+        training: ``folds``, ``seed``, ``use_bank`` and ``use_synthetic``.
+        member: From 0 to ``folds - 1``.
+
+    Raises:
+        SettingsError: On a member that does not exist, folds that cannot be filled, or made scans with folds.
+    """
+    store = Store.open(folders["store"])
+    if not 0 <= member < training.folds:
+        raise SettingsError(
+            f"There is no member {member}: training.folds is {training.folds}.", "Run: scanlens params"
+        )
+    if training.folds == 1:
+        learnt = [Part(store, store.rows("train"))]
+        for use, name in ((training.use_bank, "bank"), (training.use_synthetic, "synthetic")):
+            if use:
+                made = Store.open(folders[name])
+                learnt.append(Part(made, np.arange(len(made))))
+        return Lessons(learnt, Part(store, store.rows("val")))
+    if training.use_synthetic:
+        raise SettingsError(
+            "training.use_synthetic does not go with training.folds: every training scan has a part in every "
+            "made scan, so each member would validate on what its lessons descend from.",
+            "Set training.use_synthetic=false, or training.folds=1.",
+        )
+    numbers = deal_folds(store.index, training.folds, training.seed)
+    rows = np.flatnonzero((numbers >= 0) & (numbers != member))
+    learnt = [Part(store, rows)]
+    if training.use_bank:
+        bank = Store.open(folders["bank"])
+        learnt.append(Part(bank, descends_from(bank.index, set(store.index["scan_id"].iloc[rows]))))
+    return Lessons(learnt, Part(store, np.flatnonzero(numbers == member)))
 
 
 def train(
@@ -44,55 +98,70 @@ def train(
     machine: Machine,
     output: Path,
     listener: EpochHook | None = None,
+    *,
+    task: str = "auto",
+    member: int = 0,
 ) -> dict[str, Any]:
-    """Train on the training split (with the bank and made scans as set), choose by the validation split.
+    """Train one member: learn from its lessons, choose the epoch by the scans it validates on.
 
     Args:
-        folders: Of ``store``, ``bank``, ``synthetic`` and ``pretrained``.
+        folders: Of ``store``, ``bank``, ``synthetic``, ``pretrained``, and of ``manifest`` and ``raw`` where
+            there are auxiliary tasks.
         model: The network.
-        transfer: Its first weights.
+        transfer: Its first weights, and what learns when.
         training: The loop.
         augmentation: Its policy changes every scan anew each epoch.
         machine: Device and precision.
-        output: Receives ``model.safetensors``, ``model.json`` and ``history.csv``.
+        output: Receives ``model.safetensors``, ``model.json``, ``history.csv`` and, with folds,
+            ``judged.csv``: the scans it was validated on.
         listener: Called with each epoch's metrics.
+        task: Key ``data.task``.
+        member: Which of ``training.folds`` networks; each starts from weights and an order of its own.
 
     Returns:
         Facts for the report.
     """
-    store = Store.open(folders["store"])
-    parts = [Part(store, store.rows("train"))]
-    for use, name in ((training.use_bank, "bank"), (training.use_synthetic, "synthetic")):
-        if use:
-            made = Store.open(folders[name])
-            parts.append(Part(made, np.arange(len(made))))
-    architecture = resolve(model, store.shape, len(store.labels))
-    network = build(architecture, training.seed)
-    loaded = initialise(network, architecture, transfer, folders["pretrained"] / "model.safetensors")
-    policy = (
-        build_policy(augmentation.policy, len(store.shape) - 1, store.shape[0]) if training.augment else None
-    )
-    batches = ScanBatches(parts, store.statistics, policy)
+    parts, judged = lessons(folders, training, member)
+    store = judged.store
+    architecture = resolve(model, store.shape, len(store.labels), task)
     recipe = training_recipe(training, transfer)
+    recipe = replace(recipe, seed=training.seed + member)
+    network = build(architecture, recipe.seed)
+    loaded = initialise(network, architecture, transfer, folders["pretrained"] / "model.safetensors")
+    further = None
+    if training.auxiliary:
+        known = store.index["scan_id"].iloc[parts[0].rows].tolist()
+        further = read_auxiliary(training.auxiliary, known, folders["manifest"], folders["raw"])
+    dims = len(store.shape) - 1
+    policy = build_policy(augmentation.policy, dims, store.shape[0]) if training.augment else None
+    lookup = None if further is None else further.of
+    batches = ScanBatches(parts, store.statistics, policy, lookup)
+    val = ScanBatches([judged], store.statistics, None, lookup)
     checkpoints = checkpoint_folder(
         asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.precision,
-        [[part.store.digest, len(part.rows)] for part in parts], _digest(network),
+        [[part.store.digest, hashlib.sha256(part.rows.tobytes()).hexdigest()] for part in [*parts, judged]],
+        training.augment, [asdict(one) for one in training.auxiliary], _digest(network),
     )  # fmt: skip
-    val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
-    history, speed = fit(network, batches, val, recipe, machine, checkpoints, listener)
+    heads = auxiliary_heads(further, network, recipe.seed)
+    pupil, seen, held = with_features(
+        network, architecture, batches, val, transfer, augmentation, recipe, machine
+    )
+    history, speed = fit(pupil, seen, held, recipe, machine, checkpoints, listener, heads)
     best = int(history["val_loss"].to_numpy().argmin())
-    facts = {"first_weights": transfer.source, "tensors_loaded": len(loaded), "best_epoch": best}
-    digest = save_model(output, network, architecture, store.labels, store.statistics, facts)
-    history.to_csv(output / "history.csv", index=False)
-    counts = {
-        "scans": len(batches),
-        "epochs": len(history),
-        "parameters": sum(p.numel() for p in network.parameters()),
-    }
+    facts = {**loaded.facts(), "best_epoch": best}
+    digest = ""
+    if is_first():
+        digest = save_model(output, network, architecture, store.labels, store.statistics, facts)
+        history.to_csv(output / HISTORY, index=False)
+        if training.folds > 1:
+            scans = store.index[["scan_id"]].iloc[judged.rows].assign(member=member)
+            scans.to_csv(output / JUDGED, index=False)
     best_row = {str(k): float(v) for k, v in history.iloc[best].items() if str(k).startswith("val_")}
     return {
-        **counts, **facts, **best_row, "scans_per_second": speed, "device": machine.device,
-        "precision": machine.precision, "weights_sha256": digest,
+        "scans": len(batches), "judged_scans": len(val), "epochs": len(history),
+        "parameters": sum(p.numel() for p in network.parameters()), **facts, **best_row,
+        "scans_per_second": speed, "first_batch_s": history.attrs.get("first_batch_s"),
+        "device": machine.device, "precision": machine.precision, "weights_sha256": digest,
     }  # fmt: skip
 
 
