@@ -1,4 +1,4 @@
-"""One fit in this very process: ``python -m tests.helpers.fit_alone FOLDER RUN.json``; launchers repeat it."""
+"""One fit in this very process, for launchers: ``python -m tests.helpers.fit_alone FOLDER RUN.json``."""
 
 from __future__ import annotations
 

@@ -44,16 +44,21 @@ class Reseed(Callback):
 
 
 class TrainLoss(Callback):
-    """The mean loss of an epoch, also of one that a resumed run does not see the whole of."""
+    """The mean loss of an epoch, also of one that a resumed run does not see the whole of.
 
-    def __init__(self) -> None:
+    Args:
+        micro: Parts a batch is worked on in.
+    """
+
+    def __init__(self, micro: int = 1) -> None:
+        self.micro = micro
         self._sum = torch.zeros((), dtype=torch.float64)
-        self._batches = 0
+        self._batches = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin at zero, unless this epoch was resumed in its middle."""
         if not trainer.fit_loop.restarted_mid_epoch:
-            self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0
+            self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0.0
         self._sum = self._sum.to(pl_module.device)
 
     def on_train_batch_end(
@@ -61,12 +66,12 @@ class TrainLoss(Callback):
     ) -> None:
         """Add one loss; it stays on its device, so that nothing waits for it."""
         # Lightning divides the loss by the batches it accumulates.
-        self._sum += outputs["loss"].detach() * trainer.accumulate_grad_batches
-        self._batches += 1
+        self._sum += outputs["loss"].detach() * (trainer.accumulate_grad_batches / self.micro)
+        self._batches += 1 / self.micro
 
     def value(self) -> float:
         """The mean so far, over all processes."""
-        return float(mean_over_processes(self._sum / max(self._batches, 1)))
+        return float(mean_over_processes(self._sum / (self._batches or 1.0)))
 
     def state_dict(self) -> dict[str, Any]:
         """The sum so far."""

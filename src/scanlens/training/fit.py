@@ -104,7 +104,7 @@ class Fit:
         )
         module = self.step(self.network, recipe, loss, self.auxiliary)
         telemetry = Telemetry(data.drawn // size * size, self.began)
-        history = History(self.listener, mean := TrainLoss(), telemetry)
+        history = History(self.listener, mean := TrainLoss(start.micro), telemetry)
         trainer = self._trainer([mean, telemetry, history], start)
         # The checkpoint is this project's own, in a folder keyed by these settings.
         trainer.fit(module, data, ckpt_path=resume, weights_only=False)

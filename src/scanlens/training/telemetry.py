@@ -49,11 +49,11 @@ class Telemetry(Callback):
         self.first_batch_s = float("nan")
         self._norms: list[Tensor] = []
         self._process = psutil.Process()
-        self._done = 0
+        self._done = self._steps = 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring; psutil counts from one call to the next."""
-        self._norms, self._done = [], 0
+        self._norms, self._done, self._steps = [], 0, 0
         self._process.cpu_percent()
 
     def on_train_batch_end(
@@ -68,8 +68,9 @@ class Telemetry(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Measure the gradient now and then, before it is clipped."""
-        if trainer.global_step % EVERY == 0:
+        if self._steps % EVERY == 0:
             self._norms.append(_gradient_norm(pl_module))
+        self._steps += 1
 
     def values(self, trainer: pl.Trainer, seconds: float) -> dict[str, float]:
         """Numbers of the epoch that ends.
