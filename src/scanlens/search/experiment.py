@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from scanlens.atomic import write_text
 from scanlens.config.compose import CONF, compose_text
+from scanlens.config.load import DERIVED
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.tracking.lineage import NOT_IDENTITY
 
@@ -54,7 +55,7 @@ def write_experiment(project: Path, name: str, overrides: Sequence[str], provena
     content: dict[str, Any] = {}
     if groups:
         content["defaults"] = [dict([_group_choice(o)]) for o in groups]
-    content |= {key: value for key, value in differing.items() if key not in NOT_IDENTITY}
+    content |= {key: value for key, value in differing.items() if key not in (*NOT_IDENTITY, *DERIVED)}
     head = [
         "# @package _global_",
         f"{MARK}{name}: {provenance[0]}",

@@ -136,7 +136,11 @@ def _log_reports(child: Run, project: Path) -> None:
 
     history = project / "data/06_models/trained/history.csv"
     if history.is_file():
-        for row in pd.read_csv(history).to_dict("records"):
+        table = pd.read_csv(history)
+        if "member" in table:
+            # Of several networks the first: a sweep hears its epochs too.
+            table = table[table["member"] == 0].drop(columns="member")
+        for row in table.to_dict("records"):
             epoch = int(row.pop("epoch", 0))
             child.log_metrics({str(k): float(v) for k, v in row.items() if isinstance(v, int | float)}, epoch)
     metrics = project / "data/07_reports/metrics.json"
