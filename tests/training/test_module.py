@@ -103,7 +103,7 @@ def test_penalties_are_added() -> None:
 @pytest.mark.parametrize("mixing", [Mixing(0.4, 0.0, 1.0), Mixing(0.0, 1.0, 1.0)])
 def test_mixing_changes_scans_and_targets_by_the_step(mixing: Mixing) -> None:
     module, one = make(recipe=replace(RECIPE, mixing=mixing)), batch()
-    losses = [float(module.training_step(one, step)) for step in (0, 1, 0)]
+    losses = [module.training_step(one, step).item() for step in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
     mix = draw_mix(mixing, (4, 4), (2, 0, 0, 0))
     outputs = module.network(_by_hand(one.scans, mix.share, mix.box))
