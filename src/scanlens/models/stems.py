@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -53,10 +54,24 @@ class Step:
     pooling: bool
 
 
-def _first(value: int | tuple[int, ...] | str) -> int:
+class Padded:
+    """Forward pre-hook: zeros around the scan, one more behind than before where their number is odd.
+
+    Args:
+        total: Zeros along an axis.
+        dims: 2 or 3.
+    """
+
+    def __init__(self, total: int, dims: int) -> None:
+        self.amounts = [total // 2, total - total // 2] * dims
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Pad."""
+        return (F.pad(inputs[0], self.amounts),)
+
+
+def _first(value: int | tuple[int, ...]) -> int:
     """Kernel, stride or padding along the first axis, however torch was given it."""
-    if isinstance(value, str):
-        return -1
     return value if isinstance(value, int) else value[0]
 
 
@@ -108,14 +123,10 @@ def _pad(module: nn.Module) -> None:
         return
     kernel, stride = _first(module.kernel_size), _first(module.stride)  # type: ignore[arg-type]
     if isinstance(module, _ConvNd):
-        dims = len(module.kernel_size)
         if kernel > 1 and all(p == 0 for p in module.padding):
             if len(set(module.kernel_size)) == 1 and kernel % 2 == 0:
                 # A patch: its windows met edge to edge and overlap now.
-                module.padding = "same" if stride == 1 else ((kernel - stride) // 2,) * dims
-                if stride == 1:
-                    left = (kernel - 1) // 2
-                    module._reversed_padding_repeated_twice = [left, kernel - 1 - left] * dims
+                module.register_forward_pre_hook(Padded(kernel - stride, len(module.kernel_size)))
             else:
                 module.padding = tuple(side // 2 for side in module.kernel_size)
     elif kernel > 2 and _first(module.padding) == 0:  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""Every group of ``conf/model``: builds, learns, gives a probability map, exports; images and volumes.
+
+A group that is not in the table fails the first test, so none can be added untested.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from scanlens.config.load import parse
+from scanlens.config.schema import Model
+from scanlens.inference.export import export_onnx
+from scanlens.models.architecture import Architecture
+from scanlens.models.registry import build, resolve
+
+# Changes that make a network small, not different: fewer features or repeats of the same layers.
+SMALL: dict[str, dict[str, Any]] = {
+    "alexnet": {"width": 0.1, "hidden": [16, 16]},
+    "cnn": {"width": 0.25},
+    "convnext_tiny": {"args": {"depths": [1, 1, 1, 1], "dims": [16, 32, 64, 128]}},
+    "dense": {},
+    "densenet121": {},
+    "edges": {},
+    "efficientnet_b0": {},
+    "inception_resnet_v2": {},
+    "inception_v3": {},
+    "lenet": {},
+    "mobilenet_v1": {},
+    "mobilenet_v2": {},
+    "mobilenetv3_small": {},
+    "nasnet": {"args": {"num_features": 264, "stem_size": 16}},
+    "pattern": {"width": 0.25},
+    "resnet18": {"width": 0.25},
+    "resnet34": {"width": 0.25},
+    "resnet50": {"width": 0.25},
+    "resnet101": {"width": 0.125},
+    "resnet152": {"width": 0.125},
+    "resnetv2_50": {"args": {"layers": [1, 1, 1, 1]}},
+    "swin_tiny": {"args": {"embed_dim": 24, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8]}},
+    "vgg16": {},
+    "vgg19": {},
+    "vit_tiny": {"args": {"depth": 2}},
+    "xception": {},
+}
+VOLUMES = (
+    "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lenet", "pattern", "resnet18",
+    "resnet34", "resnet50", "resnet101", "resnet152",
+)  # fmt: skip
+HEAVY = {"inception_resnet_v2", "nasnet", "vgg19", "resnet152"}
+EXPORTED_ALWAYS = {"edges-2d", "mobilenet_v2-2d", "vit_tiny-2d", "resnet18-3d"}
+SHAPES = {2: (2, 32, 28), 3: (1, 20, 20, 24)}
+# MONAI's arguments of the same network are others than timm's.
+SMALL_VOLUME: dict[str, dict[str, Any]] = {"densenet121": {"args": {"block_config": [2, 2, 2, 2]}}}
+
+
+def table(heavy: set[str], quick: set[str] | None = None) -> list[Any]:
+    """One case a group and dimension; those of ``heavy``, or not of ``quick``, are slow."""
+    rows = []
+    for name in SMALL:
+        for dims in (2, 3) if name in VOLUMES else (2,):
+            case = f"{name}-{dims}d"
+            slow = name in heavy if quick is None else case not in quick
+            rows.append(pytest.param(name, dims, id=case, marks=[pytest.mark.slow] if slow else []))
+    return rows
+
+
+def small(project: Path, name: str, dims: int) -> Architecture:
+    """The group with its reductions, for small scans."""
+    section = yaml.safe_load((project / "conf" / "model" / f"{name}.yaml").read_text())
+    changes = {**SMALL[name], **(SMALL_VOLUME.get(name, {}) if dims == 3 else {})}
+    section = {**section, **changes, "args": {**section["args"], **changes.get("args", {})}}
+    return resolve(parse(Model, section, "model"), SHAPES[dims], 3)
+
+
+def test_the_table_holds_every_group(project: Path) -> None:
+    assert sorted(SMALL) == sorted(path.stem for path in (project / "conf" / "model").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(("name", "dims"), table(HEAVY))
+def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -> None:
+    architecture = small(project, name, dims)
+    network = build(architecture)
+    scans = torch.randn(3, *SHAPES[dims], generator=torch.Generator().manual_seed(1))
+    outputs = network(scans)
+    assert outputs.shape == (3, 3)
+    torch.nn.functional.cross_entropy(outputs, torch.tensor([0, 1, 2])).backward()
+    gradients = [weights.grad for weights in network.parameters() if weights.requires_grad]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+    assert sum(float(gradient.abs().sum()) for gradient in gradients if gradient is not None) > 0
+
+    network.eval()
+    with torch.inference_mode():
+        evidence = network.explain(scans)
+        assert evidence.local.shape[:2] == (3, 3)
+        assert evidence.local.ndim == 2 + dims
+        # More than one place a side: a map. AlexNet, as published, leaves one of 20 voxels.
+        assert min(evidence.local.shape[2:]) >= (1 if (name, dims) == ("alexnet", 3) else 2)
+        torch.testing.assert_close(evidence.logits, network.logits(scans), rtol=1e-4, atol=1e-4)
+        mean = evidence.local.flatten(2).mean(2)
+        torch.testing.assert_close(mean, evidence.logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "dims"), table(HEAVY, EXPORTED_ALWAYS))
+def test_it_exports(project: Path, tmp_path: Path, name: str, dims: int) -> None:
+    architecture = small(project, name, dims)
+    difference = export_onnx(build(architecture).eval(), architecture, tmp_path / "model.onnx")
+    assert difference < 1e-3
