@@ -139,6 +139,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _pool(arguments: argparse.Namespace) -> int:
+    from scanlens.evaluation.pooled import as_text, pool
+
+    found = pool(arguments.predictions, resamples=arguments.resamples)
+    print(json.dumps(found, indent=2) if arguments.json else as_text(found))
+    return DONE
+
+
 def _bundle(arguments: argparse.Namespace) -> int:
     from scanlens.inference.bundle import CARD, open_bundle
 
@@ -284,6 +292,14 @@ def parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
     compare.set_defaults(run=_compare)
+
+    pool = commands.add_parser("pool", help="metrics over the test scans of a cross-validation's runs")
+    pool.add_argument("predictions", type=Path, nargs="+", help="predictions.parquet of each run")
+    pool.add_argument(
+        "--resamples", type=_positive, default=1000, metavar="N", help="of the bootstrap (default 1000)"
+    )
+    pool.add_argument("--json", action="store_true", help="everything, as JSON")
+    pool.set_defaults(run=_pool)
 
     bundle = commands.add_parser("bundle", help="verify a bundle and print its model card")
     bundle.add_argument("bundle", type=Path, help="bundle folder")

@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from scanlens.errors import ScanlensError
+from scanlens.atomic import write_json
+from scanlens.augmentation.bank import build_bank
+from scanlens.errors import ScanlensError, SettingsError
+from scanlens.models.held_out import held_out_logits
+from scanlens.models.predict import predict
 from scanlens.models.registry import build, resolve
 from scanlens.models.saved import load_model
 from scanlens.models.weights import save_weights
@@ -19,10 +23,11 @@ from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training import run as stage
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.run import checkpoint_folder, train
+from scanlens.training.members import join
+from scanlens.training.run import checkpoint_folder, lessons, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 
-CPU = Machine("cpu", False, 1, 4)
+CPU = Machine("cpu", "32", 1, 4)
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ def test_augment_false_leaves_scans_as_they_are(folders: dict[str, Path], tmp_pa
 
 
 def test_first_weights_come_from_pretraining(folders: dict[str, Path], tmp_path: Path) -> None:
-    frozen = transfer(source="pretraining", freeze_backbone=True, backbone_lr_scale=0.0)
+    frozen = transfer(source="pretraining", mode="head")
     facts = call(folders, tmp_path / "out", transfer=frozen, epochs=1)
     network, _ = load_model(tmp_path / "out")
     donor = build(resolve(model(), (1, 16, 16), 2), 99)
@@ -129,6 +134,86 @@ def test_a_killed_stage_goes_on_and_ends_the_same(folders: dict[str, Path], tmp_
     assert resumed["weights_sha256"] == whole["weights_sha256"]
     for name in ("model.safetensors", "model.json", "history.csv"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes()
+
+
+def folded(folders: dict[str, Path], member: int, **changes: Any) -> tuple[set[str], set[str]]:
+    """Scans of the store that a member learns from and validates on, and the parents of its copies."""
+    learnt, judged = lessons(folders, training(folds=2, **changes), member)
+    ids = judged.store.index["scan_id"]
+    parents = {str(parent) for part in learnt[1:] for parent in part.store.index["parents"].iloc[part.rows]}
+    assert parents <= set(ids.iloc[learnt[0].rows])
+    return set(ids.iloc[learnt[0].rows]), set(ids.iloc[judged.rows])
+
+
+def test_members_share_out_all_but_the_test_split(folders: dict[str, Path]) -> None:
+    build_bank(Store.open(folders["store"]), augmentation(), folders["bank"])
+    index = Store.open(folders["store"]).index
+    dealt = set(index.loc[index["split"] != "test", "scan_id"])
+    (learnt, judged), (other_learnt, other_judged) = (
+        folded(folders, member, use_bank=True) for member in (0, 1)
+    )
+    assert learnt == other_judged
+    assert judged == other_learnt
+    assert learnt | judged == dealt
+    assert not learnt & judged
+
+
+def test_copies_of_validation_scans_are_left_out(folders: dict[str, Path]) -> None:
+    store = Store.open(folders["store"])
+    bank = write_store(folders["bank"], train=4, other=0, seed=5)
+    parents = store.index["scan_id"].iloc[store.rows("train")[: len(bank)]].tolist()
+    bank.index.assign(parents=parents).to_parquet(folders["bank"] / "index.parquet")
+    used = []
+    for member in (0, 1):
+        learnt, judged = lessons(folders, training(folds=2, use_bank=True), member)
+        copies = [parents[row] for row in learnt[1].rows]
+        assert not set(copies) & set(store.index["scan_id"].iloc[judged.rows])
+        used += copies
+    # With two folds every copy has its parent in the lessons of exactly one member.
+    assert sorted(used) == sorted(parents)
+
+
+def test_made_scans_and_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
+    with pytest.raises(SettingsError, match="use_synthetic does not go with"):
+        lessons(folders, training(folds=2, use_synthetic=True), 0)
+    with pytest.raises(SettingsError, match="no member 2"):
+        lessons(folders, training(folds=2), 2)
+
+
+def test_members_differ_and_say_whom_they_judged(folders: dict[str, Path], tmp_path: Path) -> None:
+    arguments = (folders, model(), transfer(), training(folds=2, epochs=1), augmentation(), CPU)
+    facts = [train(*arguments, tmp_path / str(member), member=member) for member in (0, 1)]
+    assert facts[0]["weights_sha256"] != facts[1]["weights_sha256"]
+    judged = [pd.read_csv(tmp_path / str(member) / "judged.csv") for member in (0, 1)]
+    assert [set(table["member"]) for table in judged] == [{0}, {1}]
+    assert sum(map(len, judged)) == 16
+    for member, one in enumerate(facts):
+        write_json(tmp_path / "reports" / f"{member}.json", {"stage": "training", "seconds": 1.0, **one})
+    joined = join(tmp_path, tmp_path / "reports", 2, tmp_path / "joined")
+    assert joined["val_loss"] == pytest.approx(np.mean([one["val_loss"] for one in facts]))
+    assert joined["spread"]["val_loss"]["std"] == pytest.approx(
+        np.std([one["val_loss"] for one in facts], ddof=1)
+    )
+    store = Store.open(folders["store"])
+    network, description = load_model(tmp_path / "joined")
+    assert description["members"] == 2
+    held_out = held_out_logits(network, tmp_path / "joined", store, store.statistics, 4, "cpu")
+    assert held_out.index["split"].value_counts().to_dict() == {"val": 16, "test": 4}
+    # By hand: each scan by the network that was validated on it, test scans by the mean.
+    alone = [load_model(tmp_path / str(member))[0] for member in (0, 1)]
+    for row, logits, member in zip(held_out.index.index, held_out.logits, held_out.members, strict=True):
+        both = [predict(one, store, np.array([row]), store.statistics, 4, "cpu")[0] for one in alone]
+        assert logits == pytest.approx(both[member] if member >= 0 else np.mean(both, axis=0), abs=1e-5)
+
+
+def test_one_member_is_joined_as_it_is(folders: dict[str, Path], tmp_path: Path) -> None:
+    facts = call(folders, tmp_path / "0", epochs=1)
+    write_json(tmp_path / "reports" / "0.json", {"stage": "training", **facts})
+    assert join(tmp_path, tmp_path / "reports", 1, tmp_path / "joined") == facts
+    for name in ("model.safetensors", "model.json", "history.csv"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "joined" / name).read_bytes()
+    with pytest.raises(SettingsError, match="member 1 is not trained"):
+        join(tmp_path, tmp_path / "reports", 2, tmp_path / "joined")
 
 
 def test_another_setting_is_another_checkpoint_folder() -> None:

@@ -89,6 +89,7 @@ def join_members(sources: Sequence[Path], output: Path) -> str:
     """
     descriptions = [_describe(folder) for folder in sources]
     first = descriptions[0]
+    output.mkdir(parents=True, exist_ok=True)
     if len(sources) == 1:
         for name in (WEIGHTS, DESCRIPTION, HISTORY):
             shutil.copyfile(sources[0] / name, output / name)
