@@ -114,3 +114,32 @@ def test_wrong_settings_of_another_stage_are_refused_before_any_work(
     with pytest.raises(SystemExit), stage("acquire"):
         pytest.fail("the stage started")
     assert "evaluation.bootstrapp is not a setting" in capsys.readouterr().err
+
+
+def stop() -> None:
+    with stage("acquire") as run:
+        (run.folder(Path("data/one")) / "half").write_text("x")
+        raise KeyboardInterrupt
+
+
+def test_a_stop_by_hand_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        stop()
+    assert caught.value.code == 130
+    captured = capsys.readouterr()
+    assert captured.err.startswith("acquire: stopped.")
+    assert captured.err.count("\n") == 1
+    assert not Path("data/one").exists()
+
+
+def test_only_the_first_of_several_processes_writes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with stage("acquire") as run:
+        folder = run.folder(Path("data/one"))
+        (folder / "file").write_text("x")
+        run.report({}, "done")
+    assert not folder.exists()
+    assert not Path("data").exists()
+    assert capsys.readouterr().out == ""

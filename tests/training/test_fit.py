@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,23 @@ def test_the_history_has_a_row_an_epoch(run_fit: Fit) -> None:
     assert {"scans_per_second", "epoch_seconds", "gradient_norm", "ram_mib"} <= set(heard[0][1])
     assert "ram_mib" not in history
     assert history.attrs["first_batch_s"] > 0
+
+
+def test_a_stop_by_hand_keeps_the_checkpoint(run_fit: Fit, tmp_path: Path) -> None:
+    """Lightning turns Ctrl-C into an exit with code 1; a stage must hear of it."""
+
+    def stop(metrics: dict[str, float], epoch: int) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_fit("stopped", stop)
+    finally:
+        # Lightning ignores any further Ctrl-C.
+        signal.signal(signal.SIGINT, handler)
+    assert (tmp_path / "stopped" / "last.ckpt").is_file()
 
 
 def test_the_rate_is_found_once(run_fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
