@@ -53,6 +53,26 @@ def test_densenet_features_are_monais(volume: Make) -> None:
         torch.testing.assert_close(whole.class_layers.out(pooled), whole(scans))
 
 
+@pytest.mark.parametrize("name", ["resnet10", "densenet169", "efficientnet_b0"])
+@pytest.mark.parametrize("size", [(28, 28, 28), (64, 48)])
+def test_small_scans_keep_places(volume: Make, name: str, size: tuple[int, ...]) -> None:
+    width = 0.25 if name == "resnet10" else 1.0
+    small = {"args": {"block_config": (2, 2, 2, 2)}} if name == "densenet169" else {}
+    backbone = build_monai(volume(name=name, width=width, size=size, stem="small", **small)).eval()
+    with torch.inference_mode():
+        grid = backbone(torch.zeros(1, 1, *size)).shape[2:]
+    assert min(grid) >= 2
+    assert len(grid) == len(size)
+
+
+def test_efficientnet_features_are_monais(volume: Make) -> None:
+    backbone = build_monai(volume(name="efficientnet_b0", width=1.0)).eval()
+    whole = nets.EfficientNetBN("efficientnet-b0", spatial_dims=3, in_channels=1, num_classes=2).eval()
+    assert sum(p.numel() for p in backbone.parameters()) == sum(
+        p.numel() for name, p in whole.named_parameters() if not name.startswith("_fc")
+    )
+
+
 @pytest.mark.parametrize(("stem", "side"), [("standard", 1), ("medium", 2), ("small", 2)])
 def test_the_stem_decides_the_grid(volume: Make, stem: str, side: int) -> None:
     with torch.inference_mode():

@@ -40,10 +40,58 @@ def test_the_standard_stem_is_timms_own_network(resnet: Make) -> None:
         torch.testing.assert_close(network(scans), own.forward_features(scans))
 
 
-def test_a_patch_stem_stays_as_it_is(architecture: Make) -> None:
-    made = architecture(name="convnext_atto", library="timm", stem="small", width=1.0, size=(32, 32))
-    first = next(m for m in build_timm(made).modules() if isinstance(m, torch.nn.Conv2d))
-    assert first.kernel_size == first.stride == (4, 4)
+@pytest.mark.parametrize(("stem", "stride"), [("standard", 4), ("medium", 2), ("small", 1)])
+def test_patches_keep_their_kernel_and_overlap(architecture: Make, stem: str, stride: int) -> None:
+    made = architecture(name="convnext_atto", library="timm", stem=stem, width=1.0, size=(32, 32))
+    network = build_timm(made).eval()
+    first = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    assert first.kernel_size == (4, 4)
+    assert first.stride == (stride, stride)
+
+
+def test_tokens_become_a_grid_in_place(architecture: Make) -> None:
+    made = architecture(
+        name="vit_tiny_patch16_224", library="timm", stem="standard", width=1.0, size=(32, 48), channels=3
+    )
+    network = build_timm(made).eval()
+    scans = torch.randn(2, 3, 32, 48)
+    with torch.inference_mode():
+        maps, tokens = network(scans), network.forward_features(scans)
+    assert maps.shape == (2, 192, 2, 3)
+    # Row by row, after the class token.
+    torch.testing.assert_close(maps[:, :, 1, 2], tokens[:, 1 + 5])
+
+
+def test_features_last_are_transposed(architecture: Make) -> None:
+    made = architecture(
+        name="swin_tiny_patch4_window7_224", library="timm", stem="standard", width=1.0, size=(64, 96)
+    )
+    network = build_timm(made).eval()
+    scans = torch.randn(1, 1, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(scans), network.forward_features(scans).permute(0, 3, 1, 2))
+        assert network(scans).shape == (1, 768, 2, 3)
+
+
+def test_sizes_that_patches_do_not_divide_are_resized(architecture: Make) -> None:
+    made = architecture(name="vit_tiny_patch16_224", library="timm", stem="small", width=1.0, size=(28, 20))
+    with torch.inference_mode():
+        assert build_timm(made).eval()(torch.zeros(1, 1, 28, 20)).shape[2:] == (4, 3)
+
+
+@pytest.mark.parametrize("name", ["mixer_s16_224", "levit_128s", "coat_lite_tiny", "maxvit_rmlp_pico_rw_256"])
+def test_other_layouts(architecture: Make, name: str) -> None:
+    made = architecture(name=name, library="timm", stem="standard", width=1.0, size=(64, 64))
+    with torch.inference_mode():
+        assert build_timm(made).eval()(torch.zeros(2, 1, 64, 64)).ndim == 4
+
+
+def test_weights_keep_timms_names(architecture: Make) -> None:
+    for name in ("vit_tiny_patch16_224", "vgg11_bn", "swin_tiny_patch4_window7_224"):
+        made = architecture(name=name, library="timm", stem="standard", width=1.0, size=(224, 224))
+        own = timm.create_model(name, in_chans=1).state_dict()
+        ours = build_timm(made).state_dict()
+        assert all(own[key].shape == weights.shape for key, weights in ours.items())
 
 
 def test_width_scales_the_resnets_features(resnet: Make) -> None:

@@ -75,8 +75,11 @@ def _without_head(network: nn.Module) -> None:
         network.features[-1] = nn.Identity()
 
 
-def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int) -> None:
+def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int) -> bool:
     """Register :class:`FeaturesFirst` where the network's output asks for it.
+
+    Returns:
+        Whether it gives tokens, so that the grid holds for scans of this size alone.
 
     Raises:
         SettingsError: Where the output has no places.
@@ -86,14 +89,14 @@ def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int
     with torch.inference_mode():
         maps = network(torch.zeros(1, channels, *size))
     network.train(was)
-    features = {getattr(network, key, None) for key in ("num_features", "head_hidden_size", "embed_dim")}
+    features = [getattr(network, key, None) for key in ("num_features", "head_hidden_size", "embed_dim")]
     if isinstance(maps, Tensor) and maps.ndim == 4:
         last = str(getattr(network, "output_fmt", "")) == "NHWC" or (
             maps.shape[1] not in features and maps.shape[3] in features
         )
         if last:
             network.register_forward_hook(FeaturesFirst(0, None))
-        return
+        return False
     if isinstance(maps, Tensor) and maps.ndim == 3:
         prefix = int(getattr(network, "num_prefix_tokens", 0))
         for skipped in dict.fromkeys((prefix, 0, 1, 2)):
@@ -101,7 +104,7 @@ def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int
             rows = round(math.sqrt(places * size[0] / size[1])) if places > 0 else 0
             if rows and places % rows == 0 and abs(rows / size[0] * size[1] - places // rows) < 1:
                 network.register_forward_hook(FeaturesFirst(skipped, (rows, places // rows)))
-                return
+                return True
     shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else type(maps).__name__
     raise SettingsError(
         f"model.name {name} has no spatial features: it gives {shape} of a scan.",
@@ -184,6 +187,9 @@ def build_timm(architecture: Architecture) -> nn.Module:
     except TypeError as error:
         raise SettingsError(f"model.args do not fit {name}: {error}") from error
     _without_head(network)
-    _lay_out(network, name, own, architecture.channels)
+    if _lay_out(network, name, own, architecture.channels):
+        if own != architecture.size:
+            network.register_forward_pre_hook(Resized(own))
+        return network
     shrink_stem(network, architecture.stem, architecture.channels, architecture.size)
     return network
