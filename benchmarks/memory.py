@@ -94,7 +94,7 @@ def train_epoch(folder: Path) -> None:
     from scanlens.training.run import train
 
     training = replace(load_section(Training), epochs=1, epoch_scans=0, use_bank=False, use_synthetic=False)
-    transfer = replace(load_section(Transfer), source="none", head_epochs=1, freeze_backbone=True)
+    transfer = replace(load_section(Transfer), source="none", mode="full", head_epochs=0)
     output = folder / "trained"
     output.mkdir()
     train(

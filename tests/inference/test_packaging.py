@@ -9,10 +9,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scanlens.config.schema import Checks, Packaging
+from scanlens.inference.bundle import open_bundle
 from scanlens.inference.packaging import package
+from scanlens.inference.runtime import choose
+from scanlens.models.architecture import Architecture
+from scanlens.models.predict import predict
+from scanlens.models.registry import build
+from scanlens.models.saved import join_members, load_model, save_model
+from scanlens.preprocess.store import Store
 from tests.helpers.tiny import CHECKS, edit_json
 
 
@@ -88,3 +96,27 @@ def test_stricter_checks_are_another_bundle(inputs: Path, tmp_path: Path) -> Non
     stricter = dataclasses.replace(CHECKS, min_side=8)
     before = pack(inputs, tmp_path / "one")["bundle_id"]
     assert pack(inputs, tmp_path / "two", checks=stricter)["bundle_id"] != before
+
+
+def test_an_ensemble_is_one_bundle_that_repeats_its_mean(inputs: Path, tmp_path: Path) -> None:
+    _, description = load_model(inputs / "trained")
+    architecture = Architecture.from_json(description["architecture"])
+    for number in (0, 1):
+        folder = tmp_path / "members" / str(number)
+        network = build(architecture, number)
+        facts = {"best_epoch": 0, "first_weights": "none"}
+        save_model(folder, network, architecture, description["labels"], description["statistics"], facts)
+        (folder / "history.csv").write_text("epoch\n0\n")
+        (folder / "judged.csv").write_text(f"scan_id,member\n{number},{number}\n")
+    shutil.rmtree(inputs / "trained")
+    join_members([tmp_path / "members" / name for name in "01"], inputs / "trained")
+    pack(inputs, tmp_path / "out", onnx=True)
+    bundle = open_bundle(tmp_path / "out")
+    assert bundle.description["members"] == 2
+    store = Store.open(inputs / "store")
+    rows = store.rows("test")
+    members = [load_model(tmp_path / "members" / name)[0] for name in "01"]
+    expected = np.mean([predict(one, store, rows, store.statistics, 4, "cpu") for one in members], axis=0)
+    for runtime in ("onnx", "torch"):
+        logits, _ = choose(bundle, runtime, 1)[1](store.read(rows))
+        assert logits == pytest.approx(expected, abs=1e-4)

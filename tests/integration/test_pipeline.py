@@ -22,6 +22,7 @@ STAGES = (
     "synthesis",
     "augmentation",
     "pretraining",
+    "members",
     "training",
     "evaluation",
     "explanation",
@@ -43,8 +44,10 @@ def test_every_stage_writes_its_outputs_and_report(reproduced: Path) -> None:
     for name, stage in stages.items():
         for out in [*stage["outs"], *stage.get("metrics", [])]:
             path = next(iter(out)) if isinstance(out, dict) else out
+            path = path.replace("${item.member}", "0")
             assert (reproduced / path).exists(), f"{name} did not write {path}"
-        report = json.loads((reproduced / "data/07_reports" / f"{name}.json").read_text(encoding="utf-8"))
+        file = "members/0.json" if name == "members" else f"{name}.json"
+        report = json.loads((reproduced / "data/07_reports" / file).read_text(encoding="utf-8"))
         assert report, name
     assert not list((reproduced / "data").rglob("*.part")), "something half-written was left"
 
