@@ -83,16 +83,19 @@ def _efficientnet(architecture: Architecture) -> nn.Module:
     The first convolution always halves: MONAI fixes its stride. The next halvings go instead.
     """
     dims, stages = len(architecture.size), list(STAGES)
-    reduction = 32
+    reduction, most = 32, REDUCTION[dims].get(architecture.stem, 32)
+    if architecture.stem != "standard" and min(architecture.size) <= most:
+        # One place a side otherwise.
+        most //= 2
     for place, stage in enumerate(stages):
-        if reduction > REDUCTION[dims].get(architecture.stem, 32) and "_s22_" in stage:
+        if reduction > most and "_s22_" in stage:
             stages[place] = stage.replace("_s22_", "_s11_")
             reduction //= 2
     width, depth, _, dropout, connect = efficientnet_params[architecture.name.replace("_", "-")]
     options = {"dropout_rate": dropout, "drop_connect_rate": connect, **architecture.args}
     return EfficientNetFeatures(
         nets.EfficientNet(
-            stages, dims, architecture.channels, 1, width, depth, image_size=max(architecture.size), **options
+            stages, dims, architecture.channels, 1, width, depth, image_size=min(architecture.size), **options
         )
     )
 
