@@ -46,7 +46,7 @@ def pool(
             raise SettingsError(f"{path}: no predictions here.", "Name predictions.parquet of each run.")
         table = pd.read_parquet(path)
         parts.append(table[table["split"] == "test"])
-    columns = [[name for name in part if name.startswith(PROBABILITY)] for part in parts]
+    columns = [[name for name in map(str, part) if name.startswith(PROBABILITY)] for part in parts]
     for path, names in zip(tables, columns, strict=True):
         if names != columns[0]:
             raise SettingsError(f"{path}: its classes are not those of {tables[0]}.")
