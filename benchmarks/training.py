@@ -32,6 +32,7 @@ from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store, StoreWriter
 from scanlens.scaling.device import Machine, prepare
 from scanlens.training.datamodule import Batch, Part, ScanBatches
+from scanlens.training.features import with_features
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, training_recipe
 
@@ -124,6 +125,33 @@ class Round:
         scans = batch.scans.contiguous()
         return rivals.bare(network, scans, batch.targets, self.steps, bf16=bf16, channels_last=fast)
 
+    def probe(self, *, cached: bool) -> float:
+        """Scans a second of a frozen backbone's epochs, its features computed before or each time."""
+        network = self.network()
+        train, val = self.parts()
+        transfer = dataclasses.replace(load_section(Transfer), mode="head", cache_features=cached)
+        recipe = dataclasses.replace(
+            training_recipe(load_section(Training), transfer),
+            epochs=4 if cached else 1,
+            epoch_scans=0,
+            lr=rivals.LR,
+        )
+        architecture = resolve(self.model, self.store.shape, CLASSES)
+        section = load_section(Augmentation)
+        stand_in = with_features(network, architecture, train, val, transfer, section, recipe, self.machine)
+        with tempfile.TemporaryDirectory(dir=self.folder) as checkpoints:
+            return fit(*stand_in, recipe, self.machine, Path(checkpoints) / "fit")[1]
+
+    def compare_probe(self, rounds: int, name: str) -> Row:
+        """Alternate frozen forward passes and kept features."""
+        kept, forward = [], []
+        for _ in range(rounds):
+            kept.append(self.probe(cached=True))
+            forward.append(self.probe(cached=False))
+        ratios = [a / b for a, b in zip(kept, forward, strict=True)]
+        what = f"{name}, {self.side} px, frozen: scans/s of an epoch on kept features against forward passes"
+        return Row(what, median(kept), median(forward), median(ratios), ">= 20", rounds, spread(ratios))
+
     def compare(self, rounds: int, name: str) -> list[Row]:
         """Alternate the competitors, drop the first round, hold median ratios against the bars."""
         found: dict[str, list[float]] = {}
@@ -180,6 +208,7 @@ def main() -> None:
         for model, name, side in cases:
             game = Round(model, side, 10 if quick else 14, Path(folder) / f"{name}-{side}")
             rows += game.compare(3 if quick else 5, name)
+            rows.append(game.compare_probe(3 if quick else 5, name))
     publish("training", rows)
 
 
