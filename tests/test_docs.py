@@ -39,7 +39,8 @@ def test_scanlens_commands_parse(command: str) -> None:
 
 @pytest.mark.parametrize("command", [c for c in starting("dvc") if "-S" in c])
 def test_overrides_compose(command: str) -> None:
-    words = shlex.split(command)
+    # Loops count from 0.
+    words = shlex.split(command.replace("$i", "0"))
     overrides = [words[i + 1] for i, word in enumerate(words) if word == "-S"]
     assert overrides
     assert compose_text(PROJECT, overrides)
