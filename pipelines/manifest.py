@@ -26,12 +26,12 @@ if __name__ == "__main__":
             output=output,
             metadata=read_metadata(RAW),
         )
-        facts = write_manifest(built.manifest, output)
+        facts = write_manifest(built.manifest, output, built.strata)
         facts["warnings"] += built.warnings
         write_leaks(built.leaks, REPORTS / "leaks.csv")
         # Before the gate: who is refused needs the page most.
         write_quality(
-            built.manifest,
+            built.manifest.assign(label=built.strata),
             built.leaks,
             built.shortcuts,
             facts["warnings"],

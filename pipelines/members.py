@@ -15,7 +15,7 @@ from pipelines.stage import (
     stage,
 )
 from scanlens.config.load import load_section, read_settings
-from scanlens.config.schema import Augmentation, Data, Model, Runtime, Tracking, Training, Transfer
+from scanlens.config.schema import Augmentation, Model, Runtime, Tracking, Training, Transfer
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
 from scanlens.tracking.runs import MEMBER, WEIGHTS, data_tags, open_run
@@ -44,7 +44,6 @@ if __name__ == "__main__":
                 run.folder(MEMBERS / str(member)),
                 # A sweep judges by the first member alone: it hears one network's epochs.
                 with_sweep(tracked.log_metrics) if member == 0 else tracked.log_metrics,
-                task=load_section(Data).task,
                 member=member,
             )
             tracked.set_tags({WEIGHTS: facts["weights_sha256"]})

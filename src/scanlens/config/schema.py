@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Task = Literal["binary", "multiclass"]
+Task = Literal["binary", "multiclass", "ordinal", "regression"]
 Auto = Literal["auto"]
 
 

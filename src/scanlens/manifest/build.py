@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
+from scanlens.config.numbers import as_numbers, quantile_bins
 from scanlens.config.schema import Leakage, Manifest
 from scanlens.errors import SettingsError
 from scanlens.manifest.checks import contradictions, set_problems
@@ -33,6 +34,8 @@ from scanlens.types import FloatArray
 IN_PROCESS = Engine("local", 0, None)
 """Reads in the caller's own process, without limits."""
 THUMBNAILS = "thumbnails.npy"
+AGREE_STD = 0.1
+"""Standard deviations that two numbers may differ by and still agree on the same pixels."""
 
 Thumbnails = npt.NDArray[np.uint8]
 
@@ -47,6 +50,8 @@ class Built:
         leaks: What two splits share, and contradictions; not judged yet.
         shortcuts: Metadata that give the label away; not judged yet.
         warnings: Sentences about the set.
+        strata: ``(row,)`` what is counted and dealt in like shares: the label, or the quantile bin of a
+            number.
     """
 
     manifest: pd.DataFrame
@@ -54,6 +59,7 @@ class Built:
     leaks: list[Leak]
     shortcuts: list[Shortcut]
     warnings: list[str]
+    strata: pd.Series
 
 
 def build_manifest(
@@ -82,7 +88,8 @@ def build_manifest(
     Raises:
         SettingsError: Wrong split settings, a class without an accepted scan, or too few patients.
     """
-    check_split_settings(config.split, listing)
+    numbers = source.get("task") == "regression"
+    check_split_settings(config.split, _with_strata(listing, listing["problem"] == "", numbers))
     examiner = Examiner(
         root,
         source["kind"],
@@ -96,18 +103,45 @@ def build_manifest(
     manifest, notes = collect(_examined(listing, examiner, engine), len(listing), thumbnails)
     warnings = notes.patient_warnings()
     pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
-    _deal(manifest, listing, notes, pairs, config)
+    strata = _strata(manifest, manifest["status"] == OK, numbers)
+    _deal(manifest, listing, strata, notes, pairs, config)
     if pairs:
         warnings.append(f"{len(pairs)} pairs of scans are near copies of each other.")
     if copies := _set_aside(manifest, copies_across_splits(manifest, pairs, config.leakage)):
         warnings.append(f"{copies} copies of scans in another split are quarantined.")
-    _check_classes(manifest, source["labels"])
-    check_use(manifest["label"][manifest["status"] == OK], manifest["split"][manifest["status"] == OK])
+    _check_labels(manifest, source)
+    check_use(strata[manifest["status"] == OK], manifest["split"][manifest["status"] == OK])
     check_columns(manifest)
-    shortcuts = _shortcuts(manifest, notes, metadata, config.leakage)
+    shortcuts = _shortcuts(manifest, strata, notes, metadata, config.leakage)
     return Built(
-        manifest, thumbnails, find_leaks(manifest, pairs), shortcuts, warnings + set_problems(manifest)
+        manifest,
+        thumbnails,
+        find_leaks(manifest, pairs, _tolerance(manifest, source)),
+        shortcuts,
+        warnings + set_problems(manifest, numbers=numbers),
+        strata,
     )
+
+
+def _strata(table: pd.DataFrame, usable: pd.Series, numbers: bool) -> pd.Series:
+    """The labels; of numbers their quantile bins among the usable rows, and nothing for the others."""
+    if not numbers:
+        return table["label"]
+    strata = pd.Series("", index=table.index, dtype=object)
+    strata[usable] = quantile_bins(table.loc[usable, "label"])
+    return strata
+
+
+def _with_strata(table: pd.DataFrame, usable: pd.Series, numbers: bool) -> pd.DataFrame:
+    return table.assign(label=_strata(table, usable, numbers)) if numbers else table
+
+
+def _tolerance(manifest: pd.DataFrame, source: dict[str, Any]) -> float | None:
+    """How far apart two numbers for the same pixels may be; None where labels are classes."""
+    if source.get("task") != "regression":
+        return None
+    numbers = as_numbers(manifest.loc[manifest["status"] == OK, "label"])
+    return AGREE_STD * float(numbers.std()) if len(numbers) else 0.0
 
 
 def _settle_contradictions(
@@ -115,13 +149,14 @@ def _settle_contradictions(
 ) -> list[Pair]:
     """Quarantine scans that contradict each other, if the settings want it; return the near copies."""
     quarantined = config.leakage.contradictions == "quarantine"
+    tolerance = _tolerance(manifest, source)
     if quarantined:
-        for index, reason in contradictions(manifest).items():
+        for index, reason in contradictions(manifest, tolerance).items():
             manifest.loc[index, "status"] = reason
-    _check_classes(manifest, source["labels"])
+    _check_labels(manifest, source)
     pairs = _near_copies(manifest, thumbnails, root, source["dims"], config)
-    if quarantined and _set_aside(manifest, near_contradictions(manifest, pairs)):
-        _check_classes(manifest, source["labels"])
+    if quarantined and _set_aside(manifest, near_contradictions(manifest, pairs, tolerance)):
+        _check_labels(manifest, source)
     return pairs
 
 
@@ -134,7 +169,12 @@ def _set_aside(manifest: pd.DataFrame, reasons: dict[int, str]) -> int:
 
 
 def _deal(
-    manifest: pd.DataFrame, listing: pd.DataFrame, notes: Notes, pairs: list[Pair], config: Manifest
+    manifest: pd.DataFrame,
+    listing: pd.DataFrame,
+    strata: pd.Series,
+    notes: Notes,
+    pairs: list[Pair],
+    config: Manifest,
 ) -> None:
     """Fill in split and fold of the accepted scans; near copies stay together."""
     accepted = manifest["status"] == OK
@@ -147,7 +187,8 @@ def _deal(
     if not any(dates):
         # Never a mixture: the table's places in time and a header's date do not compare.
         dates = [notes.dates[row] for row in rows]
-    scans = manifest[accepted].assign(split=listing["split"].to_numpy()[rows], date=dates)
+    declared = listing["split"].to_numpy()[rows]
+    scans = manifest[accepted].assign(split=declared, date=dates, label=strata[accepted])
     dealt = assign_splits(scans, config.split, links)
     manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
     manifest.loc[dealt.index[dealt["split"] == ""], "status"] = LEFT_OUT
@@ -185,18 +226,33 @@ def _near_copies(
 
 
 def _shortcuts(
-    manifest: pd.DataFrame, notes: Notes, metadata: pd.DataFrame | None, leakage: Leakage
+    manifest: pd.DataFrame,
+    strata: pd.Series,
+    notes: Notes,
+    metadata: pd.DataFrame | None,
+    leakage: Leakage,
 ) -> list[Shortcut]:
     if leakage.shortcuts == "off":
         return []
     table = metadata_table(manifest, notes, metadata)
     known = manifest.loc[table.index]
-    return find_shortcuts(table, known["label"], known["patient"], leakage.shortcut_accuracy)
+    return find_shortcuts(table, strata.loc[table.index], known["patient"], leakage.shortcut_accuracy)
 
 
-def _check_classes(manifest: pd.DataFrame, labels: list[str]) -> None:
+def _check_labels(manifest: pd.DataFrame, source: dict[str, Any]) -> None:
+    """Refuse a class without an accepted scan, and numbers that are all the same."""
     accepted = manifest[manifest["status"] == OK]
-    for label in labels:
+    if source.get("task") == "regression":
+        if accepted["label"].nunique() < 2:
+            reasons = manifest.loc[manifest["status"] != OK, "status"].value_counts()
+            why = f" (most often: {reasons.index[0]})" if len(reasons) else ""
+            raise SettingsError(
+                f"{len(accepted)} of {len(manifest)} scans are accepted, with "
+                f"{accepted['label'].nunique()} different numbers as labels{why}.",
+                "Correct the files or labels, or relax manifest.checks.",
+            )
+        return
+    for label in source["labels"]:
         if (accepted["label"] == label).any():
             continue
         reasons = manifest.loc[manifest["label"] == label, "status"].value_counts()

@@ -100,31 +100,53 @@ def saturated_share(pixels: ImageArray) -> float:
     return float((dark | bright).mean())
 
 
-def contradictions(manifest: pd.DataFrame) -> pd.Series:
+def contradictions(manifest: pd.DataFrame, tolerance: float | None = None) -> pd.Series:
     """Find accepted scans of identical pixels under different labels: none of them can be trusted.
 
     Args:
         manifest: Columns path, label, sha256, pixel_sha256 (empty: the file's bytes count), status.
+        tolerance: Where labels are numbers: how far apart two that agree may be.
 
     Returns:
         The reason of each contradicted scan, naming another path; indexed like its row in ``manifest``.
     """
     accepted = manifest[manifest["status"] == OK]
     content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
-    disputed = accepted.groupby(content)["label"].transform("nunique") > 1
+    disputed = disputes(accepted["label"], content, tolerance)
     reasons = {}
     for _, group in accepted[disputed].groupby(content[disputed], sort=False):
         for row in group.itertuples():
-            other = group[group["label"] != row.label].iloc[0]
+            # Of numbers the one farthest off: the nearest may agree.
+            others = group if tolerance is None else group.iloc[[_farthest(group["label"], str(row.label))]]
+            other = others[others["label"] != row.label].iloc[0]
             reasons[row.Index] = f"contradiction: same content as {other['path']}, labelled {other['label']}"
     return pd.Series(reasons, dtype=object)
 
 
-def set_problems(manifest: pd.DataFrame) -> list[str]:
+def disputes(labels: pd.Series, content: pd.Series, tolerance: float | None) -> pd.Series:
+    """Whether the labels of each scan's content disagree.
+
+    Args:
+        labels: Text.
+        content: What is the same for the same pixels.
+        tolerance: None where labels are classes; else how far apart numbers that agree may be.
+    """
+    if tolerance is None:
+        return labels.groupby(content).transform("nunique") > 1
+    by_content = labels.astype(float).groupby(content)
+    return (by_content.transform("max") - by_content.transform("min")) > tolerance
+
+
+def _farthest(labels: pd.Series, label: str) -> int:
+    return int((labels.astype(float) - float(label)).abs().to_numpy().argmax())
+
+
+def set_problems(manifest: pd.DataFrame, *, numbers: bool = False) -> list[str]:
     """Say what about the accepted scans as a set may mislead a network or whoever reads its results.
 
     Args:
         manifest: The columns of :data:`scanlens.manifest.columns.COLUMNS`.
+        numbers: Whether labels are numbers, not classes.
 
     Returns:
         Sentences: mixed modalities, channels, photometric interpretations and spacings, extreme sizes, and
@@ -138,11 +160,12 @@ def set_problems(manifest: pd.DataFrame) -> list[str]:
         for column, what, remedy in _MIXTURES
         if accepted[column].nunique() > 1
     ]
-    several = accepted.groupby("patient", sort=False)["label"].nunique()
-    if divided := int((several > 1).sum()):
-        example = accepted.loc[accepted["patient"] == several.index[several > 1][0], "path"].iloc[0]
-        found.append(f"{divided} patients have scans of several classes, the first that of {example}.")
-    return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted)
+    if not numbers:
+        several = accepted.groupby("patient", sort=False)["label"].nunique()
+        if divided := int((several > 1).sum()):
+            example = accepted.loc[accepted["patient"] == several.index[several > 1][0], "path"].iloc[0]
+            found.append(f"{divided} patients have scans of several classes, the first that of {example}.")
+    return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted, numbers)
 
 
 def _counts(values: pd.Series) -> str:
@@ -186,7 +209,7 @@ def _extreme_sizes(accepted: pd.DataFrame) -> list[str]:
     ]
 
 
-def _few(accepted: pd.DataFrame) -> list[str]:
+def _few(accepted: pd.DataFrame, numbers: bool) -> list[str]:
     found = []
     for split in ("val", "test"):
         scans = accepted[accepted["split"] == split]
@@ -195,6 +218,8 @@ def _few(accepted: pd.DataFrame) -> list[str]:
         patients = scans["patient"].nunique()
         if patients < FEW_PATIENTS:
             found.append(f"{split} has {patients} patients only: its metrics will be uncertain.")
+        if numbers:
+            continue
         found += [
             f"{split} has {count} scans only of class {label}: its metrics will be uncertain."
             for label, count in scans["label"].value_counts().sort_index().items()

@@ -15,6 +15,7 @@ import pandas as pd
 
 from scanlens.config.schema import Leakage
 from scanlens.errors import ScanlensError
+from scanlens.manifest.checks import disputes
 from scanlens.manifest.columns import OK
 from scanlens.manifest.duplicates import Pair
 from scanlens.manifest.shortcuts import Shortcut
@@ -57,12 +58,13 @@ class Leak:
     correlation: float | None = None
 
 
-def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
+def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair], tolerance: float | None = None) -> list[Leak]:
     """Find what splits share: one leak a patient, a group of copies, or a pair of near copies.
 
     Args:
         manifest: The finished manifest, splits assigned.
         pairs: Near copies, by position in ``manifest``.
+        tolerance: Where labels are numbers: how far apart two that agree may be.
 
     Returns:
         By kind; within a kind in the order of the manifest.
@@ -74,16 +76,20 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Leak]:
     known = table["status"].str.partition(":")[0].isin([OK, CONTRADICTION])
     dealt = table[(table["status"] == OK) & (table["split"] != "")]
     labelled = table[known]
+    same_pixels = labelled[labelled["content"] != ""]
+    disputed = same_pixels[disputes(same_pixels["label"], same_pixels["content"], tolerance)]
     return [
         *_shared("patient", dealt, "patient", "split", _in_order),
         *_shared("copy", dealt[dealt["content"] != ""], "content", "split", _in_order),
         *_near(dealt, pairs, "near_copy", "split", _in_order),
-        *_shared("contradiction", labelled[labelled["content"] != ""], "content", "label", sorted),
-        *_near(labelled, contradicting(manifest, pairs), "contradiction", "label", sorted),
+        *_shared("contradiction", disputed, "content", "label", sorted),
+        *_near(labelled, contradicting(manifest, pairs, tolerance), "contradiction", "label", sorted),
     ]
 
 
-def contradicting(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
+def contradicting(
+    manifest: pd.DataFrame, pairs: Sequence[Pair], tolerance: float | None = None
+) -> list[Pair]:
     """Near copies whose different labels cannot both be right.
 
     Two scans of one patient may look alike on the day before the finding appears, and two neighbouring
@@ -92,6 +98,7 @@ def contradicting(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
     Args:
         manifest: Columns patient and label.
         pairs: Near copies, by row.
+        tolerance: Where labels are numbers: how far apart two that agree may be.
     """
     patients, labels = manifest["patient"].to_numpy(), manifest["label"].to_numpy()
     return [
@@ -99,8 +106,12 @@ def contradicting(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> list[Pair]:
         for pair in pairs
         if pair.correlation >= _ALL_BUT_EQUAL
         and patients[pair.first] != patients[pair.second]
-        and labels[pair.first] != labels[pair.second]
+        and _unlike(labels[pair.first], labels[pair.second], tolerance)
     ]
+
+
+def _unlike(first: str, second: str, tolerance: float | None) -> bool:
+    return first != second if tolerance is None else abs(float(first) - float(second)) > tolerance
 
 
 def _in_order(splits: Sequence[str]) -> list[str]:

@@ -13,19 +13,22 @@ from scanlens.manifest.leakage import contradicting
 from scanlens.types import SPLITS
 
 
-def near_contradictions(manifest: pd.DataFrame, pairs: Sequence[Pair]) -> dict[int, str]:
+def near_contradictions(
+    manifest: pd.DataFrame, pairs: Sequence[Pair], tolerance: float | None = None
+) -> dict[int, str]:
     """Near copies under different labels: neither label can be trusted.
 
     Args:
         manifest: Columns path, patient, label.
         pairs: Near copies, by row.
+        tolerance: Where labels are numbers: how far apart two that agree may be.
 
     Returns:
         Reason by row.
     """
     paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
     reasons = {}
-    for pair in contradicting(manifest, pairs):
+    for pair in contradicting(manifest, pairs, tolerance):
         for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
             reasons[one] = f"contradiction: near copy of {paths[other]}, labelled {labels[other]}"
     return reasons

@@ -16,17 +16,18 @@ from scanlens.manifest.leakage import Leak, leaks_table
 from scanlens.types import SPLITS
 
 
-def write_manifest(manifest: pd.DataFrame, output: Path) -> dict[str, Any]:
+def write_manifest(manifest: pd.DataFrame, output: Path, strata: pd.Series | None = None) -> dict[str, Any]:
     """Write manifest.parquet, quarantine.csv (path, reason) and manifest.json (the facts).
 
     Args:
         manifest: As :func:`scanlens.manifest.build.build_manifest` returns it.
         output: The stage's folder.
+        strata: What is counted in place of the label, see :class:`scanlens.manifest.build.Built`.
 
     Returns:
         The facts: see :func:`summarise`.
     """
-    facts = summarise(manifest)
+    facts = summarise(manifest, strata)
     write_table(manifest, output / "manifest.parquet")
     quarantine = manifest.loc[manifest["status"] != OK, ["path", "status"]]
     with replacing(output / "quarantine.csv") as temporary:
@@ -41,8 +42,12 @@ def write_leaks(leaks: Sequence[Leak], path: Path) -> None:
         leaks_table(leaks).to_csv(temporary, index=False, lineterminator="\n")
 
 
-def summarise(manifest: pd.DataFrame) -> dict[str, Any]:
+def summarise(manifest: pd.DataFrame, strata: pd.Series | None = None) -> dict[str, Any]:
     """Count a manifest.
+
+    Args:
+        manifest: The columns of the manifest.
+        strata: What is counted as classes; None counts the labels.
 
     Returns:
         ``scans``, ``accepted``, ``quarantined``, ``status`` (scans a kind of reason), ``splits`` (scans a
@@ -50,7 +55,8 @@ def summarise(manifest: pd.DataFrame) -> dict[str, Any]:
         ``patients_in_several_splits``, ``sites`` (scans a split and site; empty where no site is known),
         ``burned_in`` (accepted scans a finding), ``data_hash``, ``split_hash`` and ``warnings`` (sentences).
     """
-    accepted = manifest[manifest["status"] == OK]
+    counted = manifest if strata is None else manifest.assign(label=strata)
+    accepted = counted[counted["status"] == OK]
     table = pd.crosstab(accepted["split"], accepted["label"])
     splits_of_patient = accepted.groupby("patient")["split"].nunique()
     shared = len(splits_of_patient[splits_of_patient > 1])

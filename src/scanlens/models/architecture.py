@@ -25,6 +25,8 @@ class Architecture:
         hidden: Widths of the fully connected layers between pooling and head.
         activation: Of the hidden layers and of scanlens' own networks.
         args: Constructor arguments beyond these.
+        centre: Of the numbers that are predicted (task ``regression``): their mean in the training split.
+        spread: Their standard deviation there, > 0.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Architecture:
     hidden: tuple[int, ...]
     activation: str
     args: dict[str, Any]
+    centre: float = 0.0
+    spread: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``model.json`` and ``bundle.json``."""

@@ -93,6 +93,40 @@ class OrdinalLinear(nn.Module):
         return outputs
 
 
+class NumberLinear(nn.Module):
+    """A linear layer that learns standardised numbers and gives them back in their own unit.
+
+    So the same learning rate does for blood pressures and for shares.
+
+    Args:
+        features: Number of features in.
+        outputs: Number of numbers.
+        centre: Mean of the numbers in the training split.
+        spread: Their standard deviation there.
+    """
+
+    def __init__(self, features: int, outputs: int, centre: float, spread: float) -> None:
+        super().__init__()
+        self.standardised = nn.Linear(features, outputs)
+        self.centre = centre
+        self.spread = spread
+
+    @property
+    def weight(self) -> Tensor:
+        """``(output, feature)`` in the numbers' unit."""
+        return self.standardised.weight * self.spread
+
+    @property
+    def bias(self) -> Tensor:
+        """``(output,)`` in the numbers' unit."""
+        return self.standardised.bias * self.spread + self.centre
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Numbers ``(batch, output)``."""
+        numbers: Tensor = self.standardised(features) * self.spread + self.centre
+        return numbers
+
+
 class Classifier(nn.Module):
     """A backbone with spatial output under pooling, optional hidden layers and a head.
 
@@ -106,6 +140,8 @@ class Classifier(nn.Module):
         places: Number of places of the grid; used by ``flatten``.
         hidden: Widths of the layers between pooling and head.
         activation: Key of ``ACTIVATIONS``.
+        centre: Mean of the numbers to predict; for head ``regression`` and one class.
+        spread: Their standard deviation.
     """
 
     def __init__(
@@ -119,6 +155,8 @@ class Classifier(nn.Module):
         places: int = 1,
         hidden: tuple[int, ...] = (),
         activation: str = "relu",
+        centre: float = 0.0,
+        spread: float = 1.0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -133,7 +171,13 @@ class Classifier(nn.Module):
             self.hidden.append(nn.Linear(inputs, width))
             inputs = width
         outputs = self.kind.outputs(classes)
-        self.head = OrdinalLinear(inputs, outputs) if head == "ordinal" else nn.Linear(inputs, outputs)
+        self.head: OrdinalLinear | NumberLinear | nn.Linear
+        if head == "ordinal":
+            self.head = OrdinalLinear(inputs, outputs)
+        elif head == "regression" and classes == 1:
+            self.head = NumberLinear(inputs, outputs, centre, spread)
+        else:
+            self.head = nn.Linear(inputs, outputs)
         self.act = ACTIVATIONS[activation]()
 
     def features(self, scans: Tensor) -> Tensor:

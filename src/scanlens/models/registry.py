@@ -43,7 +43,13 @@ HEAD_OF_TASK = {
 """What ``model.head=auto`` means for each ``data.task``."""
 
 
-def resolve(model: Model, shape: tuple[int, ...], classes: int, task: str = "multiclass") -> Architecture:
+def resolve(
+    model: Model,
+    shape: tuple[int, ...],
+    classes: int,
+    task: str = "multiclass",
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> Architecture:
     """Every ``auto`` of section ``model`` decided by the store's shape and task.
 
     Args:
@@ -51,7 +57,16 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int, task: str = "mul
         shape: ``(channel, *spatial)`` of one scan in the store.
         classes: Number of labels.
         task: Of the store.
+        scale: For task ``regression``: mean and standard deviation of the training split's numbers.
+
+    Raises:
+        SettingsError: Task and head do not fit.
     """
+    if task == "regression" and model.head not in ("auto", "regression"):
+        raise SettingsError(
+            f"model.head={model.head} gives classes, but data.task=regression wants a number.",
+            "Set model.head=auto.",
+        )
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":
@@ -74,6 +89,8 @@ def resolve(model: Model, shape: tuple[int, ...], classes: int, task: str = "mul
         hidden=tuple(model.hidden),
         activation=model.activation,
         args=dict(model.args),
+        centre=scale[0],
+        spread=scale[1],
     )
 
 
@@ -121,6 +138,8 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             places=grid[0, 0].numel(),
             hidden=architecture.hidden,
             activation=architecture.activation,
+            centre=architecture.centre,
+            spread=architecture.spread,
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
             initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)

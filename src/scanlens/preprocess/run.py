@@ -26,7 +26,7 @@ from scanlens.preprocess.plan import Plan
 from scanlens.preprocess.preprocessor import resolve
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
-from scanlens.preprocess.store import Store, clear_store, describe_store
+from scanlens.preprocess.store import DEFAULT_TASK, Store, clear_store, describe_store
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 
 KEPT_COLUMNS = [
@@ -107,7 +107,7 @@ def preprocess(
     Args:
         manifest: The manifest's rows; those with status ok are stored, in their order.
         root: The data root.
-        source: ``dims`` and ``labels`` of the data set.
+        source: ``dims``, ``labels`` and ``task`` of the data set.
         config: The settings.
         output: The store's folder.
         engine: Where the scans are decoded if there is much to do. The bytes written do not depend on it.
@@ -140,8 +140,9 @@ def preprocess(
             for place, reason in progress.left_out.items()
         ]
         index = accepted.iloc[progress.stored][KEPT_COLUMNS]
-        _check_remainder(accepted, index, left_out)
-        describe_store(output, shape, list(source["labels"]), progress.shards, index)
+        task = source.get("task", DEFAULT_TASK)
+        _check_remainder(accepted, index, left_out, task)
+        describe_store(output, shape, list(source["labels"]), progress.shards, index, task)
         write_json(output / "preprocessor.json", preprocessor.to_json())
         made = time.perf_counter()
         statistics = write_statistics(Store.open(output), config.range)
@@ -236,14 +237,17 @@ def _full_disk_explained(output: Path, resumes: bool) -> Iterator[None]:
         ) from error
 
 
-def _check_remainder(accepted: pd.DataFrame, index: pd.DataFrame, left_out: list[dict[str, str]]) -> None:
+def _check_remainder(
+    accepted: pd.DataFrame, index: pd.DataFrame, left_out: list[dict[str, str]], task: str
+) -> None:
     """Refuse a store that lacks a split, a class, or a class of the training split, that the manifest has."""
     train, left_train = (table[table["split"] == "train"] for table in (accepted, index))
-    for what, before, after in (
-        ("split", accepted["split"], index["split"]),
+    classes = [
         ("class", accepted["label"], index["label"]),
         ("training class", train["label"], left_train["label"]),
-    ):
+    ]
+    split = ("split", accepted["split"], index["split"])
+    for what, before, after in [split, *([] if task == "regression" else classes)]:
         gone = sorted(set(before) - set(after))
         if gone:
             raise SettingsError(

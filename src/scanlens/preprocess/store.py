@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scanlens.atomic import replacing, write_json
+from scanlens.config.numbers import as_numbers, is_number, quantile_bins
 from scanlens.errors import SettingsError
 from scanlens.preprocess.shard_file import (
     DTYPE,
@@ -40,6 +41,8 @@ VERSION = 2
 """Of the format; 1 had shards of equal length."""
 INDEX_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path")
 """What every index has; it may have more."""
+DEFAULT_TASK = "multiclass"
+"""Of stores that do not say."""
 _OPEN_MAPS = 64
 """Shards mapped at one time: each needs a file descriptor."""
 
@@ -53,16 +56,25 @@ class StoreWriter:
     Args:
         folder: The store's folder; made if missing.
         shape: ``(channel, *spatial)`` of every row.
-        labels: The classes in order.
+        labels: The classes in order, or the name of the number.
         shard_rows: Rows a shard.
+        task: What the labels are, as ``data.task`` without ``auto``.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, ...], labels: list[str], shard_rows: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shape: tuple[int, ...],
+        labels: list[str],
+        shard_rows: int,
+        task: str = DEFAULT_TASK,
+    ) -> None:
         if shard_rows < 1:
             raise SettingsError(f"preprocess.shard_rows: expected at least 1, got {shard_rows}.")
         self.folder = folder
         self.shape = tuple(shape)
         self.labels = list(labels)
+        self.task = task
         self.shard_rows = shard_rows
         self._finished: list[int] = []
         self._shard: ShardWriter | None = None
@@ -108,9 +120,9 @@ class StoreWriter:
             ValueError: The index does not fit.
         """
         unfinished = [] if self._shard is None else [self._shard.rows]
-        check_index(index, sum(self._finished + unfinished), self.labels)
+        check_index(index, sum(self._finished + unfinished), self.labels, self.task)
         self._finish_shard()
-        describe_store(self.folder, self.shape, self.labels, self._finished, index)
+        describe_store(self.folder, self.shape, self.labels, self._finished, index, self.task)
 
     def _finish_shard(self) -> None:
         if self._shard is not None:
@@ -129,22 +141,35 @@ def clear_store(folder: Path) -> None:
             shard.unlink()
 
 
-def check_index(index: pd.DataFrame, rows: int, labels: list[str]) -> None:
+def check_index(index: pd.DataFrame, rows: int, labels: list[str], task: str = DEFAULT_TASK) -> None:
     """Compare an index with what it describes.
 
     Raises:
-        ValueError: Another number of rows, a missing column, or a label beside ``labels``.
+        ValueError: Another number of rows, a missing column, or a label beside ``labels`` or, for task
+            ``regression``, that is no number.
     """
     missing = [name for name in INDEX_COLUMNS if name not in index.columns]
     if missing or len(index) != rows:
         raise ValueError(f"an index of {len(index)} rows without {missing} does not fit {rows} arrays")
-    unknown = set(index["label"]) - set(labels)
+    unknown = strange_labels(index["label"], labels, task)
     if unknown:
-        raise ValueError(f"labels {sorted(unknown)} are none of {labels}")
+        raise ValueError(f"labels {unknown} are none of {labels}")
+
+
+def strange_labels(found: pd.Series, labels: list[str], task: str) -> list[str]:
+    """Labels that are none of the classes, or no number where numbers are wanted."""
+    if task == "regression":
+        return sorted(label for label in set(found) if not is_number(label))
+    return sorted(set(found) - set(labels))
 
 
 def describe_store(
-    folder: Path, shape: tuple[int, ...], labels: list[str], shards: Sequence[int], index: pd.DataFrame
+    folder: Path,
+    shape: tuple[int, ...],
+    labels: list[str],
+    shards: Sequence[int],
+    index: pd.DataFrame,
+    task: str = DEFAULT_TASK,
 ) -> None:
     """Write the index and, last, ``store.json``: the shards in the folder become a store.
 
@@ -154,11 +179,12 @@ def describe_store(
         labels: The classes in order.
         shards: Rows of each shard.
         index: One row a stored array, in the order of the shards; at least :data:`INDEX_COLUMNS`.
+        task: What the labels are, as ``data.task`` without ``auto``.
 
     Raises:
         ValueError: The index does not fit.
     """
-    check_index(index, sum(shards), labels)
+    check_index(index, sum(shards), labels, task)
     with replacing(folder / "index.parquet") as temporary:
         index.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
     content = {
@@ -169,6 +195,7 @@ def describe_store(
         "rows": sum(shards),
         "shards": list(shards),
         "labels": labels,
+        "task": task,
     }
     write_json(folder / "store.json", content)
 
@@ -179,8 +206,9 @@ class Store:
     Attributes:
         folder: Where it is.
         shape: ``(channel, *spatial)`` of every row.
-        labels: The classes in order.
-        index: One row a scan, in the order of the rows.
+        labels: The classes in order; for task ``regression`` the number's name alone.
+        index: One row a scan, in the order of the rows; ``label`` is text for every task.
+        task: What the labels are: ``binary``, ``multiclass``, ``ordinal`` or ``regression``.
     """
 
     def __init__(
@@ -190,14 +218,20 @@ class Store:
         labels: list[str],
         shards: Sequence[int],
         index: pd.DataFrame,
+        task: str = DEFAULT_TASK,
     ) -> None:
         self.folder = folder
         self.shape = shape
         self.labels = labels
         self.index = index
+        self.task = task
         self._starts: IntArray = np.cumsum([0, *shards], dtype=np.int64)
-        codes = pd.Categorical(index["label"], categories=labels).codes
-        self._targets = np.asarray(codes, dtype=np.int64)
+        self._targets: npt.NDArray[Any]
+        if task == "regression":
+            self._targets = as_numbers(index["label"]).astype(np.float32)
+        else:
+            codes = pd.Categorical(index["label"], categories=labels).codes
+            self._targets = np.asarray(codes, dtype=np.int64)
         self._splits = index["split"].to_numpy(dtype=object)
         self._maps: OrderedDict[int, np.memmap[Any, np.dtype[np.uint16]]] = OrderedDict()
 
@@ -215,6 +249,8 @@ class Store:
             rows, shards = int(content["rows"]), [int(count) for count in content["shards"]]
             labels = [str(label) for label in content["labels"]]
             kept = (content["version"], content["dtype"], content["scale"])
+            # Stores of before there were tasks held classes.
+            task = str(content.get("task", DEFAULT_TASK))
         except FileNotFoundError as error:
             raise SettingsError(f"{folder}: no store here (no store.json).", remedy) from error
         except (ValueError, KeyError, TypeError) as error:
@@ -229,9 +265,9 @@ class Store:
             raise SettingsError(f"{folder / 'index.parquet'}: cannot be read: {error}.", remedy) from error
         if len(index) != rows or not set(INDEX_COLUMNS) <= set(index.columns):
             raise SettingsError(f"{folder / 'index.parquet'}: does not fit the {rows} rows.", remedy)
-        if not index["label"].isin(labels).all():
+        if strange_labels(index["label"], labels, task):
             raise SettingsError(f"{folder / 'index.parquet'}: has labels beside {labels}.", remedy)
-        return cls(folder, shape, labels, shards, index)
+        return cls(folder, shape, labels, shards, index, task)
 
     def __len__(self) -> int:
         """Rows."""
@@ -267,8 +303,13 @@ class Store:
             _release(stored)
         return images
 
-    def targets(self, rows: Rows) -> IntArray:
-        """Class numbers (places in ``labels``), int64, ``(len(rows),)``."""
+    @property
+    def strata(self) -> pd.Series:
+        """What to deal or balance by, indexed like ``index``: the class, or the quantile bin of a number."""
+        return quantile_bins(self.index["label"]) if self.task == "regression" else self.index["label"]
+
+    def targets(self, rows: Rows) -> npt.NDArray[Any]:
+        """Class numbers (places in ``labels``), int64, ``(len(rows),)``; float32 numbers for regression."""
         return self._targets[np.asarray(rows, dtype=np.int64)]
 
     def rows(self, split: str) -> IntArray:

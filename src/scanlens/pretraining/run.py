@@ -20,7 +20,7 @@ from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import pretraining_recipe
-from scanlens.training.run import checkpoint_folder
+from scanlens.training.run import checkpoint_folder, number_scale
 
 
 def pretrain(
@@ -55,7 +55,7 @@ def pretrain(
         Facts for the report.
     """
     store, made = Store.open(real), Store.open(synthetic)
-    architecture = resolve(model, store.shape, len(store.labels))
+    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
     network = build(architecture, pretraining.seed)
     parts = [Part(made, np.arange(len(made)))]
     supervised = pretraining.method == "supervised"

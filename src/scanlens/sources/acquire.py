@@ -57,7 +57,7 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
     labels = ordered_labels(data, listing)
     unusable = int((listing["problem"] != "").sum())
     if config.limit is not None:
-        listing = sample_scans(listing, config.limit, config.seed)
+        listing = sample_scans(listing, config.limit, config.seed, numbers=data.task == "regression")
     source = {
         "kind": data.kind,
         "root": HERE if data.kind == "phantom" else data.root,
@@ -78,12 +78,19 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         "kind": data.kind,
         "scans": len(listing),
         "unusable": unusable,
-        "classes": {label: int((listing["label"] == label).sum()) for label in labels},
+        "classes": _counts_of(listing, labels, data.task),
         "patients": int(listing.loc[listing["patient"] != "", "patient"].nunique()),
         "sites": _counts(listing["site"]),
         "splits": _counts(listing["split"]),
         "warnings": _warnings(data, root),
     }
+
+
+def _counts_of(listing: pd.DataFrame, labels: list[str], task: str) -> dict[str, int]:
+    """Scans of each class; of numbers the scans that can be used."""
+    if task == "regression":
+        return {labels[0]: int((listing["problem"] == "").sum())}
+    return {label: int((listing["label"] == label).sum()) for label in labels}
 
 
 def read_source(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -12,7 +12,7 @@ from scanlens.errors import SettingsError
 from scanlens.sources.aliases import record_aliases
 from scanlens.sources.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.folder import list_folder
-from scanlens.sources.labels import ordered_labels, resolve_task
+from scanlens.sources.labels import check_numbers, ordered_labels, refuse_classes_of_numbers, resolve_task
 from scanlens.sources.medmnist import list_npz
 from scanlens.sources.pseudonym import load_key
 from scanlens.sources.table import list_table
@@ -41,7 +41,8 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         raise SettingsError(
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
-    listing = _LISTERS[data.kind](data, root)
+    refuse_classes_of_numbers(data)
+    listing = check_numbers(data, _LISTERS[data.kind](data, root))
     # By the real path even under aliases, whose order depends on a key: splits should not.
     listing = listing.sort_values("path", kind="stable", ignore_index=True)
     if aliases:

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from scanlens.config.numbers import quantile_bins
 from scanlens.errors import SettingsError
 
 
-def sample_scans(listing: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+def sample_scans(listing: pd.DataFrame, limit: int, seed: int, *, numbers: bool = False) -> pd.DataFrame:
     """Return at most ``limit`` usable rows of a listing, in the listing's order.
 
     Every class (and declared split of it) keeps its share and at least one scan. Patients are taken whole, in
     random order, while they fit; single scans of the others fill what is then still free. A scan whose
-    patient is unknown counts as a patient of its own.
+    patient is unknown counts as a patient of its own. Where labels are ``numbers``, the classes are their
+    quantile bins.
 
     Raises:
         SettingsError: The limit is below the number of classes (times declared splits).
@@ -25,7 +27,8 @@ def sample_scans(listing: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     usable = listing[listing["problem"] == ""]
     if limit >= len(usable):
         return usable.reset_index(drop=True)
-    strata: list[tuple[str, str]] = list(zip(usable["label"], usable["split"], strict=True))
+    classes = quantile_bins(usable["label"]) if numbers else usable["label"]
+    strata: list[tuple[str, str]] = list(zip(classes, usable["split"], strict=True))
     free = _quotas(Counter(strata), limit)
     patients: dict[str, list[int]] = {}
     for row, patient in enumerate(usable["patient"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -22,7 +23,11 @@ from scanlens.synthesis.audit import audit
 from scanlens.synthesis.gan import plan, train_generator
 from scanlens.synthesis.make import make_scans, save_generator
 
+logger = logging.getLogger(__name__)
+
 SHARD_ROWS = 1024
+COLUMNS = ("scan_id", "patient", "label", "split", "site", "path", "parents", "seed")
+"""Of the index."""
 SHOWN = 8
 """Scans of each class and kind on the contact sheet."""
 
@@ -32,6 +37,7 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
 
     The index's ``parents`` names the whole training split by its hash: every training scan has a part in
     every made one. ``patient``, ``site`` and ``path`` are empty. Classes without training scans stay empty.
+    For task ``regression`` the store is empty: there is no class to ask the generator for.
 
     Args:
         store: The preprocessed scans; only the training split is read.
@@ -51,13 +57,15 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
             f"synthesis.scans_per_class: expected at least 1, got {config.scans_per_class}.", "Raise it."
         )
     rows = store.rows("train")
+    if store.task == "regression":
+        return _nothing_made(store, len(rows), output)
     sizes = plan(store.shape, config, device)
     generator = train_generator(store, rows, config, device)
     lineage = lineage_of(store.index["scan_id"].iloc[rows])
     counts = {int(label): config.scans_per_class for label in np.unique(store.targets(rows))}
     identifiers = label_slugs(store.labels)
     entries: list[dict[str, Any]] = []
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS) as writer:
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
         total = config.scans_per_class * len(counts)
         with tqdm(total=total, desc="synthesis make", unit="scan") as progress:
             for made in make_scans(generator, counts, store.shape[1:], config.seed):
@@ -88,6 +96,14 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
         "working": asdict(sizes),
         **audit(store, rows, made_store, config.seed),
     }
+
+
+def _nothing_made(store: Store, training_scans: int, output: Path) -> dict[str, Any]:
+    """An empty store: the generator is asked for classes, and numbers have none."""
+    logger.warning("data.task=regression: no scans are made, the generator knows classes only.")
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+        writer.close(pd.DataFrame(columns=list(COLUMNS), dtype="str"))
+    return {"made": 0, "training_scans": training_scans, "reason": "data.task=regression has no classes"}
 
 
 def lineage_of(scan_ids: Iterable[str]) -> str:

@@ -73,7 +73,16 @@ class ScanLoss(nn.Module):
 
 
 class NumberLoss(ScanLoss):
-    """Squared error of one output against numbers, or against class numbers where targets are classes."""
+    """Squared error of one output against numbers, or against class numbers where targets are classes.
+
+    Args:
+        spread: Standard deviation of the numbers: errors count in units of it, so that neither the rate of
+            learning nor the weight of penalties depends on the numbers' unit.
+    """
+
+    def __init__(self, spread: float = 1.0) -> None:
+        super().__init__()
+        self.spread = spread
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss.
@@ -83,7 +92,7 @@ class NumberLoss(ScanLoss):
             targets: Numbers or class indices ``(batch,)``, or shares of classes ``(batch, class)``, which
                 stand for the mean of their class numbers.
         """
-        return F.mse_loss(outputs[:, 0], as_numbers(targets))
+        return F.mse_loss(outputs[:, 0] / self.spread, as_numbers(targets) / self.spread)
 
 
 class ClassLoss(ScanLoss):
@@ -217,7 +226,8 @@ def build_loss(loss: Loss, head: str, classes: int, targets: np.ndarray) -> Scan
                 f"training.loss.class_weights={loss.class_weights} does not fit model.head=regression.",
                 "Set training.loss.class_weights=none: a number has no classes.",
             )
-        return NumberLoss()
+        numeric = np.issubdtype(targets.dtype, np.floating)
+        return NumberLoss(float(targets.std()) or 1.0) if numeric else NumberLoss()
     weights = None
     if loss.class_weights != "none":
         weights = class_weights(targets, classes, effective=loss.class_weights == "effective")

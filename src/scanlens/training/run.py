@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,13 +81,21 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
             "made scan, so each member would validate on what its lessons descend from.",
             "Set training.use_synthetic=false, or training.folds=1.",
         )
-    numbers = deal_folds(store.index, training.folds, training.seed)
+    numbers = deal_folds(store.index.assign(label=store.strata), training.folds, training.seed)
     rows = np.flatnonzero((numbers >= 0) & (numbers != member))
     learnt = [Part(store, rows)]
     if training.use_bank:
         bank = Store.open(folders["bank"])
         learnt.append(Part(bank, descends_from(bank.index, set(store.index["scan_id"].iloc[rows]))))
     return Lessons(learnt, Part(store, np.flatnonzero(numbers == member)))
+
+
+def number_scale(store: Store) -> tuple[float, float]:
+    """Mean and standard deviation of the training split's numbers; (0, 1) where labels are classes."""
+    if store.task != "regression":
+        return 0.0, 1.0
+    numbers = store.targets(store.rows("train"))
+    return float(numbers.mean()), float(numbers.std()) or 1.0
 
 
 def train(
@@ -99,7 +108,6 @@ def train(
     output: Path,
     listener: EpochHook | None = None,
     *,
-    task: str = "auto",
     member: int = 0,
 ) -> dict[str, Any]:
     """Train one member: learn from its lessons, choose the epoch by the scans it validates on.
@@ -115,7 +123,6 @@ def train(
         output: Receives ``model.safetensors``, ``model.json``, ``history.csv`` and, with folds,
             ``judged.csv``: the scans it was validated on.
         listener: Called with each epoch's metrics.
-        task: Key ``data.task``.
         member: Which of ``training.folds`` networks; each starts from weights and an order of its own.
 
     Returns:
@@ -123,7 +130,7 @@ def train(
     """
     parts, judged = lessons(folders, training, member)
     store = judged.store
-    architecture = resolve(model, store.shape, len(store.labels), task)
+    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
     recipe = training_recipe(training, transfer)
     recipe = replace(recipe, seed=training.seed + member)
     network = build(architecture, recipe.seed)
@@ -141,13 +148,14 @@ def train(
         asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.precision,
         [[part.store.digest, hashlib.sha256(part.rows.tobytes()).hexdigest()] for part in [*parts, judged]],
         training.augment, [asdict(one) for one in training.auxiliary], _digest(network),
+        [hashlib.sha256(scans.auxiliary.tobytes()).hexdigest() for scans in (batches, val)],
     )  # fmt: skip
     heads = auxiliary_heads(further, network, recipe.seed)
     pupil, seen, held = with_features(
         network, architecture, batches, val, transfer, augmentation, recipe, machine
     )
     history, speed = fit(pupil, seen, held, recipe, machine, checkpoints, listener, heads)
-    best = int(history["val_loss"].to_numpy().argmin())
+    best = int(np.nanargmin(history["val_loss"].to_numpy()))
     facts = {**loaded.facts(), "best_epoch": best}
     digest = ""
     if is_first():
@@ -156,13 +164,18 @@ def train(
         if training.folds > 1:
             scans = store.index[["scan_id"]].iloc[judged.rows].assign(member=member)
             scans.to_csv(output / JUDGED, index=False)
-    best_row = {str(k): float(v) for k, v in history.iloc[best].items() if str(k).startswith("val_")}
+    best_row = {str(k): _known(v) for k, v in history.iloc[best].items() if str(k).startswith("val_")}
     return {
         "scans": len(batches), "judged_scans": len(val), "epochs": len(history),
         "parameters": sum(p.numel() for p in network.parameters()), **facts, **best_row,
-        "scans_per_second": speed, "first_batch_s": history.attrs.get("first_batch_s"),
+        "scans_per_second": speed, "first_batch_s": _known(history.attrs["first_batch_s"]),
         "device": machine.device, "precision": machine.precision, "weights_sha256": digest,
     }  # fmt: skip
+
+
+def _known(value: float) -> float | None:
+    """None for what is not defined: an AUC of one class, the first batch of a fit that had none left."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _digest(network: Classifier) -> str:
