@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
-from scanlens.config.schema import Averaging, Loss
+from scanlens.config.schema import Averaging, Loss, Optimiser
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import predict
 from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
-from scanlens.scaling.device import Machine
-from scanlens.training.datamodule import ScanBatches
+from scanlens.scaling.device import Machine, Precision
+from scanlens.training import module, optimisers
+from scanlens.training.datamodule import Batch, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, Thaw
 from tests.helpers.tiny import model
@@ -175,10 +177,40 @@ def test_accumulated_batches_are_one_step(run_fit: Fit) -> None:
     assert np.allclose(first["train_loss"], second["train_loss"], atol=1e-5)
 
 
-def test_the_gradient_is_clipped(run_fit: Fit) -> None:
-    free, _ = run_fit("free", gradient_clip=0.0, epochs=1)
-    clipped, _ = run_fit("clipped", gradient_clip=1e-3, epochs=1)
-    assert not torch.equal(free.head.weight, clipped.head.weight)
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "momentum"])
+def test_the_gradient_is_clipped(
+    store: Store,
+    batches: Callable[..., ScanBatches],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: Precision,
+    optimiser: str,
+) -> None:
+    """Also that of a fused optimiser under autocast, which Lightning would refuse to clip."""
+    norms: list[float] = []
+
+    def configure(*arguments: Any) -> tuple[torch.optim.Optimizer, LRScheduler]:
+        made, schedule = optimisers.configure(*arguments)
+        parameters = [p for group in made.param_groups for p in group["params"]]
+        made.register_step_post_hook(
+            lambda *_: norms.append(float(torch.nn.utils.get_total_norm([p.grad for p in parameters])))
+        )
+        return made, schedule
+
+    monkeypatch.setattr(module, "configure", configure)
+    for clip in (0.0, 0.05):
+        recipe = Recipe(
+            epochs=1, batch_size=4, lr=0.01, weight_decay=0.0, epoch_scans=0, seed=0,
+            optimiser=Optimiser(optimiser, 0.9), gradient_clip=clip,
+        )  # fmt: skip
+        network = build(resolve(model(), store.shape, 2), 1)
+        machine = Machine("cpu", precision, 1, 4)
+        fit(network, batches("train"), batches("val"), recipe, machine, tmp_path / "c")
+    steps = len(norms) // 2
+    assert steps == 4
+    assert min(norms[:steps]) > 0.05
+    assert norms[steps:] == pytest.approx([0.05] * steps, rel=1e-3)
 
 
 def test_patience_ends_a_fit_that_gets_worse(run_fit: Fit) -> None:
@@ -191,6 +223,39 @@ def test_a_loss_that_is_not_finite_is_an_error(run_fit: Fit, tmp_path: Path) -> 
     with pytest.raises(ScanlensError, match=r"loss is not finite.*training\.lr"):
         run_fit(lr=float("inf"), gradient_clip=0.0, epochs=2)
     # Nothing is left that a repeated run would resume.
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, epochs: range) -> None:
+    """Validation outputs that are no numbers in some epochs."""
+    step = module.ScanClassifier.validation_step
+
+    def validation_step(self: module.ScanClassifier, batch: Batch, batch_idx: int) -> None:
+        step(self, batch, batch_idx)
+        if self.current_epoch in epochs:
+            self._outputs[-1] *= float("nan")
+
+    monkeypatch.setattr(module.ScanClassifier, "validation_step", validation_step)
+
+
+def test_an_epoch_without_a_validation_loss_is_not_the_best(
+    run_fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, plain = run_fit("whole", patience=4)
+    assert plain["val_loss"].argmin() > 0, "the case is pointless if the first epoch is the best"
+    lose(monkeypatch, range(1))
+    network, history = run_fit("lost", patience=4)
+    assert len(history) == 4
+    assert np.isnan(history["val_loss"][0])
+    assert_same(whole, network)
+
+
+def test_no_validation_loss_at_all_is_an_error(
+    run_fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose(monkeypatch, range(9))
+    with pytest.raises(ScanlensError, match=r"validation loss is not finite.*training\.lr"):
+        run_fit()
     assert not (tmp_path / "checkpoints").exists()
 
 

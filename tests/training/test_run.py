@@ -13,6 +13,7 @@ import torch
 
 from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank
+from scanlens.config.schema import AuxiliaryTask
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.models.held_out import held_out_logits
 from scanlens.models.predict import predict
@@ -22,8 +23,9 @@ from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training import run as stage
+from scanlens.training.auxiliary import MANIFEST_COLUMNS
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.members import join
+from scanlens.training.members import join, spread_of
 from scanlens.training.run import checkpoint_folder, lessons, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 
@@ -214,6 +216,52 @@ def test_one_member_is_joined_as_it_is(folders: dict[str, Path], tmp_path: Path)
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "joined" / name).read_bytes()
     with pytest.raises(SettingsError, match="member 1 is not trained"):
         join(tmp_path, tmp_path / "reports", 2, tmp_path / "joined")
+
+
+def relabel(folder: Path, **changes: str) -> None:
+    """Give the validation scans of one class to another split."""
+    index = Store.open(folder).index
+    for label, split in changes.items():
+        index.loc[(index["split"] == "val") & (index["label"] == label), "split"] = split
+    index.to_parquet(folder / "index.parquet")
+
+
+def test_a_validation_split_of_one_class_has_no_auc(folders: dict[str, Path], tmp_path: Path) -> None:
+    relabel(folders["store"], dark="test")
+    facts = call(folders, tmp_path / "0", epochs=1)
+    assert facts["val_auc"] is None
+    assert facts["val_loss"] > 0
+    # A report is strict JSON, which knows no NaN.
+    write_json(tmp_path / "report.json", facts)
+
+
+def test_members_without_a_metric_are_left_out_of_its_mean() -> None:
+    assert spread_of([None, 1.0, 3.0]) == {"mean": 2.0, "std": pytest.approx(2**0.5), "low": 1.0, "high": 3.0}
+    assert spread_of([None, 1.0]) == {"mean": 1.0, "std": None, "low": 1.0, "high": 1.0}
+    assert spread_of([None, None]) == {"mean": None, "std": None, "low": None, "high": None}
+
+
+def test_other_values_of_an_auxiliary_column_are_another_fit(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit that was interrupted before the label table was corrected must not be resumed after it."""
+    used: list[Path] = []
+
+    def spy(*arguments: Any) -> Any:
+        used.append(arguments[5])
+        raise ScanlensError("enough")
+
+    monkeypatch.setattr(stage, "fit", spy)
+    ids = Store.open(folders["store"]).index["scan_id"]
+    folders = {**folders, "manifest": tmp_path / "manifest", "raw": tmp_path / "raw"}
+    folders["manifest"].mkdir()
+    for every in (2, 2, 3):
+        table = pd.DataFrame({"scan_id": ids, **dict.fromkeys(MANIFEST_COLUMNS, "")})
+        table["site"] = np.where(np.arange(len(ids)) % every == 0, "a", "b")
+        table.to_parquet(folders["manifest"] / "manifest.parquet")
+        with pytest.raises(ScanlensError, match="enough"):
+            call(folders, tmp_path / "out", auxiliary=[AuxiliaryTask("site", "class", 0.5)])
+    assert used[0] == used[1] != used[2]
 
 
 def test_another_setting_is_another_checkpoint_folder() -> None:

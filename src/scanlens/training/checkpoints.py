@@ -192,8 +192,10 @@ class Checkpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the state after validation, and a second name for it where it is the best so far."""
         loss = float(trainer.callback_metrics["val_loss"])
+        # One that is not a number is no best, nor does it hide a later one.
         self._is_best = loss < self.best
-        self.best = min(loss, self.best)
+        if self._is_best:
+            self.best = loss
         self._save(trainer, Position(trainer.current_epoch + 1, 0, self.start.micro))
         self._is_best = False
 

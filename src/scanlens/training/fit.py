@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import shutil
 import sys
 import time
@@ -122,7 +123,10 @@ class Fit:
         ]
         if recipe.patience is not None:
             callbacks.append(
-                EarlyStopping("val_loss", patience=recipe.patience, check_on_train_epoch_end=False)
+                # A loss that is not a number counts as one that is not better.
+                EarlyStopping(
+                    "val_loss", patience=recipe.patience, check_on_train_epoch_end=False, check_finite=False
+                )
             )
         return pl.Trainer(
             accelerator="cpu" if machine.device == "cpu" else "gpu",
@@ -252,6 +256,10 @@ def fit(
     try:
         with _quiet():
             history, telemetry = running.run()
+        if not any(math.isfinite(row["val_loss"]) for row in history.rows):
+            raise NotFinite(
+                "The validation loss is not finite in any epoch.", "Lower the learning rate (training.lr)."
+            )
     except SystemExit as end:
         # Lightning turns Ctrl-C into an exit of its own.
         if isinstance(end.__context__, KeyboardInterrupt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,7 @@ def join(members: Path, reports: Path, folds: int, output: Path) -> dict[str, An
     if folds == 1:
         return found[0]
     names = [name for name in found[0] if name.startswith("val_")]
-    columns = {name: np.array([one[name] for one in found]) for name in names}
-    spread = {
-        name: {
-            "mean": float(values.mean()), "std": float(values.std(ddof=1)),
-            "low": float(values.min()), "high": float(values.max()),
-        }
-        for name, values in columns.items()
-    }  # fmt: skip
+    spread = {name: spread_of([one[name] for one in found]) for name in names}
     return {
         "folds": folds,
         "scans": found[0]["scans"],
@@ -64,3 +58,14 @@ def join(members: Path, reports: Path, folds: int, output: Path) -> dict[str, An
         "members": found,
         "weights_sha256": digest,
     }
+
+
+def spread_of(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean, std (n - 1), low and high of the members that have a value; None where there are too few."""
+    known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return dict.fromkeys(("mean", "std", "low", "high"))
+    return {
+        "mean": float(known.mean()), "std": float(known.std(ddof=1)) if len(known) > 1 else None,
+        "low": float(known.min()), "high": float(known.max()),
+    }  # fmt: skip
