@@ -173,6 +173,18 @@ def test_a_resampled_kernel_keeps_its_sum(old: tuple[int, ...], new: tuple[int, 
         torch.testing.assert_close(resampled, pooled)
 
 
+def test_a_wrappers_word_may_be_the_networks_own() -> None:
+    network = nn.ModuleDict({"backbone": nn.ModuleDict({"network": nn.Sequential(nn.Linear(3, 2))})})
+    state = {
+        f"network.0.{name}": torch.ones_like(tensor) for name, tensor in nn.Linear(3, 2).state_dict().items()
+    }
+    assert load_checkpoint(network, state).missing == []
+    # Wrapped, it is found as well.
+    network["backbone"]["network"][0].reset_parameters()
+    wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    assert load_checkpoint(network, wrapped).missing == []
+
+
 def test_less_than_half_is_refused_by_name_and_changes_nothing(tmp_path: Path, architecture: Make) -> None:
     source = torchvision.models.resnet18(weights=None).state_dict()
     part = {

@@ -106,6 +106,40 @@ def test_a_hub_that_does_not_answer_is_said_in_one_line(no_hub: Path, architectu
     assert "\n" not in str(caught.value)
 
 
+def test_a_server_of_its_own_that_does_not_answer_is_said_too(
+    no_hub: Path, architecture: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr("scanlens.models.transfer.hub_answers", lambda address: asked.append(address))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(no_hub))
+    made = architecture(name="legacy_xception", library="timm", size=(64, 64), width=1.0)
+    with pytest.raises(SettingsError, match=r"xception.*hub does not answer.*transfer\.file=PATH"):
+        initialise(build(made), made, transfer(source="imagenet"), no_hub)
+    assert [str(address).startswith("https://github.com/") for address in asked] == [True]
+    # What was downloaded before is not asked for, and read by timm itself.
+    (no_hub / "checkpoints").mkdir(parents=True)
+    (no_hub / "checkpoints" / str(asked[0]).rpartition("/")[2]).write_bytes(b"")
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        initialise(build(made), made, transfer(source="imagenet"), no_hub)
+    assert len(asked) == 1
+
+
+def test_weights_that_do_not_fit_the_arguments_are_not_blamed_on_the_hub(
+    no_hub: Path, architecture: Make
+) -> None:
+    snapshot = no_hub / "models--timm--resnet18.a1_in1k" / "snapshots" / ("0" * 40)
+    save_weights(timm.create_model("resnet18", pretrained=False), snapshot / "model.safetensors")
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    made = architecture(
+        name="resnet18", library="timm", size=(32, 32), width=1.0, args={"channels": [32, 64, 128, 256]}
+    )
+    with pytest.raises(SettingsError, match=r"can't be loaded.*Check model\.args") as caught:
+        initialise(build(made), made, transfer(source="imagenet"), no_hub)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_hub_that_accepts_but_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -121,6 +123,33 @@ def test_other_weights_or_views_have_features_of_their_own(head_fit: Any, store:
     # Another head has the same features.
     _, head, _ = head_fit(network=model(dropout=0.0, head="sigmoid"))
     assert head.scans == 0
+
+
+def test_whatever_decides_features_is_in_their_key(
+    store: Store, batches: MakeBatches, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def key(batches: ScanBatches, machine: Machine = CPU, **changes: Any) -> str:
+        architecture = replace(resolve(model(), store.shape, 2), **changes)
+        return features._key(network, architecture, batches, {}, 1, machine)
+
+    network = build(resolve(model(), store.shape, 2), 1)
+    train = batches("train")
+    keys = [key(train), key(batches("val")), key(train, replace(CPU, precision="bf16"))]
+    # The same weights are another function under another activation or pooling.
+    keys += [key(train, activation="tanh"), key(train, pooling="flatten"), key(train, stem="medium")]
+    shifted = copy.copy(train)
+    shifted.statistics = {**train.statistics, "mean": [0.9]}
+    keys.append(key(shifted))
+    assert len(set(keys)) == len(keys)
+    assert key(train) == keys[0]
+    # As do other sources, and nothing else of the package.
+    shutil.copytree(Path(features.scanlens.__file__).parent, tmp_path / "package")
+    monkeypatch.setattr(features, "PACKAGE", tmp_path / "package")
+    assert key(train) == keys[0]
+    (tmp_path / "package/cli.py").write_text("")
+    assert key(train) == keys[0]
+    (tmp_path / "package/augmentation/policy.py").write_text("")
+    assert key(train) != keys[0]
 
 
 def test_a_killed_run_goes_on_from_its_last_shard(

@@ -73,8 +73,16 @@ def own_names(name: str, children: Sequence[str]) -> Iterator[str]:
         name: In the file.
         children: From :func:`torchvision_children`.
     """
-    while wrapper := next((w for w in WRAPPERS if name.startswith(w)), None):
-        name = name.removeprefix(wrapper)
+    unwrapped = [name]
+    while wrapper := next((w for w in WRAPPERS if unwrapped[0].startswith(w)), None):
+        unwrapped.insert(0, unwrapped[0].removeprefix(wrapper))
+    # The longer ones too, since a word may be the network's own: timm's VOLO keeps its blocks in "network".
+    for bare in unwrapped:
+        yield from _bare_names(bare, children)
+
+
+def _bare_names(name: str, children: Sequence[str]) -> Iterator[str]:
+    """Names of a tensor whose wrappers are dropped."""
     name = _OLD_DENSE.sub(r"\1\2.", name)
     yield name
     bare = name.removeprefix("backbone.")

@@ -11,7 +11,8 @@ section 4.2, do so for CIFAR) until no more than the stem's reduction remains, w
 Of the first two halvings the second goes first: it is the pooling of ResNets, DenseNets and Inception. One
 more goes where fewer than two places a side would remain. Convolutions without padding get some as far as
 the third halving, or they would eat a small scan. All this leaves every weight its shape, so weights from
-elsewhere still load; but in the ``small`` stem a first kernel of 7 becomes 3, which starts fresh.
+elsewhere still load; in the ``small`` stem a first kernel of 7 becomes 3, to which such weights are resampled
+(:func:`scanlens.models.checkpoints.resample_kernel`).
 """
 
 from __future__ import annotations

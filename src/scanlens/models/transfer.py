@@ -7,7 +7,9 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
+import torch
 from torch import Tensor
 
 from scanlens.config.schema import Transfer
@@ -54,15 +56,17 @@ class FirstWeights:
         return {"first_weights": self.source, "tensors_loaded": len(self), **counts, **origin}
 
 
-def hub_answers() -> bool:
-    """Whether the model hub does, within ``HUB_SECONDS``: its client would try for most of a minute."""
+def hub_answers(address: str | None = None) -> bool:
+    """Whether the model hub, or another address, does within ``HUB_SECONDS``: clients try much longer."""
     from huggingface_hub import constants, get_session
 
     answers: list[bool] = []
 
     def ask() -> None:
         try:
-            status = get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS, follow_redirects=True)
+            status = get_session().head(
+                address or constants.ENDPOINT, timeout=HUB_SECONDS, follow_redirects=True
+            )
             answers.append(status.status_code < 400)
         except Exception:  # the client's own exceptions differ between its versions
             answers.append(False)
@@ -72,6 +76,11 @@ def hub_answers() -> bool:
     asking.start()
     asking.join(HUB_SECONDS + 1)
     return bool(answers and answers[0])
+
+
+def _fetched(address: str) -> bool:
+    """Whether torch's cache of downloads has the file of this address."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(address).path).name).is_file()
 
 
 def _imagenet(architecture: Architecture, weights: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -92,10 +101,16 @@ def _imagenet(architecture: Architecture, weights: str | None) -> tuple[dict[str
         )
     if not known:
         raise SettingsError(f"timm has no ImageNet weights of {name}.", "Use transfer=full.")
+    listed = timm.get_pretrained_cfg(weights or name)
+    # A few networks' weights (Xception's) lie on a server of their own.
+    address = None if listed is None or listed.hf_hub_id else str(listed.url)
+    answers = (address is not None and _fetched(address)) or hub_answers(address)
     offline = constants.HF_HUB_OFFLINE
     # What was fetched before is found without the hub.
-    constants.HF_HUB_OFFLINE = offline or not hub_answers()
+    constants.HF_HUB_OFFLINE = offline or not answers
     try:
+        if address and not answers:
+            raise ConnectionError(address)
         # The network's own stem; what the stem here makes of its first convolution is load_checkpoint's part.
         network = timm.create_model(
             weights or name,
@@ -105,7 +120,13 @@ def _imagenet(architecture: Architecture, weights: str | None) -> tuple[dict[str
             in_chans=architecture.channels,
             **architecture.args,
         )
-    except (OSError, RuntimeError) as error:
+    except RuntimeError as error:
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise SettingsError(
+            f"ImageNet weights of {weights or name} can't be loaded: {reason}",
+            "Check model.args: the weights are of the network without them.",
+        ) from error
+    except OSError as error:
         raise SettingsError(
             f"ImageNet weights of {weights or name} can't be fetched: the hub does not answer.",
             "Download them elsewhere and run with transfer=file transfer.file=PATH, "

@@ -50,10 +50,13 @@ def read_weights(source: Path) -> dict[str, Tensor]:
         state = torch.load(source, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, OSError, ValueError, EOFError) as error:
         reason = (str(error) or "empty").splitlines()[0]
-        raise SettingsError(f"{source}: not readable as weights ({reason}).") from error
+        raise SettingsError(
+            f"{source}: not readable as weights ({reason}).", "Copy or download the file again."
+        ) from error
     except Exception as error:  # torch raises pickle.UnpicklingError, which must not be imported to be named
         raise SettingsError(
-            f"{source}: holds more than tensors and was not opened.", "Convert it to safetensors first."
+            f"{source}: holds more than tensors, or none, and was not opened.",
+            "Save network.state_dict() alone, best as safetensors.",
         ) from error
     for wrapper in WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

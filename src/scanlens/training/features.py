@@ -5,10 +5,10 @@ changed views of every training scan, the same in every epoch, with the cache an
 are not changed and have one view.
 
 The features lie in ``.scanlens/features/<key>/``, where the key is a hash of all that decides them: the
-backbone's architecture and weights, the scans, their changes and the precision. They are written shard by
-shard, each whole or absent, so a killed run goes on from its last shard, and another run with other settings
-of the head, the optimiser or the schedule finds them ready. Features that no run used for ``KEPT_DAYS`` days
-are removed, and beyond ``KEPT_BYTES`` those that were used longest ago.
+backbone's architecture and weights, the scans, their changes, the precision and the code. They are written
+shard by shard, each whole or absent, so a killed run goes on from its last shard, and another run with other
+settings of the head, the optimiser or the schedule finds them ready. Features that no run used for
+``KEPT_DAYS`` days are removed, and beyond ``KEPT_BYTES`` those that were used longest ago.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -45,8 +46,12 @@ KEPT_BYTES = 16 << 30
 MOST_BYTES = 8 << 30
 """Features of one set of scans beyond which the backbone runs each epoch instead; flattened ones reach it."""
 SHARD_BYTES = 32 << 20
-_HEAD_ONLY = ("classes", "dropout", "head", "hidden", "activation")
-"""Keys of an architecture that its features do not depend on."""
+_HEAD_ONLY = ("classes", "dropout", "head", "hidden")
+"""Keys of an architecture that its features do not depend on; ``activation`` is a layer pattern's too."""
+PACKAGE = Path(scanlens.__file__).parent
+_CODE = ("augmentation", "models", "preprocess", "training/datamodule.py", "training/features.py")
+"""Parts of this package that decide what the features are: changed, they make features of their own."""
+_LIBRARIES = ("torch", "numpy", "scipy", "timm", "monai")
 
 
 class LimitedViews(ScanBatches):
@@ -142,10 +147,21 @@ def _key(
         for part in scans.parts
     ]
     facts = [
-        scanlens.__version__, torch.__version__, weights.hexdigest(), shape, parts, scans.statistics, changes,
-        views, machine.device, machine.precision,
+        _code(), [metadata.version(name) for name in _LIBRARIES], weights.hexdigest(), shape, parts,
+        scans.statistics, changes, views, machine.device, machine.precision,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _code() -> str:
+    """A hash of the package's sources named in ``_CODE``."""
+    digest = hashlib.sha256()
+    for part in _CODE:
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.relative_to(PACKAGE).as_posix().encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def compute(
