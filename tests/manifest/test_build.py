@@ -79,7 +79,7 @@ def test_every_bad_file_is_quarantined_with_its_reason(
     manifest = build_manifest(listing, tmp_path, source, manifest_config()).manifest
     assert (manifest["status"] != "ok").sum() == 8
     bad = manifest[manifest["status"] != "ok"]
-    assert set(bad["split"]) == {""}
+    assert set(bad["split"]) == set(bad["group"]) == {""}
     assert manifest["scan_id"].is_unique
     assert reason(manifest, "blank.png") == "blank: every pixel is 9"
     assert reason(manifest, "tiny.png").startswith("too small")
@@ -100,7 +100,11 @@ def test_repetitions_get_numbered_ids_and_one_split(
     first = manifest["scan_id"]["000-0.png"]
     assert manifest["scan_id"]["again.png"] == f"{first}-1"
     assert manifest["scan_id"]["once-more.png"] == f"{first}-2"
-    assert manifest.loc[["000-0.png", "000-1.png", "again.png", "once-more.png"], "split"].nunique() == 1
+    together = manifest.loc[["000-0.png", "000-1.png", "again.png", "once-more.png"]]
+    assert together["split"].nunique() == 1
+    # Their patients differ; training deals its folds by this column.
+    assert set(together["group"]) == {together["scan_id"].min()}
+    assert manifest["group"].nunique() < len(manifest) - 2
 
 
 def test_the_same_content_with_another_label_is_quarantined_on_both_sides(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from scanlens.manifest.groups import patient_groups
+from scanlens.manifest.groups import group_names, patient_groups
 
 
 def table(patient: str, sha256: str, pixels: str = "") -> pd.DataFrame:
@@ -34,3 +34,11 @@ def test_links_join_by_place() -> None:
 def test_what_is_unknown_joins_nothing() -> None:
     scans = pd.DataFrame({"patient": ["", ""], "sha256": ["", ""], "pixel_sha256": ["", ""]})
     assert patient_groups(scans).tolist() == [0, 1]
+
+
+def test_a_groups_name_is_its_first_scan_whatever_the_order() -> None:
+    scans = table("abca", "1234").assign(scan_id=["d", "c", "b", "a"])
+    assert group_names(scans, [(1, 2)]).tolist() == ["a", "b", "b", "a"]
+    turned = group_names(scans.iloc[::-1], [(1, 2)])
+    assert turned.index.tolist() == [3, 2, 1, 0]
+    assert turned.sort_index().tolist() == ["a", "b", "b", "a"]

@@ -47,6 +47,18 @@ def test_scans_of_unknown_patients_are_dealt_one_by_one() -> None:
     assert sizes.max() - sizes.min() <= 3
 
 
+def test_copies_under_other_names_are_in_one_fold() -> None:
+    """The manifest's group holds two patients together whose scans are near copies."""
+    index = scans()
+    index["group"] = "g" + index["patient"].str.removeprefix("p").astype(int).floordiv(6).astype(str)
+    index.loc[0, "group"] = ""
+    numbers = deal_folds(index, 3, 0)
+    dealt = index.assign(fold=numbers)[(numbers >= 0) & (index["group"] != "")]
+    assert dealt.groupby("group")["fold"].nunique().max() == 1
+    apart = deal_folds(index.drop(columns="group"), 3, 0)
+    assert index.assign(fold=apart)[apart >= 0].groupby("group")["fold"].nunique().max() > 1
+
+
 def test_a_class_with_fewer_patients_than_folds_is_refused() -> None:
     index = pd.DataFrame({"patient": list("uvwx"), "label": list("aaab"), "split": "train"})
     with pytest.raises(SettingsError, match="class b has 1 patients"):

@@ -20,6 +20,7 @@ from scanlens.manifest.collect import Notes, collect, metadata_table
 from scanlens.manifest.columns import OK, check_columns
 from scanlens.manifest.duplicates import Pair, near_copies
 from scanlens.manifest.examine import Examined, Examiner
+from scanlens.manifest.groups import group_names
 from scanlens.manifest.leakage import Leak, find_leaks
 from scanlens.manifest.quarantine import copies_across_splits, near_contradictions
 from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
@@ -163,7 +164,7 @@ def _settle_contradictions(
 def _set_aside(manifest: pd.DataFrame, reasons: dict[int, str]) -> int:
     """Put rows into quarantine, and say how many."""
     for row, reason in reasons.items():
-        manifest.loc[row, ["status", "split"]] = [reason, ""]
+        manifest.loc[row, ["status", "split", "group"]] = [reason, "", ""]
         manifest.loc[row, "fold"] = -1
     return len(reasons)
 
@@ -176,7 +177,7 @@ def _deal(
     pairs: list[Pair],
     config: Manifest,
 ) -> None:
-    """Fill in split and fold of the accepted scans; near copies stay together."""
+    """Fill in split, fold and group of the accepted scans; near copies stay together."""
     accepted = manifest["status"] == OK
     rows = np.flatnonzero(accepted)
     place = {int(row): number for number, row in enumerate(rows)}
@@ -191,7 +192,10 @@ def _deal(
     scans = manifest[accepted].assign(split=declared, date=dates, label=strata[accepted])
     dealt = assign_splits(scans, config.split, links)
     manifest.loc[accepted, ["split", "fold"]] = dealt[["split", "fold"]]
-    manifest.loc[dealt.index[dealt["split"] == ""], "status"] = LEFT_OUT
+    # Named by content, so that neither pseudonyms nor the order of the rows change a later deal.
+    manifest.loc[accepted, "group"] = group_names(scans, links)
+    left_out = dealt.index[dealt["split"] == ""]
+    manifest.loc[left_out, ["status", "group"]] = [LEFT_OUT, ""]
 
 
 def _room(rows: int, output: Path | None) -> Thumbnails:

@@ -45,6 +45,11 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "label": Column("text", "Class."),
         "split": Column("text", "train, val or test; empty in quarantine."),
         "fold": Column("integer", "Fold of cross-validation (manifest.split.folds), else -1."),
+        "group": Column(
+            "text",
+            "First scan_id of those that must stay together: of one patient, of one content, near copies. "
+            "Empty in quarantine.",
+        ),
         "source": Column("text", "Kind of data set: phantom, folder, table or medmnist."),
         "path": Column("text", "Where the scan is, relative to the data root."),
         "sha256": Column("text", "Hash of the file's bytes (of the array's for a row of a MedMNIST file)."),

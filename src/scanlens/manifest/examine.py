@@ -145,6 +145,7 @@ class Examiner:
             "label": row["label"],
             "split": "",
             "fold": -1,
+            "group": "",
             "source": self.kind,
             "path": row["path"],
             "sha256": "",

@@ -43,3 +43,13 @@ def patient_groups(scans: pd.DataFrame, links: Links = ()) -> IntArray:
     _, component = connected_components(graph, directed=False)
     groups, _ = pd.factorize(component[: len(scans)])
     return groups.astype(np.int64)
+
+
+def group_names(scans: pd.DataFrame, links: Links = ()) -> pd.Series:
+    """Name each group of :func:`patient_groups` by its first scan_id, indexed like ``scans``.
+
+    Args:
+        scans: Column scan_id beside those of :data:`SHARED`.
+        links: See :func:`patient_groups`.
+    """
+    return scans["scan_id"].groupby(patient_groups(scans, links)).transform("min")

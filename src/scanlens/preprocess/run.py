@@ -32,6 +32,7 @@ from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 KEPT_COLUMNS = [
     "scan_id",
     "patient",
+    "group",
     "label",
     "split",
     "site",

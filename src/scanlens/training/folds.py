@@ -1,7 +1,8 @@
 """Folds inside one run: each member validates on one of them and learns from the others.
 
-The training and validation splits are dealt anew, patients whole and classes in like shares (scikit-learn's
-StratifiedGroupKFold). The test split takes no part.
+The training and validation splits are dealt anew: classes in like shares (scikit-learn's
+StratifiedGroupKFold), and the manifest's groups whole, which are scans of one patient, copies and near copies
+under other names. The test split takes no part.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
     """Number the fold of each scan of the training and validation splits.
 
     Args:
-        index: Columns patient, label and split; a scan without a patient is one of its own.
+        index: Columns label, split and group; patient in place of a group that is not there. A scan without
+            is one of its own.
         folds: 2 or more.
         seed: The same seed deals the same folds.
 
@@ -40,8 +42,9 @@ def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
     rows = np.flatnonzero(index["split"].isin(DEALT))
     labels = index["label"].to_numpy(dtype=str)[rows]
     own = pd.Series([f"row {row}" for row in range(len(index))], index=index.index)
-    patients = index["patient"].where(index["patient"] != "", own).to_numpy(dtype=str)[rows]
-    counts = pd.Series(patients).groupby(labels).nunique()
+    together = index["group" if "group" in index else "patient"]
+    groups = together.where(together != "", own).to_numpy(dtype=str)[rows]
+    counts = pd.Series(groups).groupby(labels).nunique()
     if counts.min() < folds:
         raise SettingsError(
             f"training.folds is {folds}, but class {counts.idxmin()} has {counts.min()} patients outside the "
@@ -50,9 +53,9 @@ def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
         )
     dealer = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        # It counts scans where patients were counted above.
+        # It counts scans where groups were counted above.
         warnings.filterwarnings("ignore", message=".*least populated class.*")
-        for number, (_, fold) in enumerate(dealer.split(rows, labels, patients)):
+        for number, (_, fold) in enumerate(dealer.split(rows, labels, groups)):
             numbers[rows[fold]] = number
     for number in range(folds):
         if lacking := sorted(set(labels) - set(labels[numbers[rows] == number])):
