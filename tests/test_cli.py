@@ -243,6 +243,8 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Pat
     assert call(monkeypatch, "compare", "--json", "--limit=1") == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert row["metrics"] == {"test.accuracy": 0.6}
+    assert call(monkeypatch, "compare", "--log") == 1
+    assert "Add --html FILE." in capsys.readouterr().err
 
 
 def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

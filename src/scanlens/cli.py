@@ -131,6 +131,8 @@ def _compare(arguments: argparse.Namespace) -> int:
     from scanlens.config.schema import Tracking
     from scanlens.search.comparison import as_json, as_text, compare, write_page
 
+    if arguments.log and arguments.html is None:
+        raise ScanlensError("--log needs a page to log.", "Add --html FILE.")
     tracking = load_section(Tracking)
     found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
     if arguments.html is not None:

@@ -88,6 +88,17 @@ def test_other_orders(local: Tracking) -> None:
         compare(local, [first], "lr", None)
 
 
+def test_numbers_of_training_are_those_of_the_epoch_that_was_kept(local: Tracking) -> None:
+    for name, losses in (("early", (0.2, 0.9)), ("late", (0.5, 0.4))):
+        with open_run(local, {"data": {"kind": "phantom"}, "model": {"name": name}}, {}) as run:
+            for epoch, loss in enumerate(losses):
+                run.log_metrics({"val_loss": loss, "val_auc": 1 - loss, "train_loss": loss}, epoch)
+    found = compare(local, [], None, None, "val_loss")
+    assert [run.name for run in found.runs] == ["early-phantom", "late-phantom"]
+    assert found.runs[0].metrics == {"val_loss": 0.2, "val_auc": 0.8, "train_loss": 0.9}
+    assert found.curves["val_loss"]["early-phantom"] == [(0, 0.2), (1, 0.9)]
+
+
 def test_what_cannot_be_tested_says_why(local: Tracking) -> None:
     track(local, "cnn", 0.7, 1.0)
     assert "fewer than two" in compare(local, [], None, None).reason
@@ -101,14 +112,16 @@ def test_what_cannot_be_tested_says_why(local: Tracking) -> None:
 
 
 def test_a_sweep_shows_what_it_chose(local: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
-    parent = SweepRun(local, "nets", "", {})
+    parent = SweepRun(local, "nets", "", {"metric": "val_loss"})
     for number, name in enumerate(("cnn", "resnet")):
         trial = Trial("nets", number, {"model": name}, parent.run_id, "", "")
         monkeypatch.setenv(VARIABLE, trial.environment()[VARIABLE])
         track(local, name, 0.7 + number / 10, 1.0 + number, width=number, dropout=number / 10)
         parent.close_trial(number, "complete", {}, None)
     monkeypatch.delenv(VARIABLE)
-    found = compare(local, [], "nets", None)
+    # What the sweep optimised orders its trials.
+    assert compare(local, [], "nets", None).by == "val_loss"
+    found = compare(local, [], "nets", None, "val.auc_macro")
     assert found.changed == ["model"]
     assert [found.setting(run, "model") for run in found.runs] == ["resnet", "cnn"]
     assert found.test is not None

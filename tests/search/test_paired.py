@@ -105,6 +105,11 @@ def test_grouped_scans_widen_the_interval() -> None:
     assert grouped.high - grouped.low > 2.5 * (independent.high - independent.low)  # type: ignore[operator]
 
 
+def test_numbers_are_not_paired_as_classes() -> None:
+    numbers = pd.DataFrame({"scan_id": ["a"], "patient": ["p"], "split": ["test"], "label": ["1.5"]})
+    assert "predict numbers" in mismatch(numbers, numbers)
+
+
 def test_two_classes_and_too_few_patients() -> None:
     assert paired(table(1.0, classes=2), table(2.0, classes=2), resamples=50).differences[0].low is not None
     alone = paired(table(1.0, patients=1), table(2.0, patients=1), resamples=50)

@@ -81,6 +81,9 @@ def test_the_direction_follows_from_the_metric(metric: str, direction: str) -> N
         (["lr", "transfer"], {}, "Two sweeps"),
         (["lrr"], {}, "Did you mean lr"),
         ([LR], {"name": "../x"}, "no name"),
+        ([LR], {"name": "o'x"}, "no name"),
+        ([LR], {"name": "a?b"}, "no name"),
+        ([LR], {"name": "a b"}, "--name"),
         ([LR], {"sampler": "cmaes"}, "tpe | random | grid"),
         ([LR], {"trials": 0}, "above 0"),
         ([LR], {"until": "manifest"}, "training | evaluation"),
@@ -93,6 +96,12 @@ def test_what_is_refused(words: list[str], options: dict[str, Any], named: str) 
     with pytest.raises(SettingsError) as caught:
         plan_of(*words, **options)
     assert named in str(caught.value)
+
+
+def test_what_a_study_remembers_holds_no_address() -> None:
+    plan = plan_of(LR, "tracking.uri=http://bob:secret@host/", "runtime.threads=1", "training.epochs=3")
+    assert plan.identity()["fixed"] == {"training.epochs": "3"}
+    assert "tracking.uri=http://bob:secret@host/" in plan.overrides({})
 
 
 @pytest.mark.parametrize(

@@ -183,16 +183,45 @@ def test_an_interrupt_stops_the_running_trials_and_the_next_start_repeats_them(t
     assert "RUNNING" not in states(left)
     assert len(finished(left)) == 2
     study = run(tmp_path, plan(pruner="none"))
-    interrupted = [t.params for t in study.trials if t.user_attrs.get(INTERRUPTED)]
+    # The fourth may have been stopped before it chose.
+    interrupted = [t.params for t in study.trials if t.user_attrs.get(INTERRUPTED) and t.params]
     retried = [t.params for t in study.trials if RETRY_OF in t.user_attrs]
     assert interrupted == retried
     assert len(finished(study)) == 8
 
 
+def test_a_stop_before_a_worker_has_the_trial_leaves_none_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scanlens.search import study as module
+
+    grid = (read_dimension("kind", "good,bad"),)
+    wanted = plan(space=(*grid, read_dimension("x", "int(0,1)")), sampler="grid", pruner="none")
+
+    def stopped(study: optuna.Study, free: set[int]) -> None:
+        study.ask()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_begin", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, wanted)
+    left = open_study(tmp_path, wanted, "base")
+    assert states(left) == ["FAIL", "WAITING", "WAITING", "WAITING"]
+    assert left.trials[0].user_attrs[INTERRUPTED]
+    assert not left.trials[0].params
+    study = run(tmp_path, wanted)
+    (again,) = [trial for trial in study.trials if trial.user_attrs.get(RETRY_OF) == 0]
+    assert again.params == left.trials[0].system_attrs["fixed_params"]
+    assert len(finished(study)) == 4
+
+
 def test_a_study_is_continued_only_under_the_same_question(tmp_path: Path) -> None:
     open_study(tmp_path, plan(), "base")
     open_study(tmp_path, plan(trials=99, jobs=2, sampler="random", pruner="none", seed=3), "base")
-    other = (read_dimension("x", "uniform(-2,1)"), SPACE[1])
+    elsewhere = Plan("bowl", SPACE, {"runtime.threads": "1"}, direction="minimize")
+    open_study(tmp_path, elsewhere, "base")
+    other = (read_dimension("x", "uniform(-1.0000001,1)"), SPACE[1])
     with pytest.raises(SettingsError, match="another space"):
         open_study(tmp_path, plan(space=other), "base")
     with pytest.raises(SettingsError, match="another metric"):

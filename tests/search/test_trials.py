@@ -16,8 +16,8 @@ from scanlens.config.compose import compose_text
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.search.epochs import EpochLine
 from scanlens.search.experiment import difference, experiment_path, write_experiment
-from scanlens.search.pipeline import failure, read_metric
-from scanlens.search.workspace import bring_paths, end_group
+from scanlens.search.pipeline import _wait, failure, read_metric
+from scanlens.search.workspace import PID, bring_paths, end_group, end_left_over
 from scanlens.tracking.trial import VARIABLE, Trial, TrialStopped, current_trial, with_sweep
 
 
@@ -52,6 +52,24 @@ def test_epochs_reach_the_sweep_and_its_answer_the_stage(monkeypatch: pytest.Mon
     with pytest.raises(TrialStopped, match="is gone"):
         hook({"val_loss": 0.1}, 3)
     assert not Path(line.address).exists()
+
+
+def test_a_study_that_cannot_be_written_lets_the_training_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def judge(metrics: dict[str, float], epoch: int) -> bool:
+        if epoch == 0:
+            raise OSError("database is locked")
+        return epoch < 2
+
+    with EpochLine(judge) as line:
+        monkeypatch.setenv(VARIABLE, trial_of(line).environment()[VARIABLE])
+        hook = with_sweep(lambda metrics, epoch: None)
+        hook({}, 0)
+        hook({}, 1)
+        with pytest.raises(TrialStopped, match="after epoch 3"):
+            hook({}, 2)
+    assert "not judged: OSError: database is locked" in capsys.readouterr().err
 
 
 def test_a_stranger_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +130,11 @@ def test_relative_paths_are_found_from_the_copy(tmp_path: Path) -> None:
     assert (copy / "scans/deep").resolve() == project / "scans/deep"
     outside = {"data": {"root": "../outside"}, "transfer": {"file": "w.safetensors"}}
     assert bring_paths(project, copy, outside) == [f"data.root='{tmp_path / 'outside'}'"]
+    odd = tmp_path / "o'brien\\"
+    odd.mkdir()
+    (override,) = bring_paths(project, copy, {"data": {"root": "../o'brien\\"}})
+    composed = compose_text(Path(__file__).parents[2], ["data=table", "data.table=t.csv", override])
+    assert yaml.safe_load(composed)["data"]["root"] == str(odd)
     absolute = {"data": {"root": str(tmp_path)}, "transfer": {"file": "~/w"}}
     assert bring_paths(project, copy, absolute) == []
 
@@ -127,6 +150,30 @@ def test_a_process_that_will_not_end_is_made_to() -> None:
     ended.join(30)
     assert process.returncode == -9
     end_group(os.getpid() + 10**6)
+
+
+def test_a_stop_waits_for_the_stage_that_outlives_its_leader() -> None:
+    stage = (
+        "import os, signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); "
+        "print(1, flush=True); time.sleep(1); os._exit(0)"
+    )
+    leader = f"import subprocess as p, sys, time; p.Popen([sys.executable, '-c', {stage!r}]); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", leader], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    stopping = threading.Event()
+    stopping.set()
+    assert _wait(process, stopping, threading.Event()) == -15
+    # The pipe ends with the last process that holds it.
+    os.set_blocking(process.stdout.fileno(), False)
+    assert process.stdout.read() == b""
+
+
+@pytest.mark.parametrize("content", ["", "x", "999999999"])
+def test_a_number_that_was_not_written_ends_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / PID).write_text(content)
+    end_left_over(tmp_path)
+    assert not (tmp_path / PID).exists()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
@@ -97,8 +98,9 @@ def test_trials_are_children_of_their_sweep(
     assert [run.status for run in runs] == ["pruned", "complete", "failed"]
     assert [run.choices for run in runs] == [{"seed": "0"}, {"seed": "1"}, {"seed": "2"}]
     assert parent.run_id not in [run.id for run in store.newest(8)]
-    with pytest.raises(ScanlensError, match=r"No sweep other is tracked\. Sweeps: lr"):
-        store.trials("other", None)
+    for name in ("other", "o'ther"):
+        with pytest.raises(ScanlensError, match=rf"No sweep {name} is tracked\. Sweeps: lr"):
+            store.trials(name, None)
 
 
 def test_a_trial_has_a_run_of_its_own_even_of_known_weights(
@@ -127,6 +129,35 @@ def test_an_unreachable_server_is_an_error_in_one_line(local: Tracking) -> None:
     with pytest.raises(ScanlensError, match=r"127\.0\.0\.1:9") as caught:
         RunStore(dataclasses.replace(local, uri="http://127.0.0.1:9"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_fails_on_the_way_is_an_error_in_one_line(
+    local: Tracking, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    track(local, settings, 0.8)
+    store = RunStore(local)
+    (found,) = store.newest(1)
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    for ask in (
+        lambda: store.newest(1),
+        lambda: store.curve(found, "a"),
+        lambda: store.predictions(found),
+        lambda: store.objective(found.id),
+    ):
+        with pytest.raises(ScanlensError, match=r"does not answer.*Check tracking\.uri") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_not_said(
+    local: Tracking, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track(local, settings, 0.8)
+    monkeypatch.setattr("scanlens.tracking.compare.unreachable", lambda tracking: "")
+    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: None)
+    with pytest.raises(ScanlensError) as caught:
+        RunStore(dataclasses.replace(local, uri="http://bob:se@cret@server:5000/mlflow"))
+    assert "http://server:5000/mlflow holds no experiment" in str(caught.value)
 
 
 def test_tracking_switched_off_sweeps_untracked(local: Tracking, tmp_path: Path) -> None:

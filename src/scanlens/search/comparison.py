@@ -74,7 +74,8 @@ def compare(
         words: Ids or names; empty takes the newest.
         study: A sweep, whose trials are compared.
         limit: How many at most; None is all that are named, all trials, or the newest few.
-        by: Metric that orders them; "" takes the first of :data:`ORDERS` that there is.
+        by: Metric that orders them; "" takes what the sweep optimised, else the first of :data:`ORDERS`
+            that there is.
 
     Raises:
         ScanlensError: Nothing is tracked, or a run is unknown.
@@ -82,16 +83,18 @@ def compare(
     if words and study:
         raise SettingsError("Runs and a study are named at once.", "Name runs, or --study NAME.")
     store = RunStore(tracking)
-    target = ""
+    target = preferred = ""
     if study:
         target, runs = store.trials(study, limit)
+        preferred = store.objective(target)
     else:
         runs = store.named(words)[:limit] if words else store.newest(limit or NEWEST)
         target = max(runs, key=lambda run: run.started).id if runs else ""
+    runs = [store.at_chosen_epoch(run) for run in runs]
     known = {name for run in runs for name in run.metrics}
     if by and by not in known:
         raise SettingsError(f"No run has a metric {by}.", f"They have: {', '.join(sorted(known)) or 'none'}.")
-    by = by or next((name for name in ORDERS if name in known), "")
+    by = by or next((name for name in (preferred, *ORDERS) if name in known), "")
     runs = _ordered(runs, by)
     labels = _labels(runs)
     curves = {

@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from scanlens.tracking.trial import GO_ON, STOP
 
@@ -65,5 +67,11 @@ class EpochLine:
                 if self._closing:
                     return
                 message = json.loads(connection.recv_bytes())
-                keep = self._judge(message["metrics"], int(message["epoch"]))
-                connection.send_bytes(GO_ON if keep else STOP)
+                connection.send_bytes(GO_ON if self._ask(message) else STOP)
+
+    def _ask(self, message: dict[str, Any]) -> bool:
+        try:
+            return self._judge(message["metrics"], int(message["epoch"]))
+        except Exception as error:  # a study that can't be written just now must not end, or hang, a training
+            print(f"warning: an epoch was not judged: {type(error).__name__}: {error}", file=sys.stderr)
+            return True

@@ -74,7 +74,7 @@ def write_experiment(project: Path, name: str, overrides: Sequence[str], provena
             write_text(path, before)
         raise ScanlensError(
             f"The best trial can't be written as an experiment: {path.name} would compose to other settings.",
-            f"Its overrides were: {' '.join(overrides)}",
+            f"Its overrides were: {' '.join(o for o in overrides if _section(o) not in NOT_IDENTITY)}",
         )
     return path
 
@@ -95,6 +95,10 @@ def difference(base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
 def _is_group(project: Path, override: str) -> bool:
     key = override.split("=")[0].lstrip("+")
     return "." not in key and (project / CONF / key).is_dir()
+
+
+def _section(override: str) -> str:
+    return override.split("=")[0].lstrip("+").split(".")[0]
 
 
 def _group_choice(override: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ METRICS = {
     "test.f1_macro": "Test F1",
     "test.ece": "Test ECE",
     "val.auc_macro": "Validation AUC",
-    "val_loss": "Validation loss, last epoch",
+    "val_loss": "Validation loss",
 }
 DRAWN = {"test.auc_macro": "Test AUC", "test.accuracy": "Test accuracy"}
 CURVE_TITLES = {"val_loss": "Validation loss", "val_auc": "Validation AUC", "train_loss": "Training loss"}

@@ -78,6 +78,10 @@ def mismatch(first: pd.DataFrame | None, second: pd.DataFrame | None) -> str:
     a, b = _test(first), _test(second)
     if not len(a) or not len(b):
         return "a run has no test scan"
+    if not _labels(a) and not _labels(b):
+        return "the runs predict numbers: AUC and accuracy are of classes"
+    if not _labels(a) or not _labels(b):
+        return "a run predicts numbers (data.task=regression), and the paired test is of classes"
     if _labels(a) != _labels(b):
         return f"the classes differ ({', '.join(_labels(a))} and {', '.join(_labels(b))})"
     shared = len(set(a.index) & set(b.index))

@@ -160,8 +160,13 @@ def _wait(process: subprocess.Popen[bytes], stopping: threading.Event, pruned: t
         except subprocess.TimeoutExpired:
             pass
         if stopping.is_set():
-            threading.Thread(target=end_group, args=(process.pid,), daemon=True).start()
-            return process.wait()
+            # Beside the wait, for a leader that nobody waited for counts as alive. DVC may be gone before its
+            # stage is, so the whole group is seen to its end.
+            ending = threading.Thread(target=end_group, args=(process.pid,))
+            ending.start()
+            code = process.wait()
+            ending.join()
+            return code
         if pruned.is_set():
             deadline = deadline or time.monotonic() + GRACE_S
             if time.monotonic() > deadline:

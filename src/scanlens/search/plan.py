@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from scanlens.errors import SettingsError
 from scanlens.search.space import Dimension, as_override, read_dimension, split_outside_brackets
+from scanlens.tracking.lineage import NOT_IDENTITY
 
 SWEEPS = Path("conf/sweep")
 SAMPLERS = ("tpe", "random", "grid")
@@ -64,7 +66,8 @@ class Plan:
         """What must not change while a study is continued: its values would not compare."""
         return {
             "space": {dimension.key: str(dimension) for dimension in self.space},
-            "fixed": dict(self.fixed),
+            # Where it runs and is tracked is no part of the question, and an address may hold a password.
+            "fixed": {k: v for k, v in self.fixed.items() if k.split(".")[0] not in NOT_IDENTITY},
             "exclude": [{key: list(values) for key, values in rule.items()} for rule in self.exclude],
             "metric": self.metric,
             "direction": self.direction,
@@ -154,8 +157,11 @@ def _direction(metric: str) -> Direction:
 def _check(plan: Plan) -> None:
     if not plan.space:
         raise SettingsError("The sweep has nothing to choose.", "Give e.g. training.lr=log(1e-4,1e-2)")
-    if not plan.name or Path(plan.name).name != plan.name or plan.name.startswith("."):
-        raise SettingsError(f"'{plan.name}' is no name for a study.", "Letters, digits, - and _ will do.")
+    # It becomes a file's name, a Hydra choice and a word in a query to MLflow.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", plan.name):
+        raise SettingsError(
+            f"{plan.name!r} is no name for a study.", "Letters, digits, - and _ will do: --name NAME."
+        )
     for what, value, known in (
         ("sampler", plan.sampler, SAMPLERS),
         ("pruner", plan.pruner, PRUNERS),

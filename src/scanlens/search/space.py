@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from hydra.core.override_parser.types import Quote, QuotedString
 
 from scanlens.errors import SettingsError
 
@@ -76,7 +77,7 @@ class Dimension:
         if self.kind == "choice":
             return ",".join(self.options)
         numbers = [self.low, self.high, *([self.step] if self.step is not None else [])]
-        return f"{self.kind}({','.join(f'{n:g}' for n in numbers)})"
+        return f"{self.kind}({','.join(f'{n:.15g}' for n in numbers)})"
 
 
 def split_outside_brackets(text: str) -> list[str]:
@@ -103,6 +104,11 @@ def as_override(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value).replace('"', "'") if isinstance(value, list | dict) else json.dumps(value)
+
+
+def quoted(text: str) -> str:
+    """Text that an override takes letter by letter, such as a path."""
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def read_dimension(key: str, value: Any) -> Dimension:

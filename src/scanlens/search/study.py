@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,18 +156,26 @@ def take_up(study: optuna.Study) -> list[FrozenTrial]:
 
     Only call it inside :func:`exclusive`: nobody else runs trials of this study.
     """
-    left = study.get_trials(states=(TrialState.RUNNING,))
-    for trial in left:
-        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-        study.tell(trial.number, state=TrialState.FAIL)
+    left = _mark_running(study)
     queued = [t.system_attrs.get("fixed_params") for t in study.get_trials(states=(TrialState.WAITING,))]
     ended = study.get_trials(states=(TrialState.FAIL,))
     retried = {trial.user_attrs.get(RETRY_OF) for trial in study.trials}
     for trial in ended:
         again = trial.user_attrs.get(INTERRUPTED) and trial.number not in retried
-        if again and trial.params and trial.params not in queued:
+        # One that was stopped before it chose has at most the values it was queued with.
+        params = trial.params or trial.system_attrs.get("fixed_params")
+        if again and params and params not in queued:
             attributes = {RETRY_OF: trial.number, WORKER: trial.user_attrs.get(WORKER, 0)}
-            study.enqueue_trial(trial.params, user_attrs=attributes)
+            study.enqueue_trial(params, user_attrs=attributes)
+    return left
+
+
+def _mark_running(study: optuna.Study) -> list[FrozenTrial]:
+    """Mark the trials that nobody runs any more as interrupted; returns them."""
+    left = study.get_trials(states=(TrialState.RUNNING,))
+    for trial in left:
+        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+        study.tell(trial.number, state=TrialState.FAIL)
     return left
 
 
@@ -205,35 +213,44 @@ def run_study(study: optuna.Study, plan: Plan, objective: Objective, observe: Ob
     stopping = threading.Event()
     free = set(range(plan.jobs))
     running: dict[Future[None], tuple[int, int]] = {}
-    with ThreadPoolExecutor(plan.jobs) as pool:
-        try:
-            while missing > 0 or running:
-                while missing > 0 and free:
-                    trial = study.ask()
-                    worker = _worker(trial, free)
-                    free.remove(worker)
-                    missing -= 1
-                    running[pool.submit(_attempt, study, plan, objective, trial, worker, stopping)] = (
-                        worker,
-                        trial.number,
-                    )
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    worker, number = running.pop(future)
-                    free.add(worker)
-                    future.result()
-                    observe(study.trials[number])
-        except BaseException:
-            stopping.set()
-            raise
+    pool = ThreadPoolExecutor(plan.jobs)
+    try:
+        while missing > 0 or running:
+            while missing > 0 and free:
+                # In a thread: a stop must not meet this one, which is where signals go, amid a transaction.
+                trial, worker = pool.submit(_begin, study, free).result()
+                free.remove(worker)
+                missing -= 1
+                running[pool.submit(_attempt, study, plan, objective, trial, worker, stopping)] = (
+                    worker,
+                    trial.number,
+                )
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                worker, number = running.pop(future)
+                free.add(worker)
+                future.result()
+                observe(study.trials[number])
+    except BaseException:
+        stopping.set()
+        # What this thread was reading would keep the workers from writing.
+        study._storage.remove_session()
+        pool.shutdown()
+        # The stop may have come between a trial's beginning and its hand-over to a worker. What can't be
+        # marked now is at the next start.
+        with suppress(optuna.exceptions.StorageInternalError):
+            _mark_running(study)
+        raise
+    pool.shutdown()
 
 
-def _worker(trial: optuna.Trial, free: set[int]) -> int:
-    """A free worker; for a retry the one that has the trial's checkpoint, if it can be."""
+def _begin(study: optuna.Study, free: set[int]) -> tuple[optuna.Trial, int]:
+    """The next trial and a free worker; for a retry the one that has the trial's checkpoint, if it can be."""
+    trial = study.ask()
     before = trial.user_attrs.get(WORKER)
     worker = before if before in free else min(free)
     trial.set_user_attr(WORKER, worker)
-    return worker
+    return trial, worker
 
 
 def _attempt(

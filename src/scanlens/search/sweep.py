@@ -24,8 +24,8 @@ from scanlens.errors import ScanlensError
 from scanlens.search.charts import study_pictures
 from scanlens.search.experiment import experiment_path, write_experiment
 from scanlens.search.pipeline import Pipeline
-from scanlens.search.plan import Plan
-from scanlens.search.space import grid
+from scanlens.search.plan import STAGES, Plan
+from scanlens.search.space import grid, quoted
 from scanlens.search.study import (
     INTERRUPTED,
     PARENT,
@@ -47,6 +47,8 @@ from scanlens.tracking.sweeps import SweepRun, absolute
 
 CHANGES_VALIDATION = ("data", "acquire", "manifest", "preprocess", "seed")
 """Keys whose change may change which scans are validated, or how they look."""
+SHARED_REASONS = ("synthesis", "augmentation", "pretraining", *STAGES)
+"""Stages whose messages leave the project: they know scans by hash alone."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,12 @@ def _run(project: Path, plan: Plan, study: optuna.Study, speak: Callable[[str], 
     done, wanted = len(finished(study)), wanted_trials(plan)
     if done:
         speak(f"{plan.name}: {done} of {wanted} trials are there")
-    override = [f"tracking.uri='{tracking.uri}'"] if tracking.enabled else []
+    override = [f"tracking.uri={quoted(tracking.uri)}"] if tracking.enabled else []
     pipeline = Pipeline(project, plan, parent.run_id, override)
 
     def observe(trial: FrozenTrial) -> None:
         state = state_of(trial)
-        reason = trial.user_attrs.get(REASON, "")
+        reason = shared_reason(trial)
         workspace = pipeline.workspace(trial.user_attrs[WORKER]) if state == "complete" else None
         parent.close_trial(trial.number, state, as_text(trial.params), workspace, reason)
         speak(_line(study, plan, trial, wanted))
@@ -218,6 +220,14 @@ def _log_outcome(parent: SweepRun, study: optuna.Study, outcome: Outcome, experi
     parent.run.log_files(experiment, "sweep")
 
 
+def shared_reason(trial: FrozenTrial) -> str:
+    """Why a trial failed, as MLflow may know it: early stages name files, and so maybe patients."""
+    reason = str(trial.user_attrs.get(REASON, ""))
+    if not reason or reason.split(":")[0] in SHARED_REASONS:
+        return reason
+    return f"see trial-{trial.number:04d}.log in the project"
+
+
 def trials_table(study: optuna.Study) -> Any:
     """One row a trial: number, state, value, its choices, epochs it ran, and why it failed."""
     import pandas as pd
@@ -229,7 +239,7 @@ def trials_table(study: optuna.Study) -> Any:
             "value": trial.value,
             **as_text(trial.params),
             "epochs": len(trial.intermediate_values) or None,
-            "reason": trial.user_attrs.get(REASON, ""),
+            "reason": shared_reason(trial),
         }
         for trial in study.trials
     ]

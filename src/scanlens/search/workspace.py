@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scanlens.errors import ScanlensError
+from scanlens.search.space import quoted
 from scanlens.search.study import FOLDER
 
 COPIED = (
@@ -99,7 +100,7 @@ def bring_paths(project: Path, workspace: Path, settings: Mapping[str, Any]) -> 
             continue
         source = Path(os.path.normpath(project.resolve() / value))
         if not source.is_relative_to(project.resolve()):
-            overrides.append(f"{key}='{source}'")
+            overrides.append(f"{key}={quoted(str(source))}")
         elif source.exists() and not (workspace / value).exists():
             (workspace / value).parent.mkdir(parents=True, exist_ok=True)
             (workspace / value).symlink_to(source)
@@ -111,12 +112,13 @@ def end_left_over(workspace: Path) -> None:
     path = workspace / PID
     if not path.is_file():
         return
-    group = int(path.read_text())
     try:
+        # A kill may have come before the number was written.
+        group = int(path.read_text())
         # The number may be another process's by now: only one that works in this folder is ours.
         ours = Path(f"/proc/{group}/cwd").resolve() == workspace.resolve()
-    except OSError:
-        ours = False
+    except (OSError, ValueError):
+        group, ours = 0, False
     if ours:
         end_group(group)
     path.unlink(missing_ok=True)

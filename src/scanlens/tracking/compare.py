@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.tracking.lineage import NOT_IDENTITY
-from scanlens.tracking.runs import PREDICTIONS, short_reason, unreachable
+from scanlens.tracking.runs import PREDICTIONS, short_reason, unreachable, without_password
 from scanlens.tracking.sweeps import SWEEP
 from scanlens.tracking.trial import CHOICES, PARENT, STATE
 
@@ -34,7 +35,7 @@ class TrackedRun:
         id: Distinct.
         started: ISO time, UTC.
         status: MLflow's; of a trial the sweep's word (complete, pruned, failed, interrupted).
-        metrics: Last values.
+        metrics: Last values; of training's ``val_*`` see :meth:`RunStore.at_chosen_epoch`.
         settings: ``{section.key: text}``, without the machine's.
         choices: What a sweep chose for it, or empty.
         data: Hash of the data, or "".
@@ -68,16 +69,13 @@ class RunStore:
             raise ScanlensError(f"{tracking.uri} does not exist yet: no run was tracked.", "Run: dvc repro")
         if reason := unreachable(tracking):
             raise ScanlensError(f"{reason}.", "Check tracking.uri.")
-        self._client = MlflowClient(tracking.uri)
-        try:
+        with _asking():
+            self._client = MlflowClient(tracking.uri)
             experiment = self._client.get_experiment_by_name(tracking.experiment)
-        except Exception as error:  # whatever store and client libraries raise
-            raise ScanlensError(
-                f"The runs can't be read: {short_reason(error)}.", "Check tracking.uri."
-            ) from error
         if experiment is None:
             raise ScanlensError(
-                f"{tracking.uri} holds no experiment {tracking.experiment}.", "Run: dvc repro"
+                f"{without_password(tracking.uri)} holds no experiment {tracking.experiment}.",
+                "Run: dvc repro, or check tracking.experiment.",
             )
         self._experiment = str(experiment.experiment_id)
 
@@ -102,7 +100,8 @@ class RunStore:
         Raises:
             ScanlensError: There is no such sweep, or it has no run yet.
         """
-        parents = self._search(f"tags.`{SWEEP}` = '{study}'", 1)
+        # No sweep has a quote in its name, and a query with one would be none.
+        parents = [] if "'" in study else self._search(f"tags.`{SWEEP}` = '{study}'", 1)
         if not parents:
             known = sorted(
                 {run.data.tags[SWEEP] for run in self._search("", _PAGE) if SWEEP in run.data.tags}
@@ -114,38 +113,68 @@ class RunStore:
             raise ScanlensError(f"The sweep {study} has no trial yet.")
         return parent, _tracked(children[::-1])
 
+    def objective(self, parent: str) -> str:
+        """The metric that the sweep of this parent run optimised, or ""."""
+        with _asking():
+            return str(self._client.get_run(parent).data.params.get("metric", ""))
+
+    def at_chosen_epoch(self, run: TrackedRun) -> TrackedRun:
+        """The run with training's ``val_*`` of the epoch whose weights were kept, not of the last one."""
+        losses = self.curve(run, "val_loss") if "val_loss" in run.metrics else []
+        if not losses:
+            return run
+        chosen = min(losses, key=lambda point: point[1])[0]
+        metrics = dict(run.metrics)
+        for name in [name for name in metrics if name.startswith("val_")]:
+            metrics[name] = dict(self.curve(run, name)).get(chosen, metrics[name])
+        return replace(run, metrics=metrics)
+
     def curve(self, run: TrackedRun, metric: str) -> list[tuple[int, float]]:
         """``[(epoch, value), ...]`` of a metric; empty where it has none."""
-        history = {m.step: m.value for m in self._client.get_metric_history(run.id, metric)}
+        with _asking():
+            history = {m.step: m.value for m in self._client.get_metric_history(run.id, metric)}
         return sorted(history.items())
 
     def predictions(self, run: TrackedRun) -> pd.DataFrame | None:
         """The predictions table that stage evaluation logged, or None."""
-        if not any(file.path == PREDICTIONS for file in self._client.list_artifacts(run.id)):
-            return None
-        with tempfile.TemporaryDirectory() as folder:
+        with _asking(), tempfile.TemporaryDirectory() as folder:
+            if not any(file.path == PREDICTIONS for file in self._client.list_artifacts(run.id)):
+                return None
             return pd.read_parquet(self._client.download_artifacts(run.id, PREDICTIONS, folder))
 
     def log_file(self, run_id: str, path: Path) -> None:
         """Log a file as an artefact of a run."""
-        self._client.log_artifact(run_id, str(path), "comparison")
+        with _asking():
+            self._client.log_artifact(run_id, str(path), "comparison")
 
     def _search(self, wanted: str, limit: int) -> list[MlflowRun]:
         found: list[MlflowRun] = []
         token = None
         while len(found) < limit:
-            page = self._client.search_runs(
-                [self._experiment],
-                wanted,
-                order_by=["attributes.start_time DESC"],
-                max_results=min(_PAGE, limit - len(found)),
-                page_token=token,
-            )
+            with _asking():
+                page = self._client.search_runs(
+                    [self._experiment],
+                    wanted,
+                    order_by=["attributes.start_time DESC"],
+                    max_results=min(_PAGE, limit - len(found)),
+                    page_token=token,
+                )
             found += list(page)
             token = page.token
             if not token:
                 break
         return found
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    """Whatever store and client libraries raise, as one line."""
+    try:
+        yield
+    except Exception as error:
+        raise ScanlensError(
+            f"The store of runs does not answer: {short_reason(error)}.", "Check tracking.uri."
+        ) from error
 
 
 def _one(word: str, runs: Sequence[MlflowRun]) -> MlflowRun:

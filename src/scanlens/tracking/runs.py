@@ -40,10 +40,15 @@ NOT_SHARED = ("site",)
 """Columns of the predictions that stay here: a hospital's name is for the project, not for every server."""
 
 
+def without_password(text: str) -> str:
+    """Text without the user and password that an address in it may hold."""
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
 def short_reason(error: Exception) -> str:
-    """Type and first line of an error, without the password that an address in it may hold."""
+    """Type and first line of an error, without passwords."""
     first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {re.sub(r'//[^/@]*@', '//', first)}"
+    return f"{type(error).__name__}: {without_password(first)}"
 
 
 def unreachable(tracking: Tracking) -> str:
