@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -65,6 +67,28 @@ def test_it_learns_and_repeats_to_the_byte(call: Any, tmp_path: Path) -> None:
     call("again", epochs=2)
     for name in ("model.safetensors", "pretraining.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_validation_split_of_one_class_is_no_obstacle(call: Any, tmp_path: Path) -> None:
+    index = tmp_path / "real" / "index.parquet"
+    table = pd.read_parquet(index)
+    table.loc[table["split"] == "val", "label"] = "dark"
+    table.to_parquet(index)
+    facts, _ = call(epochs=2)
+    assert "val_auc" not in facts
+    assert np.isfinite(facts["val_loss"])
+    json.dumps(facts, allow_nan=False)
+
+
+def test_the_head_is_the_one_that_training_builds(call: Any, tmp_path: Path) -> None:
+    for name in ("real", "made"):
+        write_store(tmp_path / name)
+        path = tmp_path / name / "store.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "task": "ordinal"}))
+    _, state = call(made=0)
+    wanted = build(resolve(model(), (1, 16, 16), 2, "ordinal"), 0).state_dict()
+    assert state.keys() == wanted.keys()
+    assert "head.score.weight" in state
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -74,11 +75,11 @@ def pretrain(
         )  # fmt: skip
         learn = _learn_labels if supervised else _learn_views
         history = learn(network, train, val, pretraining, machine, checkpoints)
-        best = history.to_dict("records")[int(history["val_loss"].to_numpy().argmin())]
+        best = history.to_dict("records")[int(np.nanargmin(history["val_loss"].to_numpy()))]
         history.to_csv(output / "pretraining.csv", index=False)
-        facts.update(epochs=len(history), best_epoch=int(best["epoch"]), val_loss=float(best["val_loss"]))
-        if "val_auc" in best:
-            facts["val_auc"] = float(best["val_auc"])
+        facts.update(epochs=len(history), best_epoch=int(best["epoch"]))
+        # An AUC of one class is undefined, and JSON knows no NaN.
+        facts |= {k: float(v) for k, v in best.items() if k.startswith("val_") and math.isfinite(v)}
     else:
         (output / "pretraining.csv").write_text("epoch\n", encoding="utf-8")
     facts["weights_sha256"] = save_weights(network, output / "model.safetensors")
