@@ -5,6 +5,7 @@ from pathlib import Path
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.evaluation.regression_run import evaluate_numbers
 from scanlens.evaluation.report import tracked_metrics
 from scanlens.evaluation.run import evaluate
 from scanlens.models.held_out import held_out_logits
@@ -21,14 +22,23 @@ if __name__ == "__main__":
         held_out = held_out_logits(
             network, TRAINED, store, model["statistics"], machine.batch_size, machine.device
         )
-        facts = evaluate(
-            held_out.logits,
-            held_out.index,
-            store.labels,
-            load_section(Evaluation),
-            REPORTS,
-            held_out.members,
-        )
+        config = load_section(Evaluation)
+        headline = "mae" if store.task == "regression" else "auc_macro"
+        if store.task == "regression":
+            mean = model["architecture"]["centre"]
+            facts = evaluate_numbers(
+                held_out.logits[:, 0], held_out.index, store.labels[0], mean, config, REPORTS
+            )
+        else:
+            facts = evaluate(
+                held_out.logits,
+                held_out.index,
+                store.labels,
+                config,
+                REPORTS,
+                held_out.members,
+                store.task,
+            )
         with open_run(
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
         ) as tracked:
@@ -36,7 +46,8 @@ if __name__ == "__main__":
             tracked.log_predictions(REPORTS / "predictions.parquet")
             for name in ("plots", "figures", "report.html", "evaluation.json"):
                 tracked.log_files(REPORTS / name, name if (REPORTS / name).is_dir() else None)
-        auc = facts["test"]["auc_macro"]
-        interval = f" [{auc['low']:.3f}, {auc['high']:.3f}]" if auc.get("low") is not None else ""
-        value = "undefined" if auc["value"] is None else f"{auc['value']:.3f}"
-        run.report({}, f"test AUC {value}{interval} over {len(store.rows('test'))} scans in {REPORTS}")
+        found = facts["test"][headline]
+        interval = f" [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""
+        value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
+        word = {"mae": "mean absolute error", "auc_macro": "AUC"}[headline]
+        run.report({}, f"test {word} {value}{interval} over {len(store.rows('test'))} scans in {REPORTS}")

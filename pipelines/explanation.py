@@ -9,6 +9,7 @@ from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Explanation, Runtime, Tracking
 from scanlens.evaluation.calibration import read_temperature
 from scanlens.explanation.masks import mask_reader
+from scanlens.explanation.number_run import explain_numbers
 from scanlens.explanation.run import explain, tracked_files
 from scanlens.explanation.scores import tracked_scores
 from scanlens.models.heads import HEADS
@@ -27,16 +28,24 @@ if __name__ == "__main__":
         batches = local_logits(
             network, store, store.rows("test"), model["statistics"], machine.batch_size, machine.device
         )
-        facts = explain(
-            batches,
-            store,
-            pd.read_parquet(REPORTS / "predictions.parquet"),
-            read_temperature(REPORTS / "calibration.json"),
-            load_section(Explanation),
-            run.folder(MAPS),
-            mask_reader(store, PREPROCESSED, read_source(RAW)[0]),
-            linear=HEADS[model["architecture"]["head"]].linear,
-        )
+        config, output = load_section(Explanation), run.folder(MAPS)
+        predictions = pd.read_parquet(REPORTS / "predictions.parquet")
+        masks = mask_reader(store, PREPROCESSED, read_source(RAW)[0])
+        architecture = model["architecture"]
+        if store.task == "regression":
+            scale = architecture["centre"], architecture["spread"]
+            facts = explain_numbers(batches, store, predictions, scale, config, output, masks)
+        else:
+            facts = explain(
+                batches,
+                store,
+                predictions,
+                read_temperature(REPORTS / "calibration.json"),
+                config,
+                output,
+                masks,
+                linear=HEADS[architecture["head"]].linear,
+            )
         run.report(facts, f"maps of {facts['scans']} scans in {MAPS}, open {MAPS / 'gallery.html'}")
     with open_run(
         load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]

@@ -27,4 +27,4 @@ if __name__ == "__main__":
     with open_run(tracking, read_settings(Path()), data_tags(MANIFEST), facts["weights_sha256"]) as tracked:
         tracked.log_files(BUNDLE / "MODEL_CARD.md")
         if tracking.register:
-            tracked.register_bundle(BUNDLE, PYFUNC, packaging.name, facts["labels"])
+            tracked.register_bundle(BUNDLE, PYFUNC, packaging.name, facts["labels"], facts["task"])

@@ -41,7 +41,8 @@ STYLE: Any = {
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """Yield a figure of so many inches in the report's style, and write it as PNG."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -61,7 +62,7 @@ def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str
         title: Above the axes.
         empty: Said in the middle where there is no curve.
     """
-    with _figure(path, 6.4, 6.8 + 0.24 * len(names)) as figure:
+    with drawing(path, 6.4, 6.8 + 0.24 * len(names)) as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
         axes.annotate(
@@ -101,7 +102,7 @@ def draw_confusion(path: Path, counts: IntArray, labels: list[str], title: str) 
     side = max(5.0, 2.6 + 0.85 * classes)
     rows = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
-    with _figure(path, side + 0.9, side) as figure:
+    with drawing(path, side + 0.9, side) as figure:
         axes = figure.add_subplot()
         picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         size = 12 if classes <= 5 else 9
@@ -137,7 +138,7 @@ def draw_reliability(path: Path, bins: pd.DataFrame, names: dict[str, str], titl
         names: Legend text of "before" and "after".
         title: Above the axes.
     """
-    with _figure(path, 6.4, 7.2) as figure:
+    with drawing(path, 6.4, 7.2) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
         upper.annotate("perfect", (0.17, 0.1), color="#7b8794", fontsize=9)

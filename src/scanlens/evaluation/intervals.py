@@ -8,7 +8,7 @@ of diagnostic accuracy with patient-clustered data", Academic Radiology 7:413-41
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,14 +113,44 @@ def patient_intervals(
         confidence: Coverage in (0, 1), e.g. 0.95.
         seed: Same seed, same intervals.
     """
+
+    def metrics(weights: FloatArray) -> dict[str, FloatArray]:
+        return weighted_metrics(probabilities, targets, weights)
+
+    return bootstrap_intervals(
+        metrics, targets, patients, resamples=resamples, confidence=confidence, seed=seed, biased=BIASED
+    )
+
+
+def bootstrap_intervals(
+    metrics: Callable[[FloatArray], dict[str, FloatArray]],
+    strata: IntArray,
+    patients: np.ndarray,
+    *,
+    resamples: int,
+    confidence: float,
+    seed: int,
+    biased: tuple[str, ...] = (),
+) -> Intervals:
+    """Percentile intervals of any metrics that are sums over weights.
+
+    Args:
+        metrics: From weights ``(resample, scan)`` to ``{name: (resample, ...)}``.
+        strata: ``(scan,)`` numbers; every resample holds each. All equal where there are no classes.
+        patients: ``(scan,)`` pseudonyms; "" is unknown and counts as a patient of its own.
+        resamples: How many; 0 asks for no intervals.
+        confidence: Coverage in (0, 1).
+        seed: Same seed, same intervals.
+        biased: Metrics moved as :data:`BIASED` are.
+    """
     if not resamples:
         return Intervals(reason="the bootstrap is switched off")
     codes = patient_codes(patients)
     clusters = len(np.unique(codes))
     if clusters < 2:
         return Intervals(reason=f"{clusters} patient(s): resampling needs at least two")
-    draws = PatientDraws(codes, targets, resamples, seed)
-    chunks = [weighted_metrics(probabilities, targets, weights) for weights in draws.chunks()]
+    draws = PatientDraws(codes, strata, resamples, seed)
+    chunks = [metrics(weights) for weights in draws.chunks()]
     if draws.kept < resamples:
         return Intervals(
             redrawn=draws.redrawn,
@@ -128,8 +158,8 @@ def patient_intervals(
         )
     tail = (1.0 - confidence) / 2.0
     samples = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-    actual = weighted_metrics(probabilities, targets, np.ones((1, len(targets))))
-    for name in BIASED:
+    actual = metrics(np.ones((1, len(strata))))
+    for name in biased:
         bias = samples[name].mean(axis=0) - actual[name][0]
         samples[name] = np.maximum(samples[name] - bias, 0.0)
     return Intervals(

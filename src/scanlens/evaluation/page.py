@@ -21,6 +21,12 @@ TITLES = {
     "nll": ("Negative log-likelihood", "of the true class, in nats; lower is better"),
     "brier": ("Brier score", "squared error of the probabilities; lower is better"),
     "ece": ("Calibration error (ECE)", "mean gap of confidence and accuracy; lower is better"),
+    "mae_classes": ("Mean error in classes", "how many classes off on average; lower is better"),
+    "within_one": ("Within one class", "share of scans predicted right or one class off"),
+    "kappa_quadratic": (
+        "Quadratic weighted kappa",
+        "agreement beyond chance, classes far off count more; 0 is chance",
+    ),
 }
 CAPTIONS = {
     "roc": "Sensitivity against false alarms at every threshold.",
@@ -28,7 +34,7 @@ CAPTIONS = {
     "reliability": "Dots on the diagonal: right as often as confident. Larger dots stand for more scans.",
 }
 
-PAGE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -65,7 +71,12 @@ figcaption { color: var(--soft); font-size: .9rem; }
 @media print { body { max-width: none; padding: 0; } figure, .card, tr { break-inside: avoid; } }
 </style>
 </head>
-<body>
+"""
+"""Also of the page about numbers."""
+
+PAGE = (
+    HEAD
+    + """<body>
 {%- macro cell(entry) -%}
 <td class="n">{% if entry.value is none %}&ndash;<span class="soft">{{ entry.reason }}</span>{% else -%}
 {{ "%.3f"|format(entry.value) }}
@@ -180,6 +191,7 @@ bias. Temperature scaling and ECE (15 bins): Guo et al. 2017. All probabilities 
 </body>
 </html>
 """
+)
 
 
 def render_page(facts: dict[str, Any], figures: Path) -> str:
@@ -193,7 +205,7 @@ def render_page(facts: dict[str, Any], figures: Path) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
     return template.render(
         f=facts,
-        titles=TITLES,
+        titles={name: words for name, words in TITLES.items() if name in facts["test"]},
         captions=CAPTIONS,
         cards=_headlines(facts),
         images=images,

@@ -46,6 +46,11 @@ def pool(
             raise SettingsError(f"{path}: no predictions here.", "Name predictions.parquet of each run.")
         table = pd.read_parquet(path)
         parts.append(table[table["split"] == "test"])
+    for path, part in zip(tables, parts, strict=True):
+        if not any(str(name).startswith(PROBABILITY) for name in part):
+            raise SettingsError(
+                f"{path}: has no classes (data.task=regression): pool reads those of classes."
+            )
     columns = [[name for name in map(str, part) if name.startswith(PROBABILITY)] for part in parts]
     for path, names in zip(tables, columns, strict=True):
         if names != columns[0]:

@@ -66,8 +66,8 @@ def dvc_metrics(facts: dict[str, Any]) -> dict[str, Any]:
     """The numbers ``dvc metrics`` follows: test with intervals, val as values."""
     bounds = ("value", "low", "high")
     return {
-        "test": {name: {key: facts["test"][name][key] for key in bounds} for name in SCALARS},
-        "val": {name: facts["val"][name]["value"] for name in SCALARS},
+        "test": {name: {key: entry[key] for key in bounds} for name, entry in facts["test"].items()},
+        "val": {name: entry["value"] for name, entry in facts["val"].items()},
     }
 
 
@@ -151,4 +151,7 @@ def tracked_metrics(facts: dict[str, Any]) -> dict[str, float]:
             for part in ("value", "low", "high"):
                 if entry.get(part) is not None:
                     flat[f"{split}.{name}" + ("" if part == "value" else f".{part}")] = float(entry[part])
-    return {**flat, "calibration.temperature": float(facts["calibration"]["temperature"])}
+    for name in ("temperature", "half_width"):
+        if facts["calibration"].get(name) is not None:
+            flat[f"calibration.{name}"] = float(facts["calibration"][name])
+    return flat

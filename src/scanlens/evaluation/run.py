@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scanlens.evaluation.calibration import (
 )
 from scanlens.evaluation.members import spread_over_members
 from scanlens.evaluation.metrics import IntArray, ece
+from scanlens.evaluation.ordinal import ordinal_facts
 from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
 from scanlens.evaluation.report import baseline, build_facts, dvc_metrics
@@ -33,6 +35,7 @@ def evaluate(
     config: Evaluation,
     output: Path,
     members: IntArray | None = None,
+    task: str = "multiclass",
 ) -> dict[str, Any]:
     """Calibrate on the validation split, score every split, write the report.
 
@@ -48,6 +51,7 @@ def evaluate(
         output: Folder to write to; made if missing.
         members: ``(scan,)`` the one of several networks that judged a validation scan because it alone never
             learnt from it; negative where they judged together. None or all negative: there is one network.
+        task: With ``ordinal`` the metrics of :data:`scanlens.evaluation.ordinal.ORDINAL` come on top.
 
     Returns:
         The facts, as in evaluation.json.
@@ -56,12 +60,7 @@ def evaluate(
         SettingsError: ``confidence`` or ``bootstrap`` is out of range.
         ScanlensError: Logits, index and labels do not fit together, or a logit is not finite.
     """
-    if not 0.0 < config.confidence < 1.0:
-        raise SettingsError(
-            f"evaluation.confidence: expected a number between 0 and 1, got {config.confidence}."
-        )
-    if config.bootstrap < 0:
-        raise SettingsError(f"evaluation.bootstrap: expected 0 or more resamples, got {config.bootstrap}.")
+    check_settings(config)
     check_parts(logits, index, labels)
     scores64 = np.asarray(logits, dtype=np.float64)
     targets = targets_of(index, labels)
@@ -90,6 +89,12 @@ def evaluate(
     test = scored["test"]
     warnings = cautions.overlap_cautions(table) + _test_first(scored) + warnings
     facts = build_facts(scored, config, calibration, warnings)
+    if task == "ordinal":
+        patients = table["patient"].to_numpy()
+        for name in scored:
+            own = split == name
+            asked = replace(config, bootstrap=0) if name == "train" else config
+            facts[name] |= ordinal_facts(probabilities[own], targets[own], patients[own], asked)
     if members is not None and (members >= 0).any():
         judged = members >= 0
         facts["members"] = spread_over_members(probabilities[judged], targets[judged], members[judged])
@@ -104,6 +109,20 @@ def evaluate(
     write_json(output / "metrics.json", dvc_metrics(facts))
     write_json(output / "evaluation.json", facts)
     return facts
+
+
+def check_settings(config: Evaluation) -> None:
+    """Refuse settings out of range.
+
+    Raises:
+        SettingsError: ``confidence`` or ``bootstrap`` is.
+    """
+    if not 0.0 < config.confidence < 1.0:
+        raise SettingsError(
+            f"evaluation.confidence: expected a number between 0 and 1, got {config.confidence}."
+        )
+    if config.bootstrap < 0:
+        raise SettingsError(f"evaluation.bootstrap: expected 0 or more resamples, got {config.bootstrap}.")
 
 
 def _calibrate(logits: FloatArray, targets: IntArray, config: Evaluation) -> tuple[str, float, list[str]]:

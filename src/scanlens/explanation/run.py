@@ -81,7 +81,7 @@ def explain(
     """
     output.mkdir(parents=True, exist_ok=True)
     rows = store.rows("test")
-    table = _test_predictions(predictions, store, rows)
+    table = predictions_of_test(predictions, store, rows)
     logits = table[[f"logit_{label}" for label in store.labels]].to_numpy(np.float64)
     ranked = table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
     pictured = set(ranked.index[: config.max_overlays])
@@ -143,13 +143,18 @@ def tracked_files(folder: Path) -> list[Path]:
         folder: Where :func:`explain` wrote.
     """
     table = pd.read_parquet(folder / "index.parquet")
-    shown = table[table["overlay"] != ""].sort_values(["uncertainty", "scan_id"], ascending=[False, True])
+    # Of numbers the largest errors come first.
+    worst = table["uncertainty"] if "uncertainty" in table else table["error"].abs()
+    shown = table[table["overlay"] != ""].assign(worst=worst)
+    shown = shown.sort_values(["worst", "scan_id"], ascending=[False, True])
     overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
     arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
     return [*arrays, folder / "index.parquet", *overlays]
 
 
-def _test_predictions(predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]) -> pd.DataFrame:
+def predictions_of_test(
+    predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]
+) -> pd.DataFrame:
     """The test rows of the predictions in the order of ``rows``, numbered from 0."""
     if not len(rows):
         raise SettingsError(

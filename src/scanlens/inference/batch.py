@@ -17,6 +17,7 @@ from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.uncertainty import uncertainty
+from scanlens.explanation.diverging import number_picture, number_png
 from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
@@ -95,13 +96,19 @@ class _Rows:
     def __init__(self, file: IO[str], bundle: Bundle, run: Judge, maps: Path | None, side: int) -> None:
         self.bundle, self.run, self.maps, self.side = bundle, run, maps, side
         self.writer = csv.writer(file, lineterminator="\n")
+        self.count = 0
+        if bundle.task == "regression":
+            self.writer.writerow(["path", "scan_id", "value", "low", "high", "map", "bundle"])
+            return
         probabilities = [f"probability_{label}" for label in bundle.labels]
         self.writer.writerow(["path", "scan_id", "label", *probabilities, "uncertainty", "map", "bundle"])
-        self.count = 0
 
     def write(self, batch: list[Ready]) -> None:
         """Predict a batch and append its rows (and maps)."""
         logits, local = self.run(np.stack([item.pixels for item in batch]))
+        if self.bundle.task == "regression":
+            self._write_numbers(batch, logits[:, 0], local[:, 0])
+            return
         probabilities = calibrated_probabilities(logits, self.bundle.temperature)
         spread = uncertainty(probabilities)
         for item, row, certainty, own in zip(batch, probabilities, spread, local, strict=True):
@@ -121,6 +128,29 @@ class _Rows:
                 ]
             )
             self.count += 1
+
+    def _write_numbers(self, batch: list[Ready], values: FloatArray, local: FloatArray) -> None:
+        """Append values, each with the interval that was measured on the validation split."""
+        width = self.bundle.half_width
+        for item, value, own in zip(batch, values.astype(np.float64), local, strict=True):
+            ends = ["", ""] if width is None else [f"{value - width:.6g}", f"{value + width:.6g}"]
+            picture = self._draw_number(item, own, float(value)) if self.maps else ""
+            self.writer.writerow(
+                [item.reference, item.scan_id, f"{value:.6g}", *ends, picture, self.bundle.bundle_id]
+            )
+            self.count += 1
+
+    def _draw_number(self, item: Ready, local: FloatArray, value: float) -> str:
+        """Write the value each place argues for (float32) and its overlay."""
+        assert self.maps is not None
+        scale = self.bundle.scale
+        image = shown(item.pixels, self.bundle.preprocessor.colour)
+        picture = number_picture(image, local, None, *scale, self.side)
+        stem = f"{self.count:06d}-{item.scan_id}"
+        np.save(self.maps / f"{stem}.npy", local.astype(np.float32))
+        caption = f"{self.bundle.labels[0]} {value:.4g}"
+        (self.maps / f"{stem}.png").write_bytes(number_png(picture, caption, *scale))
+        return f"maps/{stem}.png"
 
     def _draw(self, item: Ready, local: FloatArray, label: int, probability: float) -> str:
         """Write the calibrated map of every class (float16) and the overlay of the predicted one."""

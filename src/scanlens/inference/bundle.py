@@ -51,7 +51,8 @@ class Bundle:
         folder: Where it is.
         bundle_id: From :func:`identity`; predictions carry it.
         checks: What a scan must be to be predicted, as at training.
-        labels: Class names in the logits' order.
+        labels: Class names in the logits' order; for task ``regression`` the number's name.
+        task: ``binary``, ``multiclass``, ``ordinal`` or ``regression``.
         dims: 2 or 3.
         preprocessor: The training's own.
         statistics: Mean and standard deviation a channel.
@@ -69,7 +70,19 @@ class Bundle:
     temperature: float
     architecture: dict[str, Any]
     checks: Checks
+    task: str
     description: dict[str, Any]
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval that a predicted number comes with; None without one."""
+        width: float | None = self.description["calibration"].get("half_width")
+        return width
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the numbers learnt from: the scale of their maps."""
+        return self.architecture["centre"], self.architecture["spread"]
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -121,6 +134,7 @@ def open_bundle(folder: Path) -> Bundle:
             temperature=float(description["calibration"]["temperature"]),
             architecture=description["architecture"],
             checks=Checks(**description["checks"]),
+            task=str(description["task"]),
             description=description,
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:

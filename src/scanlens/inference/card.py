@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-_METRICS = ("auc_macro", "accuracy", "f1_macro", "sensitivity_macro", "specificity_macro", "brier", "ece")
+_METRICS = (
+    "auc_macro", "accuracy", "f1_macro", "sensitivity_macro", "specificity_macro", "brier", "ece",
+    "mae_classes", "within_one", "kappa_quadratic", "mae", "rmse", "r2", "pearson", "spearman",
+)  # fmt: skip
 
 
 def _number(entry: dict[str, Any]) -> str:
@@ -20,6 +23,24 @@ def _of_several(description: dict[str, Any]) -> str:
     return f"The mean of {members} networks: " if members > 1 else ""
 
 
+def _what_it_does(description: dict[str, Any]) -> str:
+    labels, scan = description["labels"], "volume" if description["dims"] == 3 else "image"
+    if description["task"] != "regression":
+        return (
+            f"Gives each of {len(labels)} classes ({', '.join(labels)}) a calibrated probability for one "
+            f"{scan}, and maps of where the evidence lies."
+        )
+    width = description["calibration"].get("half_width")
+    interval = "without an interval"
+    if width is not None:
+        share = 100 * description["calibration"]["confidence"]
+        interval = f"with an interval of ± {width:.4g} that is to hold {share:g} % of new scans' numbers"
+    return (
+        f"Predicts a number, {labels[0]}, in the unit of the labels it learnt from (no unit is recorded) for "
+        f"one {scan}, {interval}, and maps of the number that each place argues for."
+    )
+
+
 def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
     """Markdown text of ``MODEL_CARD.md``.
 
@@ -29,14 +50,16 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
     """
     network, preprocessor = description["architecture"], description["preprocessor"]
     labels = description["labels"]
+    columns = labels
+    if description["task"] == "regression":
+        columns = sorted({name for counts in description["splits"].values() for name in counts})
     lines = [
         f"# Model card: {description['name']} {description['bundle_id']}",
         "",
         "**Not a medical device.** For research; a person decides about every patient.",
         "",
         "## What it does",
-        f"Gives each of {len(labels)} classes ({', '.join(labels)}) a calibrated probability for one "
-        f"{'volume' if description['dims'] == 3 else 'image'}, and maps of where the evidence lies.",
+        _what_it_does(description),
         "",
         "## Network",
         f"{_of_several(description)}{network['name']} ({network['library']}), head {network['head']}, "
@@ -45,11 +68,11 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
         f"`{preprocessor['intensity']}`, temperature {description['calibration']['temperature']:.3f}.",
         "",
         "## Data",
-        "| split | " + " | ".join(labels) + " |",
-        "|---|" + "---|" * len(labels),
+        "| split | " + " | ".join(columns) + " |",
+        "|---|" + "---|" * len(columns),
     ]
     for split, counts in description["splits"].items():
-        lines.append(f"| {split} | " + " | ".join(str(counts.get(label, 0)) for label in labels) + " |")
+        lines.append(f"| {split} | " + " | ".join(str(counts.get(name, 0)) for name in columns) + " |")
     lines += [
         "",
         "## Test split",

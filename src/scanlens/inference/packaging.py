@@ -56,7 +56,11 @@ def package(
     counts = _read(manifest / "manifest.json")
     evaluation = _read(reports / "evaluation.json")
     shutil.copyfile(trained / WEIGHTS, output / WEIGHTS)
-    facts: dict[str, Any] = {"labels": model["labels"], "weights_sha256": model["weights_sha256"]}
+    facts: dict[str, Any] = {
+        "labels": model["labels"],
+        "task": source["task"],
+        "weights_sha256": model["weights_sha256"],
+    }
     if config.onnx:
         facts["onnx_difference"] = export_onnx(
             network, Architecture.from_json(model["architecture"]), output / ONNX

@@ -34,7 +34,8 @@ class BundleModel(PythonModel):
             params: Not used.
 
         Returns:
-            ``label`` and ``probability_<label>`` a row; unreadable scans have an empty label and NaN.
+            ``label`` and ``probability_<label>`` a row; unreadable scans have an empty label and NaN. Of a
+            bundle that predicts a number ``value``, ``low`` and ``high``, NaN for unreadable scans.
         """
         from scanlens.inference.batch import predict_batch
 
@@ -51,10 +52,16 @@ class BundleModel(PythonModel):
                     workers=0,
                 )
                 # A label such as 007 or NA is text.
+                if self.bundle.task == "regression":
+                    numbers = pd.read_csv(Path(folder) / "predictions.csv")
+                    rows.append(numbers.reindex(range(1)))
+                    continue
                 table = pd.read_csv(
                     Path(folder) / "predictions.csv", dtype={"label": str}, keep_default_na=False
                 )
                 rows.append(table.reindex(range(1)))
+        if self.bundle.task == "regression":
+            return pd.concat(rows, ignore_index=True)[["value", "low", "high"]].astype(float)
         names = ["label", *(f"probability_{label}" for label in self.bundle.labels)]
         return pd.concat(rows, ignore_index=True)[names].fillna({"label": ""})
 

@@ -58,8 +58,8 @@ def _torch(bundle: Bundle, threads: int) -> Judge:
             bundle.description.get("members", 1),
             read_weights(bundle.folder / WEIGHTS),
         )
-    except (KeyError, TypeError, RuntimeError, SettingsError) as error:
-        reason = str(error).splitlines()[0]
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingsError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
 
     def run(scans: FloatArray) -> tuple[FloatArray, FloatArray]:

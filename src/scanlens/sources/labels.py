@@ -147,7 +147,7 @@ def _value_name(data: Data, listing: pd.DataFrame) -> str:
         example = f"{wrong['path'].iloc[0]}: {wrong['problem'].iloc[0]}; " if len(wrong) else ""
         raise SettingsError(
             f"data.task is regression, but the usable scans have {usable['label'].nunique()} different "
-            f"numbers as labels ({example}{len(listing) - len(usable)} of {len(listing)} rows cannot be used).",
+            f"numbers as labels ({example}{len(listing) - len(usable)} of {len(listing)} rows are unusable).",
             "Check data.columns.label, data.root and the paths.",
         )
     column = data.columns.label

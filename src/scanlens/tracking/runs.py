@@ -125,7 +125,9 @@ class Run:
 
         self._try(action)
 
-    def register_bundle(self, bundle: Path, code: Path, name: str, labels: list[str]) -> str:
+    def register_bundle(
+        self, bundle: Path, code: Path, name: str, labels: list[str], task: str = "multiclass"
+    ) -> str:
         """Log the bundle as an MLflow model with a signature and register a version of it.
 
         Args:
@@ -133,6 +135,7 @@ class Run:
             code: A "model from code" script that loads it.
             name: Registered name.
             labels: Classes, for the signature.
+            task: With ``regression`` the signature has a value and its interval.
 
         Returns:
             The registered version, or an empty string.
@@ -144,6 +147,8 @@ class Run:
             ColSpec("string", "label"),
             *(ColSpec("double", f"probability_{label}") for label in labels),
         ]
+        if task == "regression":
+            outputs = [ColSpec("double", column) for column in ("value", "low", "high")]
         signature = ModelSignature(Schema([ColSpec("string", "path")]), Schema(outputs))
         version = ""
 

@@ -1,0 +1,89 @@
+"""How far off predictions of ordered classes are: a neighbour taken for the class is the smaller mistake.
+
+The predicted class is the likeliest one, as for every other metric. All formulas are sums over weights, so
+that the bootstrap of :mod:`scanlens.evaluation.intervals` needs no loop; weights of one give plain values.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from scanlens.config.schema import Evaluation
+from scanlens.evaluation.intervals import bootstrap_intervals
+from scanlens.evaluation.metrics import IntArray
+from scanlens.evaluation.report import number
+from scanlens.evaluation.weighted import weighted_confusion
+from scanlens.types import FloatArray
+
+ORDINAL = ("mae_classes", "within_one", "kappa_quadratic")
+"""Metrics of ordered classes, in the order reports show them."""
+
+
+def ordinal_metrics(
+    predicted: IntArray, targets: IntArray, classes: int, weights: FloatArray
+) -> dict[str, FloatArray]:
+    """The metrics for every row of weights.
+
+    Args:
+        predicted: ``(scan,)`` class numbers.
+        targets: ``(scan,)`` class numbers, at least one.
+        classes: Number of labels.
+        weights: ``(resample, scan)``, not negative.
+
+    Returns:
+        ``{name: (resample,)}``: ``mae_classes`` (mean absolute error in classes), ``within_one`` (share at
+        most one class off) and ``kappa_quadratic`` (Cohen 1968, "Weighted kappa": agreement beyond chance,
+        squared distances as weights; NaN where chance alone agrees).
+    """
+    total = weights.sum(axis=1)
+    off = np.abs(predicted - targets)
+    shares = weighted_confusion(predicted, targets, classes, weights) / total[:, None, None]
+    by_chance = shares.sum(axis=2)[:, :, None] * shares.sum(axis=1)[:, None, :]
+    places = np.arange(classes)
+    squares = (places[:, None] - places[None, :]) ** 2.0
+    expected = (squares * by_chance).sum(axis=(1, 2))
+    found = (squares * shares).sum(axis=(1, 2))
+    ratio = np.divide(found, expected, out=np.full_like(found, np.nan), where=expected > 0)
+    return {
+        "mae_classes": weights @ off.astype(np.float64) / total,
+        "within_one": weights @ (off <= 1).astype(np.float64) / total,
+        "kappa_quadratic": 1 - ratio,
+    }
+
+
+def ordinal_facts(
+    probabilities: FloatArray, targets: IntArray, patients: np.ndarray, config: Evaluation
+) -> dict[str, dict[str, Any]]:
+    """``{metric: {value, low, high}}`` of one split, intervals over patients.
+
+    Args:
+        probabilities: ``(scan, class)``.
+        targets: ``(scan,)``.
+        patients: ``(scan,)`` pseudonyms.
+        config: Resamples, confidence and seed.
+    """
+    if not len(targets):
+        return {
+            name: {"value": None, "low": None, "high": None, "reason": "there is no scan"} for name in ORDINAL
+        }
+    predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
+
+    def metrics(weights: FloatArray) -> dict[str, FloatArray]:
+        return ordinal_metrics(predicted, targets, classes, weights)
+
+    values = metrics(np.ones((1, len(targets))))
+    found = bootstrap_intervals(
+        metrics, targets, patients, resamples=config.bootstrap, confidence=config.confidence, seed=config.seed
+    )
+    facts: dict[str, dict[str, Any]] = {}
+    for name in ORDINAL:
+        facts[name] = {
+            "value": number(values[name][0]),
+            "low": number(found.low[name]) if found.low else None,
+            "high": number(found.high[name]) if found.high else None,
+        }
+        if facts[name]["value"] is None:
+            facts[name]["reason"] = "all scans have one class, and all were predicted so"
+    return facts
