@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ import torch
 
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Mixing
+from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
@@ -166,6 +168,40 @@ def test_a_killed_run_goes_on_from_its_last_shard(
     assert 0 < counter.scans <= rows
     assert shards[0].read_bytes() == content
     assert torch.equal(again.head.weight, whole.head.weight)
+
+
+def test_a_damaged_shard_is_made_again(head_fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "SHARD_BYTES", 4 * 32 * 5)
+    head_fit()
+    empty, short, *_ = sorted(features.FEATURES.glob("*/*.npy"))
+    content = [empty.read_bytes(), short.read_bytes()]
+    empty.write_bytes(b"")
+    short.write_bytes(content[1][:-8])
+    _, counter, _ = head_fit()
+    assert counter.scans > 0
+    assert [empty.read_bytes(), short.read_bytes()] == content
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), r"no space left.*transfer\.cache_features=false"),
+        (torch.OutOfMemoryError("CUDA"), r"runtime\.batch_size=4.*Lower runtime\.batch_size"),
+    ],
+    ids=["disk", "memory"],
+)
+def test_what_stops_the_features_is_said_clearly(
+    head_fit: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features.np, "save", fail)
+        with pytest.raises(ScanlensError, match=said):
+            head_fit()
+    assert not list(features.FEATURES.glob("*/*"))
+    head_fit()
 
 
 def test_views_differ_between_and_within_scans(batches: MakeBatches) -> None:

@@ -13,12 +13,14 @@ settings of the head, the optimiser or the schedule finds them ready. Features t
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -33,10 +35,12 @@ import scanlens
 from scanlens.atomic import replacing
 from scanlens.augmentation.policy import BatchPolicy
 from scanlens.config.schema import Augmentation, Transfer
+from scanlens.errors import ScanlensError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import Batch, ScanBatches
+from scanlens.training.memory import is_shortage
 from scanlens.training.recipe import Recipe
 
 FEATURES = Path(".scanlens/features")
@@ -46,7 +50,8 @@ KEPT_BYTES = 16 << 30
 MOST_BYTES = 8 << 30
 """Features of one set of scans beyond which the backbone runs each epoch instead; flattened ones reach it."""
 SHARD_BYTES = 32 << 20
-_HEAD_ONLY = ("classes", "dropout", "head", "hidden")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HEAD_ONLY = ("classes", "dropout", "head", "hidden", "centre", "spread")
 """Keys of an architecture that its features do not depend on; ``activation`` is a layer pattern's too."""
 PACKAGE = Path(scanlens.__file__).parent
 _CODE = ("augmentation", "models", "preprocess", "training/datamodule.py", "training/features.py")
@@ -184,15 +189,22 @@ def compute(
     per_shard = max(1, SHARD_BYTES // (4 * width))
     starts = range(0, total, per_shard)
     paths = [folder / f"{start:010d}.npy" for start in starts]
-    todo = [(start, path) for start, path in zip(starts, paths, strict=True) if not path.is_file()]
+    shapes = [(min(per_shard, total - start), width) for start in starts]
+    todo = [
+        (start, path)
+        for start, path, shape in zip(starts, paths, shapes, strict=True)
+        if not _is_shard(path, shape)
+    ]
     if todo:
         was_training = network.training
         network.to(machine.device).eval()
         if len(scans.parts[0].store.shape) == 3:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        with tqdm(
-            total=total, desc="features", unit="scan", initial=total - _rows(todo, per_shard, total)
-        ) as bar:
+        missing = sum(min(per_shard, total - start) for start, _ in todo)
+        with (
+            _said_clearly(machine),
+            tqdm(total=total, desc="features", unit="scan", initial=total - missing) as bar,
+        ):
             for start, path in todo:
                 rows = np.empty((min(per_shard, total - start), width), np.float32)
                 for first in range(0, len(rows), machine.batch_size):
@@ -207,8 +219,33 @@ def compute(
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
-def _rows(todo: list[tuple[int, Path]], per_shard: int, total: int) -> int:
-    return sum(min(per_shard, total - start) for start, _ in todo)
+def _is_shard(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file holds features of this shape; a power cut may leave an empty one."""
+    try:
+        return np.load(path, mmap_mode="r").shape == shape
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+@contextmanager
+def _said_clearly(machine: Machine) -> Iterator[None]:
+    """A full disk and too little memory, with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ScanlensError(
+            f"{FEATURES}: no space left on the disk for kept features.",
+            "Free some, or set transfer.cache_features=false or fewer transfer.views.",
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_shortage(error):
+            raise
+        raise ScanlensError(
+            f"Out of memory at runtime.batch_size={machine.batch_size} while features are computed.",
+            "Lower runtime.batch_size; what is done is kept.",
+        ) from None
 
 
 def _forward(network: Classifier, scans: Tensor, machine: Machine) -> np.ndarray:
