@@ -23,9 +23,10 @@ from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
-from scanlens.training import features
+from scanlens.training import feature_files, features
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.features import FeatureBatches, HeadOnly, LimitedViews, prune, with_features
+from scanlens.training.feature_files import prune
+from scanlens.training.features import FeatureBatches, HeadOnly, LimitedViews, with_features
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, training_recipe
 from tests.helpers.tiny import augmentation, model, training, transfer
@@ -118,10 +119,10 @@ def test_the_backbone_runs_once_a_view_and_never_again(head_fit: Any, store: Sto
 
 def test_other_weights_or_views_have_features_of_their_own(head_fit: Any, store: Store) -> None:
     head_fit()
-    count = len(list(features.FEATURES.iterdir()))
+    count = len(list(feature_files.FEATURES.iterdir()))
     _, counter, _ = head_fit(network=model(width=0.5))
     assert counter.scans == VIEWS * len(store.rows("train")) + len(store.rows("val"))
-    assert len(list(features.FEATURES.iterdir())) == count + 2
+    assert len(list(feature_files.FEATURES.iterdir())) == count + 2
     # Another head has the same features.
     _, head, _ = head_fit(network=model(dropout=0.0, head="sigmoid"))
     assert head.scans == 0
@@ -132,7 +133,7 @@ def test_whatever_decides_features_is_in_their_key(
 ) -> None:
     def key(batches: ScanBatches, machine: Machine = CPU, **changes: Any) -> str:
         architecture = replace(resolve(model(), store.shape, 2), **changes)
-        return features._key(network, architecture, batches, {}, 1, machine)
+        return feature_files.feature_key(network, architecture, batches, {}, 1, machine)
 
     network = build(resolve(model(), store.shape, 2), 1)
     train = batches("train")
@@ -145,8 +146,8 @@ def test_whatever_decides_features_is_in_their_key(
     assert len(set(keys)) == len(keys)
     assert key(train) == keys[0]
     # As do other sources, and nothing else of the package.
-    shutil.copytree(Path(features.scanlens.__file__).parent, tmp_path / "package")
-    monkeypatch.setattr(features, "PACKAGE", tmp_path / "package")
+    shutil.copytree(Path(feature_files.scanlens.__file__).parent, tmp_path / "package")
+    monkeypatch.setattr(feature_files, "PACKAGE", tmp_path / "package")
     assert key(train) == keys[0]
     (tmp_path / "package/cli.py").write_text("")
     assert key(train) == keys[0]
@@ -157,9 +158,9 @@ def test_whatever_decides_features_is_in_their_key(
 def test_a_killed_run_goes_on_from_its_last_shard(
     head_fit: Any, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(features, "SHARD_BYTES", 4 * 32 * 5)
+    monkeypatch.setattr(feature_files, "SHARD_BYTES", 4 * 32 * 5)
     whole, _, _ = head_fit()
-    shards = sorted(features.FEATURES.glob("*/*.npy"))
+    shards = sorted(feature_files.FEATURES.glob("*/*.npy"))
     assert len(shards) > 4
     content = shards[0].read_bytes()
     shards[0].unlink()
@@ -171,9 +172,9 @@ def test_a_killed_run_goes_on_from_its_last_shard(
 
 
 def test_a_damaged_shard_is_made_again(head_fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "SHARD_BYTES", 4 * 32 * 5)
+    monkeypatch.setattr(feature_files, "SHARD_BYTES", 4 * 32 * 5)
     head_fit()
-    empty, short, *_ = sorted(features.FEATURES.glob("*/*.npy"))
+    empty, short, *_ = sorted(feature_files.FEATURES.glob("*/*.npy"))
     content = [empty.read_bytes(), short.read_bytes()]
     empty.write_bytes(b"")
     short.write_bytes(content[1][:-8])
@@ -197,10 +198,10 @@ def test_what_stops_the_features_is_said_clearly(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(features.np, "save", fail)
+        patch.setattr(feature_files.np, "save", fail)
         with pytest.raises(ScanlensError, match=said):
             head_fit()
-    assert not list(features.FEATURES.glob("*/*"))
+    assert not list(feature_files.FEATURES.glob("*/*"))
     head_fit()
 
 

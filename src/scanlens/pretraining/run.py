@@ -79,7 +79,7 @@ def pretrain(
         history.to_csv(output / "pretraining.csv", index=False)
         facts.update(epochs=len(history), best_epoch=int(best["epoch"]))
         # An AUC of one class is undefined, and JSON knows no NaN.
-        facts |= {k: float(v) for k, v in best.items() if k.startswith("val_") and math.isfinite(v)}
+        facts |= {str(k): v for k, v in best.items() if str(k).startswith("val_") and math.isfinite(v)}
     else:
         (output / "pretraining.csv").write_text("epoch\n", encoding="utf-8")
     facts["weights_sha256"] = save_weights(network, output / "model.safetensors")
