@@ -22,7 +22,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from scanlens.atomic import write_json
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
-from scanlens.errors import ScanlensError
+from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.ranks import is_first
 
 RAW = Path("data/01_raw")
@@ -36,6 +36,13 @@ TRAINED = Path("data/06_models/trained")
 REPORTS = Path("data/07_reports")
 MAPS = Path("data/08_maps")
 BUNDLE = Path("data/09_bundle")
+
+STOPPED = "stopped. The same command goes on from what is kept."
+SHORT = {
+    "disk": "there is no room left on the disk. Make room and run the same command again.",
+    "memory": "out of memory. Free some, or lower training.batch_size and runtime.batch_size, and run again.",
+}
+"""What is said where a part of the stage does not know better."""
 
 
 @contextmanager
@@ -90,6 +97,8 @@ class Stage:
 def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     """Run the body as stage ``name``; a refusal ends the process with exit code 1 and one clear line.
 
+    So do a full disk and want of memory. Stopped by hand it ends with 130, by SIGTERM in a fit with 143.
+
     Args:
         name: The stage's word.
         report: Where its facts go if not to ``data/07_reports/<name>.json``.
@@ -106,8 +115,17 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
         print(f"{name}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print(f"{name}: stopped. The same command goes on from what is kept.", file=sys.stderr)
+        print(f"{name}: {STOPPED}", file=sys.stderr)
         raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == TERMINATED:
+            print(f"{name}: {STOPPED}", file=sys.stderr)
+        raise
+    except Exception as error:
+        if (what := shortage(error)) is None:
+            raise
+        print(f"{name}: {SHORT[what]}", file=sys.stderr)
+        raise SystemExit(1) from None
     if not is_first():
         return
     seconds = time.perf_counter() - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -129,6 +130,36 @@ def test_a_stop_by_hand_is_one_line_and_exit_code_130(capsys: pytest.CaptureFixt
     captured = capsys.readouterr()
     assert captured.err.startswith("acquire: stopped.")
     assert captured.err.count("\n") == 1
+    assert not Path("data/one").exists()
+
+
+def give_out(error: BaseException) -> None:
+    with stage("acquire") as run:
+        (run.folder(Path("data/one")) / "half").write_text("x")
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "no room left on the disk"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory"),
+        (MemoryError(), "out of memory"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
+            "out of memory",
+        ),
+    ],
+    ids=str,
+)
+def test_a_shortage_is_one_line(capsys: pytest.CaptureFixture[str], error: BaseException, said: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        give_out(error)
+    assert caught.value.code == 1
+    line = capsys.readouterr().err
+    assert line.startswith("acquire: ")
+    assert said in line
+    assert line.count("\n") == 1
     assert not Path("data/one").exists()
 
 

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Literal
+
+TERMINATED = 143
+"""Exit code of a stage that SIGTERM ended: that of a shell, 128 and the signal's number."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SIGNS: dict[Literal["disk", "memory"], tuple[str, ...]] = {
+    "disk": ("no space left on device",),
+    "memory": ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory",
+               "bad_alloc"),
+}  # fmt: skip
+"""What libraries say that have no exception of their own for it (torch, safetensors)."""
+
 
 class ScanlensError(Exception):
     """Something was refused, with a reason a person can act on.
@@ -41,3 +54,21 @@ class UnreadableScan(ScanlensError):
 
 class BundleError(ScanlensError):
     """A model bundle is incomplete, altered or of a version this scanlens cannot run."""
+
+
+def shortage(error: BaseException) -> Literal["disk", "memory"] | None:
+    """What has run out where an exception means that; None for any other exception.
+
+    Args:
+        error: Also one whose cause tells, as when a library hides the system's number in a chain.
+    """
+    if isinstance(error, MemoryError):
+        return "memory"
+    if isinstance(error, OSError) and error.errno is not None:
+        return "disk" if error.errno in _FULL else "memory" if error.errno == errno.ENOMEM else None
+    text = str(error).lower()
+    for what, signs in _SIGNS.items():
+        if any(sign in text for sign in signs):
+            return what
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else shortage(cause)

@@ -23,6 +23,7 @@ from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
 from scanlens.training import checkpoints
+from scanlens.training import fit as fitting
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, Thaw
@@ -80,6 +81,9 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
         die_while_saving(kill["save"])
     if "rename" in kill:
         die_between_renames(kill["rename"])
+    if "rates" in settings:
+        # As if each process had found another.
+        fitting.find_rate = lambda *_: settings["rates"][int(os.environ.get("RANK", "0"))]
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_num_threads(1)
     changes = {k: TYPES[k](**v) if k in TYPES else v for k, v in settings.get("recipe", {}).items()}

@@ -20,9 +20,10 @@ import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from scanlens.atomic import write_json
-from scanlens.errors import ScanlensError
+from scanlens.errors import TERMINATED, ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.models.heads import HEADS
 from scanlens.ranks import is_first
@@ -236,6 +237,7 @@ def fit(
         ScanlensError: Where the loss is not finite, a split is empty, memory does not suffice or a checkpoint
             can't be written.
         KeyboardInterrupt: Where a person stopped it; the last checkpoint is kept.
+        SystemExit: With :data:`scanlens.errors.TERMINATED` where SIGTERM did, after the step.
     """
     if not len(train) or not len(val):
         raise ScanlensError("Nothing to train on: the training or the validation split is empty.")
@@ -261,9 +263,11 @@ def fit(
                 "The validation loss is not finite in any epoch.", "Lower the learning rate (training.lr)."
             )
     except SystemExit as end:
-        # Lightning turns Ctrl-C into an exit of its own.
+        # Lightning turns Ctrl-C into an exit of its own, and SIGTERM into one that looks like success.
         if isinstance(end.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
+        if isinstance(end, SIGTERMException):
+            raise SystemExit(TERMINATED) from None
         raise
     except NotFinite:
         # A repeated run must start anew, not resume this.

@@ -5,16 +5,12 @@ from __future__ import annotations
 import torch
 
 from scanlens.errors import ScanlensError
-
-_SIGNS = ("can't allocate memory", "not enough memory", "bad_alloc", "cannot allocate memory")
-"""What torch and its libraries say on a processor, where they have no exception of their own for it."""
+from scanlens.errors import shortage as shortage_of
 
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an exception means that memory ran out, on a GPU or a processor."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+    return isinstance(error, torch.OutOfMemoryError) or shortage_of(error) == "memory"
 
 
 def shortage(batch_size: int, parts: int) -> ScanlensError:

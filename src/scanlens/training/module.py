@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,7 +13,7 @@ from torchmetrics.functional.classification import multiclass_accuracy, multicla
 from scanlens.models.classifier import Classifier
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Batch
-from scanlens.training.distributed import gather_rows, group
+from scanlens.training.distributed import gather_rows, group, of_first
 from scanlens.training.losses import NumberLoss, ScanLoss, as_numbers
 from scanlens.training.mixing import draw_mix, mix_scans, mix_targets
 from scanlens.training.optimisers import configure
@@ -88,7 +89,9 @@ class ScanClassifier(pl.LightningModule):
         """The recipe's optimiser and schedule, a step at a time."""
         extra = () if self.auxiliary is None else self.auxiliary.parameters()
         steps = int(self.trainer.estimated_stepping_batches)
-        optimiser, schedule = configure(self.network, self.recipe, steps, extra)
+        # Processes that each found a rate on a GPU may differ in its last digit, and would drift apart.
+        recipe = replace(self.recipe, lr=of_first(float(self.recipe.lr)))
+        optimiser, schedule = configure(self.network, recipe, steps, extra)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
