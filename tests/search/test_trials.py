@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
 
@@ -17,6 +18,8 @@ from scanlens.errors import ScanlensError, SettingsError
 from scanlens.search.epochs import EpochLine
 from scanlens.search.experiment import difference, experiment_path, write_experiment
 from scanlens.search.pipeline import _wait, failure, read_metric
+from scanlens.search.study import REASON
+from scanlens.search.sweep import shared_reason, trials_table
 from scanlens.search.workspace import PID, bring_paths, end_group, end_left_over
 from scanlens.tracking.trial import VARIABLE, Trial, TrialStopped, current_trial, with_sweep
 
@@ -104,6 +107,25 @@ def test_a_stranger_is_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_the_reason_of_a_failure_is_the_stages_own(log: str, reason: str) -> None:
     assert reason in failure(log)
+
+
+@pytest.mark.parametrize(
+    ("reason", "shared"),
+    [
+        ("training: the loss is not finite. Lower it.", "training: the loss is not finite. Lower it."),
+        ("", ""),
+        ("manifest: SMITH_JOHN/1.dcm: no pixels", "see trial-0003.log in the project"),
+        ("FileNotFoundError: /scans/SMITH_JOHN", "see trial-0003.log in the project"),
+    ],
+)
+def test_messages_that_may_name_patients_stay_in_the_project(reason: str, shared: str) -> None:
+    study = optuna.create_study()
+    for _ in range(4):
+        trial = study.ask()
+        trial.set_user_attr(REASON, reason)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    assert shared_reason(study.trials[3]) == shared
+    assert trials_table(study)["reason"].tolist()[3] == shared
 
 
 def test_metrics_are_read_from_the_stages_reports(tmp_path: Path) -> None:
