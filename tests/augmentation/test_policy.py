@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from scanlens.augmentation.policy import LIMITS, build_policy
 from scanlens.config.schema import Policy
@@ -74,6 +75,82 @@ def test_noise_has_the_given_spread(no_policy: Policy, shape: tuple[int, ...]) -
     spreads = [(noise.apply(image, seed) - image).std() for seed in range(80)]
     assert max(spreads) <= 0.085
     assert abs(np.mean(spreads) - 0.04) < 0.01
+
+
+def measured_geometry(policy: Policy, seeds: int) -> np.ndarray:
+    """Angle in degrees, zoom and shift along width and height in pixels, as ramps show them in the middle."""
+    side = 41
+    down, right = np.mgrid[:side, :side].astype(np.float32) / 80 + 0.25
+    augment = build_policy(policy, 2, 2)
+    found = []
+    for seed in range(seeds):
+        ramps = augment.apply(np.stack([right, down]), seed)[:, 19:22, 19:22].astype(float) * 80
+        slope_x, slope_y = ((ramps[:, 1, 2] - ramps[:, 1, 0]) / 2, (ramps[:, 2, 1] - ramps[:, 0, 1]) / 2)
+        # Where the middle of the changed image was taken from, brought back by the change's own slopes.
+        taken = ramps[:, 1, 1] - (0.25 * 80 + (side - 1) / 2)
+        shift = -np.linalg.solve(np.stack([slope_x, slope_y], 1), taken)
+        angle = np.rad2deg(np.arctan2(slope_y[0], slope_x[0]))
+        found.append([angle, 1 / np.hypot(slope_x[0], slope_y[0]), *shift])
+    return np.array(found)
+
+
+def test_geometry_is_drawn_from_the_ranges(no_policy: Policy) -> None:
+    ranges = {"rotate_deg": 20.0, "scale": 0.2, "translate": 0.1}
+    for column, (field, centre, most) in enumerate(
+        [("rotate_deg", 0, 20), ("scale", 1, 0.2), ("translate", 0, 4.1), ("translate", 0, 4.1)]
+    ):
+        alone = measured_geometry(dataclasses.replace(no_policy, **{field: ranges[field]}), 100)[:, column]
+        assert np.abs(alone - centre).max() <= most * 1.02
+        assert (alone - centre).std() == pytest.approx(most / np.sqrt(3), rel=0.25)
+        assert abs((alone - centre).mean()) < most * 0.25
+    together = measured_geometry(dataclasses.replace(no_policy, **ranges), 200)
+    assert np.abs(np.corrcoef(together, rowvar=False) - np.eye(4)).max() < 0.25
+
+
+def test_blur_is_a_gaussian(no_policy: Policy) -> None:
+    """The width is read from how a point spreads; the whole must then be as SciPy blurs it."""
+    blur = build_policy(dataclasses.replace(no_policy, blur=2.0), 2, 2)
+    image = np.zeros((2, 33, 29), np.float32)
+    image[0, 16, 14] = image[1, 2, 1] = 1
+    widths = []
+    for seed in range(60):
+        changed = blur.apply(image, seed)
+        ratio = changed[0, 16, 15] / changed[0, 16, 14]
+        width = 0.0 if ratio == 0 else float(np.sqrt(-0.5 / np.log(ratio)))
+        widths.append(width)
+        expected = [gaussian_filter(p, width, mode="mirror", radius=int(3.5 * width)) for p in image]
+        assert np.allclose(changed, expected if width else image, atol=1e-5)
+    assert max(widths) <= 2.0
+    assert 0.8 < np.mean(widths) < 1.2
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_exposure_is_one_line_for_all_channels(no_policy: Policy, channels: int) -> None:
+    policy = dataclasses.replace(no_policy, brightness=0.1, contrast=0.2)
+    image = np.random.default_rng(0).uniform(0.2, 0.7, (channels, 9, 8)).astype(np.float32)
+    lines = []
+    for seed in range(100):
+        changed = build_policy(policy, 2, channels).apply(image, seed)
+        lines.append(np.polyfit(image.ravel(), changed.ravel(), 1))
+        assert np.allclose(np.polyval(lines[-1], image), changed, atol=1e-5)
+    slopes, offsets = np.array(lines).T
+    assert np.abs(slopes - 1).max() <= 0.201
+    assert np.abs(offsets).max() <= 0.101
+    assert slopes.std() == pytest.approx(0.2 / np.sqrt(3), rel=0.25)
+    assert offsets.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.25)
+
+
+def test_noise_is_normal_and_drawn_for_each_channel(no_policy: Policy) -> None:
+    noise = build_policy(dataclasses.replace(no_policy, noise=0.1), 2, 3)
+    image = np.full((3, 64, 64), 0.5, np.float32)
+    scaled = []
+    for seed in range(20):
+        drawn = (noise.apply(image, seed) - image).reshape(3, -1)
+        scaled.append(drawn / drawn.std())
+    together = np.concatenate(scaled, axis=1)
+    assert np.abs(np.corrcoef(together) - np.eye(3)).max() < 0.02
+    assert abs(together.mean()) < 0.01
+    assert (together**4).mean() == pytest.approx(3, abs=0.1)
 
 
 def test_changes_are_drawn_independently(no_policy: Policy) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -44,16 +45,45 @@ class MovingAverage(_OnDevice):
     """
 
     def __init__(self, decay: float) -> None:
-        def update(averages: Any, currents: Any, count: Tensor | int) -> None:
-            share = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
-            with torch.no_grad():
-                if averages[0].is_floating_point():
-                    # Equal values stay equal bit for bit: frozen parts do not drift.
-                    torch._foreach_lerp_(averages, currents, share)
-                else:
-                    torch._foreach_copy_(averages, currents)
+        super().__init__()
+        self.decay = decay
+        self._pairs: list[tuple[list[Tensor], list[Tensor]]] = []
 
-        super().__init__(multi_avg_fn=update)
+    @torch.no_grad()
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Average after a step.
+
+        Lightning's own way collects and groups the tensors anew each step, at a multiple of the cost.
+        """
+        if trainer.global_step <= self._latest_update_step:
+            return
+        average = self._average_model
+        assert average is not None
+        if not self._pairs:
+            self._pairs = _pairs(average.module, pl_module)
+        count = int(average.n_averaged)
+        share = 1 - min(self.decay, (1 + count) / (10 + count))
+        for averages, currents in self._pairs:
+            if count and averages[0].is_floating_point():
+                # Equal values stay equal bit for bit: frozen parts do not drift.
+                torch._foreach_lerp_(averages, currents, share)
+            else:
+                torch._foreach_copy_(averages, currents)
+        average.n_averaged += 1
+        self._latest_update_step = trainer.global_step
+
+
+def _pairs(average: nn.Module, learning: nn.Module) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """Parameters and buffers of two equal networks, by dtype."""
+    groups: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
+    tensors = [chain(network.parameters(), network.buffers()) for network in (average, learning)]
+    for mine, other in zip(*tensors, strict=True):
+        averages, currents = groups.setdefault(mine.dtype, ([], []))
+        averages.append(mine)
+        currents.append(other)
+    return list(groups.values())
 
 
 class MeanOfEpochs(_OnDevice):

@@ -40,7 +40,11 @@ class Reseed(Callback):
         """A different seed each step and process."""
         rank, world = group()
         step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
-        torch.manual_seed((step * world + rank) % 2**63)
+        seed = (step * world + rank) % 2**63
+        # torch.manual_seed notes, with a stack trace, what to do for each kind of device that is not there.
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
 
 
 class TrainLoss(Callback):
