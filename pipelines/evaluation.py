@@ -5,6 +5,7 @@ from pathlib import Path
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.regression_run import evaluate_numbers
 from scanlens.evaluation.report import tracked_metrics
 from scanlens.evaluation.run import evaluate
@@ -23,11 +24,12 @@ if __name__ == "__main__":
             network, TRAINED, store, model["statistics"], machine.batch_size, machine.device
         )
         config = load_section(Evaluation)
+        known = descent_cautions(model["first_weights"], held_out.members)
         headline = "mae" if store.task == "regression" else "auc_macro"
         if store.task == "regression":
             mean = model["architecture"]["centre"]
             facts = evaluate_numbers(
-                held_out.logits[:, 0], held_out.index, store.labels[0], mean, config, REPORTS
+                held_out.logits[:, 0], held_out.index, store.labels[0], mean, config, REPORTS, known
             )
         else:
             facts = evaluate(
@@ -38,6 +40,7 @@ if __name__ == "__main__":
                 REPORTS,
                 held_out.members,
                 store.task,
+                known,
             )
         with open_run(
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]

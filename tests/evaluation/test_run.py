@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score, auc, roc_auc_score
 
 from scanlens.config.schema import Evaluation
 from scanlens.errors import ScanlensError, SettingsError
+from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.run import evaluate
 
@@ -282,3 +283,18 @@ def test_nan_logits_write_nothing(make_case: Callable, config: Evaluation, tmp_p
     with pytest.raises(ScanlensError, match="NaN"):
         evaluate(logits, index, LABELS, config, tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def test_pretraining_is_a_caution_of_out_of_fold_numbers(
+    make_case: Callable, config: Evaluation, tmp_path: Path
+) -> None:
+    logits, index = make_case(90, LABELS)
+    members = np.where(index["split"] == "val", np.arange(len(index)) % 2, -1)
+    for first_weights, judged, expected in (
+        ("pretraining", members, 1), ("none", members, 0), ("pretraining", np.full(len(index), -1), 0),
+    ):  # fmt: skip
+        known = descent_cautions(first_weights, judged)
+        assert len(known) == expected
+        facts = evaluate(logits, index, LABELS, config, tmp_path, judged, known=known)
+        assert ("descend from them" in " ".join(facts["warnings"])) == bool(expected)
+        assert ("descend from them" in (tmp_path / "report.html").read_text()) == bool(expected)

@@ -96,6 +96,23 @@ def calibration_cautions(temperature: float, logits: FloatArray, targets: IntArr
     return []
 
 
+def descent_cautions(first_weights: str, members: IntArray) -> list[str]:
+    """Cautions about first weights that have seen what validation scans are, or what descends from them.
+
+    Args:
+        first_weights: ``transfer.source`` of the network.
+        members: ``(scan,)`` who judged; negative where all networks did.
+    """
+    # One network validates on the validation split, and pretraining sees what comes from the training split.
+    if first_weights != "pretraining" or not (members >= 0).any():
+        return []
+    return [
+        "The first weights are those of stage pretraining, which saw training scans of every fold or made "
+        "scans that descend from them: out-of-fold (val) numbers are slightly too good. Test numbers are not "
+        "touched."
+    ]
+
+
 def overlap_cautions(index: pd.DataFrame) -> list[str]:
     """Cautions about patients that are in two splits, among the splits that are there."""
     known = index[index["patient"] != ""]

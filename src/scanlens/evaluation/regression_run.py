@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def evaluate_numbers(
     training_mean: float,
     config: Evaluation,
     output: Path,
+    known: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure the errors on validation and test, and how wide an interval new predictions need.
 
@@ -48,6 +50,7 @@ def evaluate_numbers(
         training_mean: Of the labels: what answering without looking says.
         config: Bootstrap, confidence and seed; ``calibration=none`` leaves the interval out.
         output: Folder to write to; made if missing.
+        known: Further cautions for the report.
 
     Returns:
         The facts, as in evaluation.json.
@@ -100,7 +103,7 @@ def evaluate_numbers(
         "settings": dataclasses.asdict(config),
         "labels": [name],
     }
-    facts["warnings"] = overlap_cautions(table) + _cautions(facts)
+    facts["warnings"] = [*known, *overlap_cautions(table), *_cautions(facts)]
     _write(table, rows["test"], facts, width, name, output)
     return facts
 

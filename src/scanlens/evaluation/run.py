@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def evaluate(
     output: Path,
     members: IntArray | None = None,
     task: str = "multiclass",
+    known: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Calibrate on the validation split, score every split, write the report.
 
@@ -52,6 +54,7 @@ def evaluate(
         members: ``(scan,)`` the one of several networks that judged a validation scan because it alone never
             learnt from it; negative where they judged together. None or all negative: there is one network.
         task: With ``ordinal`` the metrics of :data:`scanlens.evaluation.ordinal.ORDINAL` come on top.
+        known: Further cautions for the report.
 
     Returns:
         The facts, as in evaluation.json.
@@ -87,7 +90,7 @@ def evaluate(
         },
     }
     test = scored["test"]
-    warnings = cautions.overlap_cautions(table) + _test_first(scored) + warnings
+    warnings = [*known, *cautions.overlap_cautions(table), *_test_first(scored), *warnings]
     facts = build_facts(scored, config, calibration, warnings)
     if task == "ordinal":
         patients = table["patient"].to_numpy()
