@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 
 import pytest
 import torch
 
 from scanlens.errors import SettingsError
+from scanlens.models.allowance import allowance
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble, rebuild
@@ -58,3 +60,36 @@ def test_weights_of_another_number_of_members_are_refused(architecture: Make, sa
     made = architecture()
     with pytest.raises(SettingsError, match=f"hold 3 networks, their description says {said}"):
         rebuild(made, said, Ensemble(members(made)).state_dict())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 90.0},
+        {"hidden": (60000, 60000)},
+        {"name": "vit_tiny_patch16_224", "library": "timm", "width": 1.0, "args": {"depth": 60000}},
+        {"name": "resnet18", "library": "timm", "width": 1.0, "args": {"layers": [60000] * 4}},
+    ],
+    ids=str,
+)
+def test_a_network_far_larger_than_its_weights_is_refused_before_it_is_built(
+    architecture: Make, change: dict[str, object]
+) -> None:
+    state = build(architecture()).state_dict()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(SettingsError, match="far larger than its weights"):
+        rebuild(architecture(**change), 1, state)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+
+
+def test_members_of_one_number_each_build_one_network(architecture: Make) -> None:
+    made = architecture(width=1.0)
+    state = {f"members.{number}.bias": torch.zeros(1) for number in range(5000)}
+    with pytest.raises(SettingsError, match="The weights hold 5000 tensors"):
+        rebuild(made, 5000, state)
+
+
+def test_building_outside_an_allowance_is_free(architecture: Make) -> None:
+    with pytest.raises(SettingsError, match="larger"), allowance(0):
+        build(architecture(width=16.0))
+    build(architecture(width=16.0))

@@ -118,7 +118,11 @@ def test_impossible_hidden_layers_are_refused(architecture: Make, hidden: tuple[
 )
 def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
     assert resolve(model(), (1, 16, 16), 3, task).head == head
-    assert resolve(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
+    if task == "regression":
+        with pytest.raises(SettingsError, match=r"model\.head=sigmoid gives classes"):
+            resolve(model(head="sigmoid"), (1, 16, 16), 1, task)
+    else:
+        assert resolve(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
 
 
 @pytest.mark.parametrize(
@@ -151,3 +155,38 @@ def test_the_plain_network_needs_neither_timm_nor_monai(monkeypatch: Any, archit
     for name in ("timm", "monai", "scanlens.models.timm_backbones", "scanlens.models.monai_backbones"):
         monkeypatch.setitem(sys.modules, name, None)
     assert build(architecture()).head.out_features == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"library": "torchvison"}, r"model\.library is 'torchvison'\. Choices: scanlens, timm, monai"),
+        ({"stem": "tiny"}, r"model\.stem is 'tiny'\. Choices: standard, medium, small"),
+        ({"head": "crystal ball"}, r"model\.head is 'crystal ball'"),
+        ({"activation": "swish"}, r"model\.activation is 'swish'"),
+        ({"head": "ordinal", "classes": 1}, "can't tell 1 classes apart"),
+        ({"classes": 0}, "can't tell 0 classes apart"),
+        ({"size": (10**6, 10**6)}, "1 x 1000000 x 1000000 .* at most 134,217,728 values"),
+        ({"size": (16,)}, "two or three sides"),
+        ({"channels": -1}, "-1 x 16 x 12"),
+        (
+            {"name": "resnet18", "library": "timm", "args": {"layers": [10**9, 1, 1, 1]}},
+            "number above 65,536",
+        ),
+        ({"name": "resnet18", "library": "timm", "args": {"in_chans": 5}}, "in_chans: the scans and"),
+        ({"name": "resnet18", "library": "monai", "args": {"num_classes": 5}}, "num_classes: the scans and"),
+        (
+            {"name": "resnet18", "library": "timm", "args": {"act_layer": "nope"}},
+            "args do not fit resnet18: ",
+        ),
+        ({"name": "resnet18", "library": "timm", "args": {"output_stride": 7}}, "args do not fit resnet18: "),
+        ({"name": "resnet18", "library": "monai", "args": {"act": "nope"}}, "args do not fit resnet18: "),
+    ],
+    ids=str,
+)
+def test_what_no_network_can_be_is_refused_in_one_line(
+    architecture: Make, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        build(architecture(**change))
+    assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from torch import nn
 
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build
-from scanlens.models.stems import shrink_stem
+from scanlens.models.stems import say_what_is_left, shrink_stem
 
 Make = Callable[..., Architecture]
 FAMILIES = (
@@ -75,3 +75,25 @@ def test_a_scan_too_small_for_the_rule_gets_one_more() -> None:
     )
     shrink_stem(network, "medium", 1, (16, 16))
     assert network(torch.zeros(1, 1, 16, 16)).shape[2:] == (2, 2)
+
+
+def test_a_stem_that_cannot_be_shrunk_says_so_once(
+    architecture: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_what_is_left.cache_clear()
+    made = architecture(name="visformer_tiny", library="timm", width=1.0, size=(28, 28))
+    for _ in range(2):
+        build(made)
+    build(architecture(name="mobilenetv2_050", library="timm", width=1.0, size=(28, 28)))
+    said = capsys.readouterr().err
+    assert said.count("warning:") == 1
+    assert "visformer_tiny leaves 1 x 1 places of a scan of 28 x 28" in said
+
+
+def test_what_the_stem_promises_is_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    say_what_is_left.cache_clear()
+    say_what_is_left("net", "small", (64, 32), (4, 2))
+    say_what_is_left("net", "standard", (64, 32), (1, 1))
+    assert not capsys.readouterr().err
+    say_what_is_left("net", "small", (65, 32), (4, 2))
+    assert "net leaves 4 x 2 places" in capsys.readouterr().err

@@ -106,3 +106,10 @@ def test_width_of_another_family_is_refused(resnet: Make) -> None:
 def test_unfit_arguments_are_refused(resnet: Make) -> None:
     with pytest.raises(SettingsError, match=r"model\.args do not fit resnet18.*wings"):
         build_timm(resnet(args={"wings": 2}))
+
+
+def test_patches_given_as_one_number(architecture: Make) -> None:
+    made = architecture(name="xcit_nano_12_p16_224", library="timm", size=(32, 48), width=1.0)
+    network = build_timm(made).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, 32, 48)).shape[2:] == (4, 6)

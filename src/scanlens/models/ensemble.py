@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.errors import SettingsError
+from scanlens.models.allowance import allowance
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier, Evidence
 from scanlens.models.registry import build
@@ -55,14 +56,18 @@ def rebuild(architecture: Architecture, members: int, state: dict[str, Tensor]) 
         state: Its weights; those of an ensemble's member K start with ``members.K.``.
 
     Raises:
-        SettingsError: Where the weights are of another number of members.
+        SettingsError: Where the weights are of another number of members, or the network of another size.
         RuntimeError: Where the weights do not fit the architecture.
     """
     found = len({name.split(".")[1] for name in state if name.startswith("members.")}) or 1
     if found != members:
         raise SettingsError(f"The weights hold {found} networks, their description says {members}.")
-    network: Network = build(architecture)
-    if members > 1:
-        network = Ensemble([build(architecture) for _ in range(members)])
+    with allowance(sum(tensor.numel() for tensor in state.values()) // members):
+        networks = [build(architecture)]
+    own, theirs = len(networks[0].state_dict()) * members, len(state)
+    if own != theirs:
+        raise SettingsError(f"The weights hold {theirs} tensors, the network that is described {own}.")
+    networks += [build(architecture) for _ in range(members - 1)]
+    network: Network = Ensemble(networks) if members > 1 else networks[0]
     network.load_state_dict(state)
     return network.eval()

@@ -139,8 +139,9 @@ def build_monai(architecture: Architecture) -> nn.Module:
         )
     try:
         network = _network(architecture)
-    except TypeError as error:
-        raise SettingsError(f"model.args do not fit {name}: {error}") from error
+    except (TypeError, ValueError, RuntimeError, AssertionError, LookupError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise SettingsError(f"model.args do not fit {name}: {reason}", "Check model.args.") from error
     if name not in EFFICIENTNETS:
         shrink_stem(network, architecture.stem, architecture.channels, architecture.size)
     return network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -12,9 +13,11 @@ from scanlens.config.schema import Model
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.baselines import build_dense, build_edges
-from scanlens.models.classifier import Classifier
+from scanlens.models.classifier import ACTIVATIONS, Classifier
+from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_plain
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
+from scanlens.models.stems import REDUCTION, say_what_is_left
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
     "cnn": build_plain,
@@ -28,6 +31,23 @@ FOREIGN = {
     "features_only", "feed_forward", "progress",
 }  # fmt: skip
 """Constructor arguments that read files or the network, or change what a backbone gives back."""
+DECIDED = {
+    "in_chans", "in_channels", "n_input_channels", "spatial_dims", "num_classes", "out_channels",
+    "global_pool",
+}  # fmt: skip
+"""Constructor arguments that the scans and the head decide."""
+CHOICES = {
+    "library": ("scanlens", "timm", "monai"),
+    "stem": ("standard", *REDUCTION[2]),
+    "head": tuple(HEADS),
+    "pooling": ("average", "flatten"),
+    "activation": tuple(ACTIVATIONS),
+}
+"""What the named values of an architecture may be; a stranger's bundle may say anything."""
+MOST_VALUES = 2**27
+"""Of one scan, 512 MiB: a volume of 512 voxels a side."""
+MOST = 65536
+"""Largest whole number in ``args`` and width of a layer."""
 SMALL_SIDE = {2: 64, 3: 32}
 """Longest side up to which ``stem: auto`` is ``small``, by dimensions."""
 MEDIUM_SIDE = {2: 160, 3: 32}
@@ -94,22 +114,67 @@ def resolve(
     )
 
 
+def _whole_numbers(value: object) -> Iterator[int]:
+    """Every whole number in nested lists and mappings."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _whole_numbers(inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for inner in value:
+            yield from _whole_numbers(inner)
+
+
+def check(architecture: Architecture) -> None:
+    """Refuse what no network can be, before anything is built or allocated.
+
+    Raises:
+        SettingsError: Naming the value.
+    """
+    for key, known in CHOICES.items():
+        if (value := getattr(architecture, key)) not in known:
+            raise SettingsError(f"model.{key} is {value!r}.", f"Choices: {', '.join(known)}.")
+    if not isinstance(architecture.args, Mapping):
+        raise SettingsError(f"model.args is {architecture.args!r}.", "Expected names and values, or {}.")
+    if refused := FOREIGN.intersection(architecture.args):
+        raise SettingsError(
+            f"model.args may not hold {', '.join(sorted(refused))}.", "First weights are chosen by transfer."
+        )
+    if refused := DECIDED.intersection(architecture.args):
+        raise SettingsError(
+            f"model.args may not hold {', '.join(sorted(refused))}: the scans and model.head decide.",
+            "Leave it out.",
+        )
+    if any(number > MOST for number in _whole_numbers(architecture.args)):
+        raise SettingsError(f"model.args hold a number above {MOST:,}.", "Use a smaller one.")
+    if not all(1 <= width <= MOST for width in architecture.hidden):
+        raise SettingsError(
+            f"model.hidden is {list(architecture.hidden)}; expected widths of at least 1, at most {MOST}.",
+            "Use [] for no hidden layers.",
+        )
+    sides = (architecture.channels, *architecture.size)
+    if len(architecture.size) not in (2, 3) or min(sides) < 1 or math.prod(sides) > MOST_VALUES:
+        raise SettingsError(
+            f"A scan of {' x '.join(map(str, sides))} (channels first) fits no network here.",
+            f"Expected two or three sides and at most {MOST_VALUES:,} values: change preprocess.size.",
+        )
+    least = 1 if architecture.head in ("linear", "regression") else 2
+    if not least <= architecture.classes <= MOST:
+        raise SettingsError(
+            f"model.head={architecture.head} can't tell {architecture.classes} classes apart.",
+            "Choose another head, or give every class scans.",
+        )
+
+
 def build(architecture: Architecture, seed: int = 0) -> Classifier:
     """A network with fresh weights; the same seed gives the same weights.
 
     Raises:
         SettingsError: On an unknown name, unfitting arguments, or a network without spatial features.
     """
+    check(architecture)
     dims = len(architecture.size)
-    if refused := FOREIGN.intersection(architecture.args):
-        raise SettingsError(
-            f"model.args may not hold {', '.join(sorted(refused))}.", "First weights are chosen by transfer."
-        )
-    if any(width < 1 for width in architecture.hidden):
-        raise SettingsError(
-            f"model.hidden is {list(architecture.hidden)}; expected widths of at least 1.",
-            "Use [] for no hidden layers.",
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(architecture)
@@ -128,6 +193,8 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
                 f"model.name {architecture.name} has no spatial features: {grid.ndim - 2} axes, not {dims}.",
                 "Probability maps need them: choose a convolutional network.",
             )
+        if architecture.library != "scanlens":
+            say_what_is_left(architecture.name, architecture.stem, architecture.size, tuple(grid.shape[2:]))
         network = Classifier(
             backbone,
             grid.shape[1],

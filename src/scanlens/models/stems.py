@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -171,10 +173,35 @@ def take_back(network: nn.Module, found: list[Step], levels: set[int], small_ker
         _replace(network, found[0].name, _small_kernel(first))
 
 
+@cache
+def say_what_is_left(name: str, stem: str, size: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    """Warn, once a process, where a place stands for more than twice what the stem promises.
+
+    Args:
+        name: Of the network.
+        stem: That was asked for.
+        size: Spatial size of its scans.
+        grid: Places of its last feature map.
+    """
+    most = REDUCTION[len(size)].get(stem)
+    if most is None or (
+        min(grid) >= LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
+    ):
+        return
+    places, sides = (" x ".join(map(str, numbers)) for numbers in (grid, size))
+    print(
+        f"warning: {name} leaves {places} places of a scan of {sides}: its halvings can't be taken back "
+        f"as far as model.stem={stem} asks. Maps will be coarse.",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def shrink_stem(network: nn.Module, stem: str, channels: int, size: tuple[int, ...]) -> None:
     """Fit the first layers to the scan's size, in place.
 
-    A network that can't do without its halvings, or takes scans of one size only, keeps its own stem.
+    A network that can't do without its halvings, or takes scans of one size only, keeps its own stem;
+    :func:`say_what_is_left` says so where it matters.
 
     Args:
         network: A backbone with feature maps ``(batch, feature, *grid)``.

@@ -16,6 +16,9 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.stems import REDUCTION, shrink_stem
 
+UNFIT = (TypeError, ValueError, RuntimeError, AssertionError, LookupError, AttributeError)
+"""What timm raises on arguments that it does not understand."""
+
 
 class Resized:
     """Forward pre-hook: scans as large as a network of one size takes them, so places keep their share.
@@ -137,7 +140,8 @@ def _with_size(architecture: Architecture, arguments: dict[str, Any], own: tuple
     network = _create(architecture, arguments)
     embed: Any = getattr(network, "patch_embed", None)
     has_patches = hasattr(embed, "patch_size")
-    patch = int(embed.patch_size[0]) if has_patches else 32
+    side: Any = embed.patch_size if has_patches else 32
+    patch = int(side if isinstance(side, int) else side[0])
     if architecture.stem != "standard" and "patch_size" not in arguments and has_patches:
         info: Any = getattr(network, "feature_info", None) or [{"reduction": patch}]
         reduction = max(patch, int(info[-1].get("reduction", patch)))
@@ -184,10 +188,16 @@ def build_timm(architecture: Architecture) -> nn.Module:
         if cfg is not None and cfg.fixed_input_size:
             return _with_size(architecture, arguments, own)
         network = _create(architecture, arguments)
-    except TypeError as error:
-        raise SettingsError(f"model.args do not fit {name}: {error}") from error
-    _without_head(network)
-    if _lay_out(network, name, own, architecture.channels):
+        _without_head(network)
+        has_tokens = _lay_out(network, name, own, architecture.channels)
+    except UNFIT as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        if not architecture.args:
+            raise SettingsError(
+                f"timm can't build {name} here: {reason}", "Choose another network."
+            ) from error
+        raise SettingsError(f"model.args do not fit {name}: {reason}", "Check model.args.") from error
+    if has_tokens:
         if own != architecture.size:
             network.register_forward_pre_hook(Resized(own))
         return network
