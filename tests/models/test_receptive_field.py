@@ -1,4 +1,4 @@
-"""Receptive fields against the formula for chains of layers, and against published numbers."""
+"""Receptive fields against the formula for chains of layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from scanlens.models.architecture import Architecture
+from scanlens.models.baselines import EdgeFeatures
 from scanlens.models.receptive_field import effective, theoretical
 from scanlens.models.registry import build
 
@@ -42,14 +43,54 @@ def test_max_pooling_and_dilation_count() -> None:
     assert theoretical(network, 1) == by_formula([(3, 1), (2, 2), (5, 1)])
 
 
-# Araujo et al. 2019, "Computing receptive fields of convolutional neural networks", table 1: ResNets and
-# MobileNet as they are; VGG-16 before its last pooling (after it 212).
+# Longest paths as the papers give them, (kernel, stride); 1 x 1 convolutions of stride 1 see no more.
+RESNET18 = [(7, 2), (3, 2)] + [layer for s in (1, 2, 2, 2) for layer in ((3, s), (3, 1), (3, 1), (3, 1))]
+RESNET50 = [(7, 2), (3, 2)] + [
+    layer for s, blocks in ((1, 3), (2, 4), (2, 6), (2, 3)) for layer in ((3, s), *[(3, 1)] * (blocks - 1))
+]
+VGG16 = [layer for count in (2, 2, 3, 3, 3) for layer in (*[(3, 1)] * count, (2, 2))][:-1]
+MOBILENET = [(3, s) for s in (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)]
+
+
 @pytest.mark.parametrize(
-    ("name", "field"), [("resnet18", 435), ("vgg16_bn", 196), ("mobilenetv1_100", 315), ("resnet50", 427)]
+    ("name", "layers"),
+    [("resnet18", RESNET18), ("resnet50", RESNET50), ("vgg16_bn", VGG16), ("mobilenetv1_100", MOBILENET)],
 )
-def test_published_fields(architecture: Make, name: str, field: int) -> None:
+def test_networks_have_the_field_of_their_longest_path(
+    architecture: Make, name: str, layers: list[tuple[int, int]]
+) -> None:
     made = architecture(name=name, library="timm", stem="standard", width=1.0, size=(224, 224), channels=1)
-    assert theoretical(build(made).backbone, 1) == field
+    assert theoretical(build(made).backbone, 1) == by_formula(layers)
+
+
+@pytest.mark.parametrize(("stem", "size"), [("standard", (48, 48, 48)), ("small", (24, 24, 24))])
+def test_volumes_are_measured_as_they_are(architecture: Make, stem: str, size: tuple[int, ...]) -> None:
+    made = architecture(name="resnet18", library="monai", stem=stem, width=0.0625, size=size)
+    backbone = build(made).eval().backbone
+    layers = [m for m in backbone.modules() if isinstance(m, (nn.Conv3d, nn.MaxPool3d))]
+    # Without the 1 x 1 x 1 convolutions of the shortcuts these are the longest path, in order.
+    chain = [(_side(m.kernel_size), _side(m.stride)) for m in layers if _side(m.kernel_size) > 1]
+    assert theoretical(backbone, 1, 3) == by_formula(chain)
+    if stem == "standard":
+        assert chain == RESNET18
+
+
+def _side(value: int | tuple[int, ...]) -> int:
+    return value if isinstance(value, int) else value[0]
+
+
+@pytest.mark.parametrize("name", ["densenet121", "efficientnet_b0"])
+def test_other_networks_for_volumes_are_measured(architecture: Make, name: str) -> None:
+    args = {"block_config": [1, 1, 1, 1]} if name == "densenet121" else {}
+    made = architecture(name=name, library="monai", stem="standard", width=1.0, size=(32, 32, 32), args=args)
+    found = theoretical(build(made).backbone, 1, 3)
+    # 7 x 7 and 3 x 3 of stride 2, then four layers of 3 x 3 with a pooling of 2 between them.
+    chain = [(7, 2), (3, 2), (3, 1), (2, 2), (3, 1), (2, 2), (3, 1), (2, 2), (3, 1)]
+    assert found == (by_formula(chain) if name == "densenet121" else None)
+
+
+def test_edges_of_volumes_are_seen_in_the_slice() -> None:
+    assert theoretical(EdgeFeatures(3, 1, 8), 1, 3) == theoretical(EdgeFeatures(2, 1, 8), 1) == 10
 
 
 def test_a_pattern_has_its_formulas_field(architecture: Make) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+
+from scanlens.models.baselines import EdgeFeatures
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 BOUNDED = (nn.Sigmoid, nn.Softmax, nn.Softmax2d)
@@ -78,6 +81,37 @@ def _plain(conv: _ConvNd) -> Callable[[Tensor], Tensor]:
     return lambda values: conv._conv_forward(values, conv.weight, conv.bias)  # type: ignore[operator]
 
 
+def _plane(value: Any) -> Any:
+    """The part for the last two axes, however torch was given it."""
+    return value if isinstance(value, int) else value[-2:]
+
+
+def _flattened(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """The same layer for the plane of a volume's last two axes; None where it knows no axes."""
+    if isinstance(module, nn.Conv3d):
+        stride, padding, dilation = map(_plane, (module.stride, module.padding, module.dilation))
+        return lambda maps: F.conv2d(
+            maps, module.weight[:, :, 0], module.bias, stride, padding, dilation, module.groups
+        )
+    if isinstance(module, (nn.MaxPool3d, nn.AvgPool3d)):
+        kernel, stride, padding = map(_plane, (module.kernel_size, module.stride, module.padding))
+        return lambda maps: F.avg_pool2d(maps, kernel, stride, padding, module.ceil_mode)
+    if isinstance(module, nn.AdaptiveAvgPool3d):
+        return lambda maps: F.adaptive_avg_pool2d(maps, 1)
+    if isinstance(module, nn.ConstantPad3d):
+        return lambda maps: F.pad(maps, module.padding[:4])
+    return None
+
+
+def in_plane(positive: nn.Module) -> None:
+    """Make a positive copy of a network for volumes one for images, in place: strips of images are cheap."""
+    for module in positive.modules():
+        if isinstance(module, EdgeFeatures):
+            module.dims, module.kernels = 2, module.kernels[:, :, 0]
+        elif flat := _flattened(module):
+            module.forward = flat  # type: ignore[method-assign]
+
+
 def _influence(backbone: nn.Module, scans: Tensor) -> Tensor:
     """Gradient of the middle unit of the last feature map, all features summed, on the scans."""
     scans = scans.requires_grad_()
@@ -88,17 +122,20 @@ def _influence(backbone: nn.Module, scans: Tensor) -> Tensor:
     return gradient.abs().sum(1)
 
 
-def theoretical(backbone: nn.Module, channels: int) -> int | None:
+def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None:
     """Side of the region that a place can see, in pixels; None where it has no end.
 
     Measured along a strip, since a field is as wide as high in all networks here. Squeeze-and-excitation and
     attention see the whole scan whatever its size: their field has no end.
 
     Args:
-        backbone: An image network that takes scans of any size.
+        backbone: A network that takes scans of any size.
         channels: Of its scans.
+        dims: 2, or 3: then of the plane of the last two axes.
     """
     positive = positive_copy(backbone)
+    if dims == 3:
+        in_plane(positive)
     for length in LENGTHS:
         scans = torch.full((1, channels, length, WIDTH), 1e-3, dtype=torch.float64)
         seen = _influence(positive, scans)[0].sum(1).nonzero()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -95,13 +95,11 @@ def _statistics(network: nn.Module, architecture: Architecture, depth: int) -> M
 
 
 def _field(network: Classifier, architecture: Architecture) -> int | None:
-    """Theoretical receptive field; of volumes by their two-dimensional twin, whose layers are the same."""
-    if len(architecture.size) == 3:
-        network = build(replace(architecture, size=architecture.size[:2]))
+    """Theoretical receptive field, None where it has no end."""
     # A pre-hook resizes scans for networks of one size; all of these attend to the whole scan.
     if network.backbone._forward_pre_hooks or hasattr(network.backbone, "patch_embed"):
         return None
-    return receptive_field.theoretical(network.backbone, architecture.channels)
+    return receptive_field.theoretical(network.backbone, architecture.channels, len(architecture.size))
 
 
 def _wake(backbone: nn.Module) -> None:
