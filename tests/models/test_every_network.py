@@ -77,6 +77,15 @@ def small(project: Path, name: str, dims: int) -> Architecture:
     return resolve(parse(Model, section, "model"), SHAPES[dims], 3)
 
 
+def shorten(network: torch.nn.Module) -> None:
+    """Keep two of layers that repeat: they export alike, and a hundred of them take a minute."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.Sequential) and len(module) > 3:
+            shapes = [[weights.shape for weights in child.parameters()] for child in module]
+            if shapes[1] and all(shape == shapes[1] for shape in shapes[2:]):
+                del module[2:]
+
+
 def test_the_table_holds_every_group(project: Path) -> None:
     assert sorted(SMALL) == sorted(path.stem for path in (project / "conf" / "model").glob("*.yaml"))
 
@@ -98,8 +107,8 @@ def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -
         evidence = network.explain(scans)
         assert evidence.local.shape[:2] == (3, 3)
         assert evidence.local.ndim == 2 + dims
-        # More than one place a side: a map. AlexNet, as published, leaves one of 20 voxels.
-        assert min(evidence.local.shape[2:]) >= (1 if (name, dims) == ("alexnet", 3) else 2)
+        # More than one place a side: a map.
+        assert min(evidence.local.shape[2:]) >= 2
         torch.testing.assert_close(evidence.logits, network.logits(scans), rtol=1e-4, atol=1e-4)
         mean = evidence.local.flatten(2).mean(2)
         torch.testing.assert_close(mean, evidence.logits, rtol=1e-4, atol=1e-4)
@@ -109,6 +118,7 @@ def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -
 def test_it_exports(project: Path, tmp_path: Path, name: str, dims: int) -> None:
     architecture = small(project, name, dims)
     network = build(architecture)
+    shorten(network)
     # Without batch statistics fresh weights of some networks (Inception) make logits of millions.
     for module in network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):

@@ -189,3 +189,25 @@ def test_dropout_takes_whole_maps(pattern: Make) -> None:
     zero = (dropped[0] == 0).flatten(2)
     assert torch.equal(zero.all(2), zero.any(2))
     assert 0.3 < zero.all(2).float().mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("stem", "size", "grid"),
+    [
+        ("small", (20, 20, 24), (4, 4, 5)),  # 20, 9 and 4: the third pooling would leave 1
+        ("small", (28, 28), (2, 2)),  # 28, 13, 6 and 2
+        ("medium", (40, 64), (4, 7)),  # 20, 9 and 4
+        ("standard", (20, 20), None),
+    ],
+)
+def test_stems_by_size_leave_out_poolings_down_to_one_place(
+    architecture: Make, stem: str, size: tuple[int, ...], grid: tuple[int, ...] | None
+) -> None:
+    pooled = {"pool": "max", "pool_size": 3, "pool_stride": 2}
+    blocks = [{"filters": 4, "kernel": 11, "stride": 4, **pooled}, *[{"filters": 4, **pooled}] * 2]
+    made = architecture(name="pattern", stem=stem, width=1.0, size=size, args={"blocks": blocks})
+    if grid is None:
+        with pytest.raises(SettingsError, match="pooling of 3 is larger than its map"):
+            build(made)
+    else:
+        assert build(made).backbone(torch.zeros(1, 1, *size)).shape[2:] == grid

@@ -73,6 +73,8 @@ PATTERN = {"norm": "batch", "dropout": 0.0, "initial": "he"}
 """What ``model.args`` need not say."""
 STEMS = {"small": (5, 1), "medium": (7, 2)}
 """Largest kernel and stride of the first convolution by stem; ``standard`` leaves the pattern as written."""
+LEAST_GRID = 2
+"""Places along the shortest side that a pooling must leave, or these stems leave it out: one is no map."""
 
 
 def read_pattern(args: Mapping[str, Any]) -> Pattern:
@@ -116,7 +118,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
 
     Args:
         architecture: Its ``width`` multiplies the filters, its ``stem`` bounds the first convolution as
-            :data:`STEMS` says.
+            :data:`STEMS` says, and leaves out poolings as :data:`LEAST_GRID` says.
 
     Raises:
         SettingsError: Where ``args`` are ill-formed, or a window is larger than the map it works on.
@@ -129,6 +131,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
         kernel, stride = STEMS[architecture.stem]
         first = blocks[0]
         blocks[0] = replace(first, kernel=min(first.kernel, kernel), stride=min(first.stride, stride))
+        blocks = _without_late_poolings(blocks, architecture)
     network = build_blocks(blocks, architecture, norm=pattern.norm == "batch", dropout=pattern.dropout)
     initialise(network, pattern.initial, architecture.activation)
     return network
@@ -159,6 +162,20 @@ def build_blocks(
         )
         inputs = block.filters
     return nn.Sequential(*stages)
+
+
+def _without_late_poolings(blocks: list[Block], architecture: Architecture) -> list[Block]:
+    """The blocks without the poolings that would leave fewer than ``LEAST_GRID`` places along a side."""
+    size, kept = architecture.size, []
+    for number, block in enumerate(blocks):
+        what = f"Block {number} of {architecture.name}"
+        bare = replace(block, pool="none")
+        places = (min(_grid(bare, size, what)) - block.pool_size) // (
+            block.pool_stride or block.pool_size
+        ) + 1
+        kept.append(block if places >= LEAST_GRID else bare)
+        size = _grid(kept[-1], size, what)
+    return kept
 
 
 def _grid(block: Block, size: tuple[int, ...], what: str) -> tuple[int, ...]:
