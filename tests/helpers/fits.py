@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
-from scanlens.config.schema import Averaging, Schedule
+from scanlens.config.schema import Averaging, Mixing, Schedule
 from scanlens.models.registry import build, resolve
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
@@ -24,12 +26,13 @@ from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
 from scanlens.training import checkpoints
 from scanlens.training import fit as fitting
+from scanlens.training.auxiliary import AuxiliaryTargets, Task, auxiliary_heads
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, Thaw
 from tests.helpers.tiny import model, write_store
 
-TYPES = {"averaging": Averaging, "schedule": Schedule, "thaw": Thaw}
+TYPES = {"averaging": Averaging, "mixing": Mixing, "schedule": Schedule, "thaw": Thaw}
 
 
 class Deadly(ScanBatches):
@@ -95,9 +98,16 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
     if settings.get("opposed"):
         val.targets = 1 - val.targets
+    heads = None
+    if settings.get("auxiliary"):
+        # A number that half of the scans lack.
+        values = np.random.default_rng(0).normal(size=(len(train), 1)).astype(np.float32)
+        values[::2] = np.nan
+        train.auxiliary = values
+        heads = auxiliary_heads(AuxiliaryTargets((Task("age", 0.5, 0),), pd.DataFrame()), network, 3)
     machine = Machine("cpu", "32", 1, 4, **settings.get("machine", {}))
     own = folder / settings["name"]
-    history, _ = fit(network, train, val, recipe, machine, own / "checkpoints")
+    history, _ = fit(network, train, val, recipe, machine, own / "checkpoints", auxiliary=heads)
     if not is_first():
         return
     save_weights(network, own / "model.safetensors")

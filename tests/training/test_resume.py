@@ -22,6 +22,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     "every step, ema": {
         "recipe": {"checkpoint_steps": 1, "averaging": {"method": "ema", "decay": 0.9, "start": 0.5}}
     },
+    "mixing, balanced, auxiliary": {
+        "recipe": {"mixing": {"mixup": 0.4, "cutmix": 1.0, "share": 0.7}, "sampling": "balanced"},
+        "auxiliary": True,
+    },
     "swa, gradual": {
         "recipe": {
             "averaging": {"method": "swa", "decay": 0.9, "start": 0.3},
