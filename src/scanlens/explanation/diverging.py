@@ -77,7 +77,7 @@ def blend_diverging(grey: npt.NDArray[np.uint8], indices: npt.NDArray[np.uint8])
     """RGB ``(height, width, 3)`` of the scale's colours (indices 0 to 255) over ``grey (height, width)``."""
     off = indices.astype(np.float32) / 127.5 - 1
     alpha = (np.abs(off) * MAX_ALPHA)[..., None]
-    colour = np.where(off[..., None] < 0, np.float32(LOW), np.float32(HIGH))
+    colour = np.where(off[..., None] < 0, np.asarray(LOW, np.float32), np.asarray(HIGH, np.float32))
     return np.rint(grey[..., None] * (1 - alpha) + colour * alpha).astype(np.uint8)
 
 
