@@ -140,9 +140,10 @@ def test_exposure_is_one_line_for_all_channels(no_policy: Policy, channels: int)
     assert offsets.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.25)
 
 
-def test_noise_is_normal_and_drawn_for_each_channel(no_policy: Policy) -> None:
-    noise = build_policy(dataclasses.replace(no_policy, noise=0.1), 2, 3)
-    image = np.full((3, 64, 64), 0.5, np.float32)
+@pytest.mark.parametrize("shape", [(3, 64, 64), (3, 16, 16, 16)])
+def test_noise_is_normal_and_drawn_for_each_channel(no_policy: Policy, shape: tuple[int, ...]) -> None:
+    noise = build_policy(dataclasses.replace(no_policy, noise=0.1), len(shape) - 1, 3)
+    image = np.full(shape, 0.5, np.float32)
     scaled = []
     for seed in range(20):
         drawn = (noise.apply(image, seed) - image).reshape(3, -1)
@@ -153,18 +154,20 @@ def test_noise_is_normal_and_drawn_for_each_channel(no_policy: Policy) -> None:
     assert (together**4).mean() == pytest.approx(3, abs=0.1)
 
 
-def test_changes_are_drawn_independently(no_policy: Policy) -> None:
+@pytest.mark.parametrize("dims", [2, 3])
+def test_changes_are_drawn_independently(no_policy: Policy, dims: int) -> None:
     """One seed for all transforms would draw contrast and gamma alike: correlation 1."""
     both = dataclasses.replace(no_policy, gamma=0.5, brightness=0.2)
-    image = np.stack([np.linspace(0.3, 0.7, 32, dtype=np.float32)] * 8)[None]
-    augment = build_policy(both, 2, 1)
+    row = np.linspace(0.3, 0.7, 32, dtype=np.float32)
+    image = np.broadcast_to(row, (1, *[8] * (dims - 1), 32)).copy()
+    augment = build_policy(both, dims, 1)
     brightness, curve = [], []
     for seed in range(200):
-        row = augment.apply(image, seed)[0, 0]
+        row = augment.apply(image, seed).reshape(-1, 32)[0]
         brightness.append(row[16])
         curve.append((row[-1] - row[16]) / (row[16] - row[0]))
-    gamma_only = build_policy(dataclasses.replace(no_policy, gamma=0.5), 2, 1)
-    middle = [gamma_only.apply(image, seed)[0, 0, 16] for seed in range(200)]
+    gamma_only = build_policy(dataclasses.replace(no_policy, gamma=0.5), dims, 1)
+    middle = [gamma_only.apply(image, seed).reshape(-1, 32)[0, 16] for seed in range(200)]
     rest = np.asarray(brightness) - np.asarray(middle)
     assert np.std(rest) > 0.05
     assert abs(np.corrcoef(rest, curve)[0, 1]) < 0.3
