@@ -138,6 +138,7 @@ def manifest_of(paths: Sequence[Path], kind: Kind) -> pd.DataFrame:
             "path": names,
             "scan_id": names,
             "patient": names,
+            "group": names,
             "sha256": [content_sha256(path.parent, path.name) for path in paths],
             "label": [SOURCE["labels"][number % 2] for number in range(len(paths))],
             "split": [("train", "train", "val", "test")[number // 2 % 4] for number in range(len(paths))],

@@ -37,7 +37,7 @@ def draw(root: Path, scans: int, side: int = 40, first: int = 0) -> pd.DataFrame
     manifest = pd.DataFrame(rows)
     manifest["sha256"] = [content_sha256(root, path) for path in manifest["path"]]
     manifest["pixel_sha256"] = manifest["sha256"]
-    manifest["scan_id"] = manifest["patient"] = manifest["path"].str[:4]
+    manifest["scan_id"] = manifest["patient"] = manifest["group"] = manifest["path"].str[:4]
     manifest["shape"] = [[side, side]] * scans
     manifest["spacing"] = [[]] * scans
     return manifest.assign(
