@@ -210,7 +210,10 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--channels", type=_positive, default=1, metavar="N", help="of a scan (default 1)")
     model.add_argument("--classes", type=_positive, default=3, metavar="N", help="labels (default 3)")
     model.add_argument(
-        "--depth", type=_positive, default=3, metavar="N", help="nested modules shown (default 3)"
+        "--depth",
+        type=_positive,
+        metavar="N",
+        help="nested modules shown (default: all of a small network, else 3)",
     )
     model.add_argument("--json", action="store_true", help="print everything as JSON")
     model.set_defaults(run=_model)

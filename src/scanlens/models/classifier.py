@@ -61,8 +61,8 @@ _STEP = 1.8546
 class OrdinalLinear(nn.Module):
     """One weight vector and ordered biases: outputs ``(batch, output)`` that fall with the output.
 
-    Cao, Mirjalili and Raschka 2020, "Rank consistent ordinal regression for neural networks" (CORAL); here the
-    biases are ordered by construction.
+    Cao, Mirjalili and Raschka 2020, "Rank consistent ordinal regression for neural networks" (CORAL); here
+    the biases are ordered by construction.
 
     Args:
         features: Number of features in.

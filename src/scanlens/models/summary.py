@@ -86,6 +86,12 @@ def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
     return int(counter.get_total_flops())
 
 
+SMALL = 60
+"""Modules up to which a network is shown whole."""
+BLOCKS_DEEP = 3
+WHOLE = 99
+
+
 def _statistics(network: nn.Module, architecture: Architecture, depth: int) -> ModelStatistics:
     scans = torch.zeros(1, architecture.channels, *architecture.size)
     columns = ("output_size", "num_params")
@@ -113,17 +119,19 @@ def _wake(backbone: nn.Module) -> None:
                 gain.fill_(1)
 
 
-def summarise(architecture: Architecture, depth: int = 3) -> Summary:
+def summarise(architecture: Architecture, depth: int | None = None) -> Summary:
     """Look at a network with fresh weights.
 
     Args:
         architecture: Of the network.
-        depth: Of nested modules shown.
+        depth: Of nested modules shown; None shows small networks whole and large ones by ``BLOCKS_DEEP``.
     """
     network = build(architecture).eval()
     shape = (1, architecture.channels, *architecture.size)
     with torch.inference_mode():
         maps = network.features(torch.zeros(shape))
+    if depth is None:
+        depth = BLOCKS_DEEP if len(list(network.modules())) > SMALL else WHOLE
     layers = tuple(
         Layer(
             name=row.var_name,
