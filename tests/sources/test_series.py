@@ -15,6 +15,7 @@ from pydicom.uid import RLELossless, SecondaryCaptureImageStorage
 from scipy.spatial.transform import Rotation
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources import series
 from scanlens.sources.dicom_file import open_header
 from scanlens.sources.series import group_series, read_series
 from scanlens.sources.series_geometry import plane_of, stack
@@ -352,6 +353,22 @@ def test_secondary_captures_without_a_place(tmp_path: Path) -> None:
     assert list(group_series(paths, KEY).values()) == [paths]
     with pytest.raises(UnreadableScan, match="without a position"):
         read(paths)
+
+
+def test_a_damaged_file_is_no_slice_but_a_lack_of_memory_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write(tmp_path)
+    paths[0].write_bytes(paths[0].read_bytes()[:200])
+    assert series.slice_of(paths[0]) is None
+    assert series.slice_of(paths[1]) is not None
+
+    def no_memory(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(series, "open_header", no_memory)
+    with pytest.raises(MemoryError):
+        series.slice_of(paths[1])
 
 
 def test_a_real_slice_alone_is_no_volume(shared_data: Path) -> None:

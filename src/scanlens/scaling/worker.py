@@ -108,6 +108,7 @@ def _portable(error: Exception) -> Exception:
     """The exception, or a plain one where it does not survive pickling."""
     try:
         pickle.loads(pickle.dumps(error))  # our own bytes, a line above
+    # An object's own __reduce__ runs here and may raise anything: whatever it is, the error's text is kept.
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

@@ -80,6 +80,8 @@ def slice_of(path: Path) -> Slice | None:
         try:
             header = open_header(path, _KEYWORDS)
             return None if header is None else _described(path, header)
+        except MemoryError:
+            raise
         # pydicom raises dozens of types on damaged files, and a folder may hold any file: whichever it is,
         # the file is no slice.
         except Exception:
