@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy import ndimage
 
@@ -69,7 +70,6 @@ def test_fine_stripes_do_not_alias(shape: tuple[int, ...]) -> None:
 
 
 def test_growing_a_volume_is_torchs_trilinear_interpolation() -> None:
-    torch = pytest.importorskip("torch")
     volume = smooth(10, 12, 9)
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(volume)[None], size=(20, 17, 30), mode="trilinear", align_corners=False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,7 +196,6 @@ def test_absurd_numbers_in_one_volume_cost_no_other(
     settings: dict[str, Any],
     reason: str,
 ) -> None:
-    nibabel: Any = pytest.importorskip("nibabel")
     rows = []
     for scan in range(12):
         volume = np.random.default_rng(scan).random((20, 20, 20)).astype(np.float32)
@@ -288,7 +288,6 @@ def test_memory_does_not_grow_with_the_number_of_scans(
 
 
 def test_volumes(tmp_path: Path, root: Path, preprocess_config: MakeConfig) -> None:
-    nibabel: Any = pytest.importorskip("nibabel")
     generator = np.random.default_rng(0)
     rows = []
     for scan in range(10):
