@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from dvc.utils.hydra import compose_and_dump
 
 from scanlens.config.compose import compose_text, write_params
+from scanlens.config.load import warn_if_stale
 from scanlens.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -56,6 +58,17 @@ def test_write_says_whether_anything_changed(tmp_path: Path) -> None:
     assert write_params(tmp_path)
     assert not write_params(tmp_path)
     assert write_params(tmp_path, ["training.epochs=3"])
+
+
+def test_params_that_say_the_same_are_as_new_as_an_edited_conf(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "conf", tmp_path / "conf")
+    write_params(tmp_path)
+    before = (tmp_path / "params.yaml").read_bytes()
+    os.utime(tmp_path / "params.yaml", (1, 1))
+    assert warn_if_stale(tmp_path)
+    assert not write_params(tmp_path)
+    assert not warn_if_stale(tmp_path)
+    assert (tmp_path / "params.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize(
