@@ -34,6 +34,9 @@ class Scan:
         modality: DICOM modality code (``CR``, ``DX``, ``CT``, ``MR``, ``US``…) or ``OT``.
         photometric: How the source stored it, e.g. ``MONOCHROME1``, ``RGB``, ``L``.
         orientation: Axis codes such as ``RAS`` for volumes; empty where unknown.
+        affine: Where the scan lies: 4 x 4, from the indices ``(i, j, k)`` of the file's own voxels (the first
+            one the fastest in the file, as nibabel and ITK count) to millimetres of RAS+. ``pixels`` may run
+            along other axes: :func:`scanlens.sources.axes.as_stored` turns them back. None where unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
         patient: The identifier in the file itself, or an empty string. It is an identifier:
@@ -49,6 +52,7 @@ class Scan:
     modality: str = "OT"
     photometric: str = ""
     orientation: str = ""
+    affine: FloatArray | None = field(default=None, repr=False)
     window: tuple[float, float] | None = None
     bits: int = 8
     patient: str = field(default="", repr=False)

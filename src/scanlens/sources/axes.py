@@ -69,6 +69,26 @@ def one_slice(
     return volume.squeeze(dropped), tuple(spacing[axis] for axis in kept), "".join(AXES[a] for a in kept)
 
 
+def as_stored(
+    values: npt.NDArray[np.generic], orientation: str, affine: FloatArray
+) -> npt.NDArray[np.generic]:
+    """Turn what lies on a scan's ``pixels`` back to the order of the file's own voxels.
+
+    Args:
+        values: ``([depth,] height, width)``, along the axes of the scan.
+        orientation: The scan's: an image made of a volume's one slice gets that axis back.
+        affine: The scan's.
+
+    Returns:
+        A view ``(i, j, k)`` of ``values``, to be written with ``affine``.
+    """
+    for axis, code in enumerate(AXES):
+        if code not in orientation:
+            values = np.expand_dims(values, axis)
+    back = orientations.ornt_transform(orientations.axcodes2ornt(AXES), orientations.io_orientation(affine))
+    return orientations.apply_orientation(values, back)
+
+
 def _change(affine: FloatArray, reference: str) -> npt.NDArray[np.floating]:
     if np.isfinite(affine).all():
         found = orientations.io_orientation(affine)

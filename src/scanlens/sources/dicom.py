@@ -22,7 +22,7 @@ from scanlens.sources.dicom_file import GREYS, PALETTE, open_image
 from scanlens.sources.dicom_header import HeaderText
 from scanlens.sources.dicom_values import modality, modality_units, spacing, text, voi_window, whole
 from scanlens.sources.series_geometry import assemble, plane_of, stack
-from scanlens.types import ImageArray, Scan
+from scanlens.types import FloatArray, ImageArray, Scan
 
 
 def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame: int | None = None) -> Scan:
@@ -53,16 +53,19 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
     pixels, window, bits = decode(dataset, frames)
-    sides, orientation = spacing(dataset, frames), ""
+    sides, orientation, affine = spacing(dataset, frames), "", None
     if dims == 2:
         pixels = pixels[:, 0]
     elif len(pixels) == 1:
-        volume, placed, orientation = _placed(dataset, pixels[0], reference, max_pixels)
-        pixels, sides = volume[None], placed if orientation else sides
+        placed = _placed(dataset, pixels[0], reference, max_pixels)
+        if placed is not None:
+            volume, sides, affine = placed
+            pixels, orientation = volume[None], ORIENTATION
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
         spacing=sides,
         orientation=orientation,
+        affine=affine,
         window=window,
         bits=bits,
         **about(dataset),
@@ -123,13 +126,14 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, str]:
-    """Sort a file's grey frames by position; as they are, with no orientation, where they have none."""
+) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None] | None:
+    """Sort a file's grey frames by position: volume, sides, affine. None where they have no positions."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
-        return values, None, ""
+        return None
     if len(known) < len(planes):
         raise UnreadableScan(reference, "some of its frames have no position")
-    volume, sides = assemble(stack(known, reference), values.__getitem__, reference, max_pixels)
-    return volume, sides, ORIENTATION
+    made = stack(known, reference)
+    volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
+    return volume, sides, made.scan_affine

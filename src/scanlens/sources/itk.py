@@ -71,10 +71,12 @@ def read_itk(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
     stored = SimpleITK.GetArrayViewFromImage(image)
     pixels, spacing, orientation = _arranged(stored, image, reference, dims)
     return Scan(
-        pixels=np.ascontiguousarray(pixels, dtype=np.float32),
+        # Always a copy: the view's memory is the image's, which goes with it.
+        pixels=np.array(pixels, dtype=np.float32, order="C"),
         spacing=spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None,
         photometric=stored.dtype.name,
         orientation=orientation,
+        affine=_affine(image) if orientation else None,
         bits=32 if stored.dtype.kind == "f" else 8 * stored.dtype.itemsize,
         header=_header_text(reader),
     )
@@ -206,7 +208,7 @@ def _arranged(
     sides = tuple(float(side) for side in image.GetSpacing()[::-1])
     if image.GetDimension() == 2:
         return (np.moveaxis(stored, -1, 0) if stored.ndim == 3 else stored[None]), sides, ""
-    volume, spacing = to_axes(stored, _affine(image), sides, reference)
+    volume, spacing = to_axes(stored.T, _affine(image), sides[::-1], reference)
     if dims == 3:
         return volume[None], spacing, ORIENTATION
     flat, spacing, axes = one_slice(volume, spacing)
@@ -214,8 +216,8 @@ def _arranged(
 
 
 def _affine(image: Any) -> FloatArray:
-    """Return the RAS+ affine of the array, whose axes run the other way round than ITK's indices."""
+    """Return the RAS+ affine of ITK's indices, which run the other way round than the array's axes."""
     affine = np.eye(4)
-    affine[:3, :3] = (np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing()))[:, ::-1]
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     return LPS_TO_RAS @ affine

@@ -69,12 +69,14 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
     if dims == 2:
         pixels, spacing, axes = one_slice(pixels, spacing)
     stored = header.get_data_dtype()
+    scale = np.diag([_millimetres(header)] * 3 + [1.0])
     low, high = float(header["cal_min"]), float(header["cal_max"])
     return Scan(
         pixels=np.ascontiguousarray(pixels)[None],
         spacing=spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None,
         photometric=stored.name,
         orientation=axes,
+        affine=scale @ image.affine,
         window=(low, high) if math.isfinite(high - low) and high > low else None,
         bits=32 if stored.kind == "f" else 8 * stored.itemsize,
         header=_header_text(header),
@@ -128,7 +130,11 @@ def _header_text(header: Any) -> dict[str, str]:
     return {f"nifti.{name}": text for name, text in texts.items() if text}
 
 
+def _millimetres(header: Any) -> float:
+    """Return the millimetres of the header's unit of length."""
+    return _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
+
+
 def _zooms(header: Any) -> list[float]:
-    scale = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    zooms = [float(zoom) * scale for zoom in header.get_zooms()[:3]]
+    zooms = [float(zoom) * _millimetres(header) for zoom in header.get_zooms()[:3]]
     return zooms + [1.0] * (3 - len(zooms))

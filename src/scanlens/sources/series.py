@@ -174,7 +174,13 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
     first, _ = open_image(slices[made.order[0][0]].path, reference, max_pixels)
     _, window, bits = decode(first, [0])
     return Scan(
-        pixels=volume[None], spacing=sides, orientation=ORIENTATION, window=window, bits=bits, **about(first)
+        pixels=volume[None],
+        spacing=sides,
+        orientation=ORIENTATION,
+        affine=made.scan_affine,
+        window=window,
+        bits=bits,
+        **about(first),
     )
 
 

@@ -70,6 +70,11 @@ class Stack:
     sides: tuple[float, float, float] | None
     shifts: FloatArray
 
+    @property
+    def scan_affine(self) -> FloatArray | None:
+        """RAS+, from (column, row, slice) as :class:`scanlens.types.Scan` has it; None without sides."""
+        return self.affine[:, [2, 1, 0, 3]] if self.sides else None
+
 
 def plane_of(dataset: Dataset, frame: int = 0) -> Plane | None:
     """Return where a frame lies, by its functional groups or else by the header's top; None where unknown.
