@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy.special import softmax
 from scanlens.models.predict import Local
 from scanlens.preprocess.store import Rows, Store, StoreWriter
 from scanlens.types import ImageArray
+from tests.helpers.galleries import Browser, chromium
 
 LABELS = ["normal", "<script>alert(1)</script>", "nodule"]
 
@@ -107,3 +109,10 @@ def volume_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 def slices_case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Five neighbouring slices of a volume as the channels of an image."""
     return make_case(tmp_path_factory.mktemp("store"), (32, 24), (4, 3), scans=8, channels=5)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    with chromium() as started:
+        yield started

@@ -113,10 +113,9 @@ def test_scan_mask_map_and_overlay_agree_on_a_planted_dot(store: Store, tmp_path
     assert mask[np.unravel_index(image[0].argmax(), mask.shape)]
     # A map that is high in the grid's place which holds the lesion, drawn over the scan.
     grid = mask.reshape(6, 8, 6, 8).mean(axis=(1, 3))
-    maps = (grid == grid.max()).astype(np.float32)[np.newaxis]
-    picture = make_picture(image, maps, mask, 0, 96)
+    picture = make_picture(image, (grid == grid.max()).astype(np.float32), mask, 96)
     assert picture.outline is not None
-    hottest = np.argwhere(picture.maps[0] == picture.maps[0].max()).mean(axis=0)
+    hottest = np.argwhere(picture.indices == picture.indices.max()).mean(axis=0)
     lesion = np.argwhere(picture.outline).mean(axis=0)
     brightest = np.argwhere(picture.scan == picture.scan.max())[:, :2].mean(axis=0)
     assert np.abs(hottest - lesion).max() <= 96 / 6 / 2 + 2

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +13,7 @@ from PIL import Image
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.explanation.maps import probability_maps
+from scanlens.explanation.overlays import LEGEND_HEIGHT
 from scanlens.explanation.run import explain
 
 CONFIG = Explanation(max_overlays=5, overlay_side=48)
@@ -20,6 +21,12 @@ CONFIG = Explanation(max_overlays=5, overlay_side=48)
 
 def run(case: Any, output: Path, config: Explanation = CONFIG, batch: int = 4) -> dict[str, Any]:
     return explain(case.batches(batch), case.store, case.predictions, 1.5, config, output, case.masks.get)
+
+
+def gallery(folder: Path) -> tuple[str, dict[str, Any]]:
+    """The page, and the data in it."""
+    page = (folder / "gallery.html").read_text(encoding="utf-8")
+    return page, json.loads(page.split('id="data">')[1].split("</script>")[0])
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -46,18 +53,16 @@ def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: P
     assert len(drawn) == facts["overlays"] == 5
     assert drawn["uncertainty"].min() >= index.loc[index["overlay"] == "", "uncertainty"].max()
     for path in drawn["overlay"]:
-        assert Image.open(tmp_path / path).size == (36, 48 + 24)
+        assert Image.open(tmp_path / path).size == (36, 48 + LEGEND_HEIGHT)
     assert sorted(case.store.reads) == sorted(drawn["store_row"]), "only pictured scans are read again"
     assert (facts["scans"], facts["grid"]) == (13, [4, 3])
     assert facts["errors"] == int((index["label"] != index["predicted"]).sum())
     assert facts["identity"]["max_logit_difference"] < 1e-6
     assert not list(tmp_path.rglob("*.part*"))
 
-    page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
-    positions = [
-        page.index(f">{scan_id}<") for scan_id in drawn.sort_values("uncertainty", ascending=False)["scan_id"]
-    ]
-    assert positions == sorted(positions)
+    page, data = gallery(tmp_path)
+    by_uncertainty = drawn.sort_values("uncertainty", ascending=False)
+    assert [case["id"] for case in data["cases"]] == by_uncertainty["scan_id"].tolist()
     assert "<script>alert(1)" not in page
 
 
@@ -79,7 +84,9 @@ def test_lesions_are_scored_by_the_map_of_their_label(case: Any, tmp_path: Path)
 def test_without_masks_there_are_no_scores(case: Any, tmp_path: Path) -> None:
     case.masks.clear()
     assert run(case, tmp_path)["scores"] == {"probability_map": {"scans": 0}, "grad_cam": {"scans": 0}}
-    assert "lesion outline" not in (tmp_path / "gallery.html").read_text(encoding="utf-8")
+    page, data = gallery(tmp_path)
+    assert "lesion hit" not in page
+    assert all(case["score"] is None and not case["outline"] for case in data["cases"])
 
 
 def test_volumes(volume_case: Any, tmp_path: Path) -> None:
@@ -91,9 +98,11 @@ def test_volumes(volume_case: Any, tmp_path: Path) -> None:
     nodules = index[index["label"] == "nodule"]
     assert len(nodules) == 2
     assert (nodules["slice"] >= 9).all(), "the lesion lies in the last slices"
-    page = (tmp_path / "gallery.html").read_text(encoding="utf-8")
-    for shown in index["slice"]:
-        assert f"slice {shown + 1} of 12" in page
+    _, data = gallery(tmp_path)
+    assert data["slices"] == 12
+    assert {case["id"]: case["slice"] for case in data["cases"]} == index.set_index("scan_id")[
+        "slice"
+    ].to_dict()
 
 
 def test_same_input_same_bytes_whatever_the_batch(case: Any, tmp_path: Path) -> None:
@@ -166,6 +175,6 @@ def test_pictures_of_slices_show_the_middle_one(slices_case: Any, tmp_path: Path
     drawn = index[index["overlay"] != ""].iloc[0]
     picture = np.asarray(Image.open(tmp_path / drawn["overlay"].replace(".png", "-scan.png")).convert("L"))
     slices = slices_case.store.read([drawn["store_row"]])[0]
-    seen = [np.corrcoef(cv2.resize(one, (36, 48)).ravel(), picture.ravel())[0, 1] for one in slices]
+    seen = [np.corrcoef(one.ravel(), picture.ravel())[0, 1] for one in slices]
     assert int(np.argmax(seen)) == 2
     assert seen[2] > 0.95

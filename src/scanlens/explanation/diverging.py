@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from scanlens.explanation.overlays import LEGEND_HEIGHT, MAX_ALPHA, OUTLINE, Picture, make_picture
+from scanlens.explanation.overlays import MAX_ALPHA, OUTLINE, Picture, as_grey, make_picture
 from scanlens.types import FloatArray, ImageArray
 
 REACH = 3.0
 """Standard deviations of the training labels between the middle and either end of the scale."""
 LOW, HIGH = (33, 102, 172), (214, 48, 39)
 """RGB of the scale's ends: blue and red, told apart by colour-blind readers."""
+LEGEND_HEIGHT = 24
+"""Pixels under a picture that hold its caption and the colour bar."""
 
 
 def scaled(values: FloatArray, centre: float, spread: float) -> FloatArray:
@@ -52,7 +54,7 @@ def number_picture(
         side: Longest side of the picture in pixels.
     """
     on_scale = scaled(values, centre, spread)
-    return make_picture(image, np.stack([on_scale, 2 * np.abs(on_scale - 0.5)]), mask, 1, side)
+    return make_picture(image, on_scale, mask, side, focus=np.abs(on_scale - 0.5))
 
 
 def number_png(picture: Picture, caption: str, centre: float, spread: float) -> bytes:
@@ -64,8 +66,7 @@ def number_png(picture: Picture, caption: str, centre: float, spread: float) -> 
         centre: Mean of the training labels.
         spread: Their standard deviation.
     """
-    grey = picture.scan if picture.scan.ndim == 2 else cv2.cvtColor(picture.scan, cv2.COLOR_RGB2GRAY)
-    body = blend_diverging(np.asarray(grey, np.uint8), picture.maps[0])
+    body = blend_diverging(as_grey(picture.scan), picture.indices)
     if picture.outline is not None:
         body[picture.outline] = OUTLINE
     ends = f"{centre - REACH * spread:.3g}", f"{centre + REACH * spread:.3g}"

@@ -6,8 +6,8 @@ Colour and opacity are both fixed functions of the probability: 0 is clear, 1 is
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -17,116 +17,149 @@ from PIL import Image, ImageDraw, ImageFont
 from scanlens.explanation.maps import upsample
 from scanlens.types import FloatArray, ImageArray
 
-MAX_ALPHA = 0.75
+MAX_ALPHA = 0.65
 """Opacity of the colour at probability 1; at 0 the scan is untouched."""
 COLOURS: npt.NDArray[np.uint8] = np.asarray(
     cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_PLASMA)[:, 0, ::-1], np.uint8
 )
-"""RGB of probability ``i / 255``, ``(256, 3)``: plasma, which holds no grey and no green."""
+"""RGB of probability ``i / 255``, ``(256, 3)``: plasma, lighter with every step, nowhere grey or green."""
 ALPHAS: npt.NDArray[np.float32] = np.linspace(0, MAX_ALPHA, 256, dtype=np.float32)
 """Opacity of probability ``i / 255``, ``(256,)``."""
 OUTLINE = (90, 255, 200)
 """RGB of the lesion outline: green, which the colour scale has not."""
-LEGEND_HEIGHT = 24
-"""Pixels under an overlay that hold its caption and colour bar."""
-_BACKDROP = 96
+LEGEND_HEIGHT = 48
+"""Pixels under an overlay that hold one place's width, its caption and the colour bar."""
+BACKDROP = 96
 """Grey behind the colour bar, as of a mid-bright tissue."""
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+TICKS = (0, 0.25, 0.5, 0.75, 1)
+"""Probabilities that every colour bar names."""
+# Half the time of OpenCV's usual filter at the same size: overlays must not be slower than maps.
+_PNG = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+]
+_BAR = 28, 35
+"""Rows of the legend that hold the colour bar."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One scan, ready to draw: for a volume, one slice of it.
+    """One scan and one map, ready to draw: for a volume, one slice of it.
 
     Attributes:
         scan: uint8 ``(height, width)`` or RGB ``(height, width, 3)``.
-        maps: Palette indices round(255 p) of every class's map, uint8 ``(class, height, width)``.
+        indices: Palette indices round(255 p) of the map, uint8 ``(height, width)``.
         outline: True on the lesion's border, ``(height, width)``; None where there is no lesion to see.
         slice: Index of the slice along depth; None for an image.
+        places: Places of the map along its width.
     """
 
     scan: npt.NDArray[np.uint8]
-    maps: npt.NDArray[np.uint8]
+    indices: npt.NDArray[np.uint8]
     outline: npt.NDArray[np.bool_] | None
     slice: int | None
+    places: int
 
 
 def make_picture(
-    image: ImageArray, maps: FloatArray, mask: npt.NDArray[np.bool_] | None, focus: int, side: int
+    image: ImageArray,
+    values: FloatArray,
+    mask: npt.NDArray[np.bool_] | None,
+    side: int,
+    focus: FloatArray | None = None,
 ) -> Picture:
-    """Bring a scan, its maps and its lesion mask to one size.
+    """Bring a scan, its map and its lesion mask to one size.
 
     Args:
         image: The preprocessed scan in [0, 1], ``(channel, [depth,] height, width)``.
-        maps: Its probability maps ``(class, *grid)`` in [0, 1].
+        values: Its map, ``grid``, in [0, 1].
         mask: Lesion mask ``([depth,] height, width)``, or None.
-        focus: Class whose map chooses the slice of a volume: the slice with its greatest value (the
-            middle one of several).
         side: Longest side of the picture in pixels.
+        focus: Chooses the slice of a volume: the one with its greatest value (the middle one of several).
+            ``values`` where it is None.
     """
     chosen = None
     if image.ndim == 4:
-        maps = upsample(maps, (image.shape[1], *maps.shape[2:]))
-        chosen = _greatest_slice(maps[focus])
-        image, maps = image[:, chosen], maps[:, chosen]
+        depth = image.shape[1]
+        focus = values if focus is None else focus
+        chosen = _greatest_slice(upsample(focus, (depth, *focus.shape[1:])))
+        values = upsample(values, (depth, *values.shape[1:]))[chosen]
+        image = image[:, chosen]
         mask = None if mask is None else mask[chosen]
-    scale = side / max(image.shape[1:])
-    height, width = (max(1, round(length * scale)) for length in image.shape[1:])
-    filtering = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scan = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
-    scan = np.asarray(cv2.resize(scan, (width, height), interpolation=filtering), np.uint8)
-    indices = np.rint(np.clip(upsample(maps, (height, width)), 0, 1) * 255).astype(np.uint8)
-    return Picture(scan, indices, _border(mask, height, width), chosen)
+    height, width = size_within(image.shape[1:], side)
+    scan = scan_pixels(image, height, width)
+    return Picture(
+        scan, enlarged(values, height, width), _border(mask, height, width), chosen, values.shape[-1]
+    )
 
 
-def scan_png(picture: Picture) -> bytes:
-    """The scan alone."""
-    return _encode(picture.scan if picture.scan.ndim == 2 else picture.scan[..., ::-1])
+def size_within(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """``(height, width)`` of the shape ``(height, width)`` brought to a longest side of ``side``."""
+    scale = side / max(shape)
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def maps_png(picture: Picture) -> bytes:
-    """The maps of all classes one under another, with the colour scale's own transparency.
-
-    Returns:
-        PNG of ``(class * height, width)`` palette indices; index ``i`` is probability ``i / 255``, so the
-        numbers can be read back from the picture.
-    """
-    classes, height, width = picture.maps.shape
-    strip = Image.fromarray(picture.maps.reshape(classes * height, width)).convert("L")
-    strip.putpalette(COLOURS.tobytes())
-    stream = io.BytesIO()
-    strip.save(stream, "PNG", transparency=np.rint(ALPHAS * 255).astype(np.uint8).tobytes(), compress_level=3)
-    return stream.getvalue()
+def scan_pixels(image: ImageArray, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """uint8 ``(height, width[, 3])`` of an image in [0, 1], ``(channel, *any size)``."""
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    if pixels.shape[:2] != (height, width):
+        filtering = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
+        resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=filtering)
+        return np.asarray(resized, np.uint8)
+    return np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def outline_png(picture: Picture) -> bytes | None:
-    """The lesion's border on a clear ground, or None where there is no lesion to see."""
-    if picture.outline is None:
-        return None
-    pixels = np.zeros((*picture.outline.shape, 4), np.uint8)
-    pixels[picture.outline] = (*OUTLINE[::-1], 255)
-    return _encode(pixels)
+def enlarged(values: FloatArray, height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Palette indices ``(height, width)`` of a map ``(rows, columns)``, linear between its places."""
+    # OpenCV's linear filter has the half-pixel coordinates and the edge rule of maps.upsample.
+    large = cv2.resize(np.asarray(values, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return to_indices(np.asarray(large))
 
 
-def overlay_png(picture: Picture, index: int, caption: str) -> bytes:
-    """One class's map over the grey scan, the lesion's outline, and a legend below.
+def to_indices(values: FloatArray) -> npt.NDArray[np.uint8]:
+    """Probabilities as uint8 palette indices, round(255 p)."""
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def scan_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """PNG of a scan alone, grey ``(height, width)`` or RGB."""
+    return _encode(pixels if pixels.ndim == 2 else pixels[..., ::-1])
+
+
+def overlay_png(picture: Picture, caption: str) -> bytes:
+    """The map over the grey scan, the lesion's outline, and a legend below.
 
     Args:
-        picture: The scan and its maps.
-        index: Class whose map is shown.
-        caption: Text beside the colour bar; cut where it does not fit.
+        picture: The scan and its map.
+        caption: Text above the colour bar; cut where it does not fit.
     """
-    grey = picture.scan if picture.scan.ndim == 2 else cv2.cvtColor(picture.scan, cv2.COLOR_RGB2GRAY)
-    body = blend(np.asarray(grey, np.uint8), picture.maps[index])
+    body = blend(as_grey(picture.scan), picture.indices)
     if picture.outline is not None:
         body[picture.outline] = OUTLINE
-    return _encode(np.vstack([body, _legend(body.shape[1], caption)])[..., ::-1])
+    pixels = np.vstack([body, _legend(body.shape[1], caption, picture.places)])
+    return _encode(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8))
+
+
+def as_grey(scan: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A scan without its colours, ``(height, width)``: the map's are the only ones over it."""
+    return scan if scan.ndim == 2 else np.asarray(cv2.cvtColor(scan, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def blend(grey: npt.NDArray[np.uint8], indices: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """RGB ``(height, width, 3)`` of the colour scale laid over ``grey (height, width)``."""
-    alpha = ALPHAS[indices][..., None]
-    return np.rint(grey[..., None] * (1 - alpha) + COLOURS[indices] * alpha).astype(np.uint8)
+    at = (indices.astype(np.uint16) << 8) | grey
+    channels = [np.take(table, at) for table in _tables()]
+    return np.asarray(cv2.merge(channels), np.uint8)
+
+
+@cache
+def _tables() -> tuple[npt.NDArray[np.uint8], ...]:
+    """Red, green and blue of every probability over every grey, at ``256 * index + grey``, ``(65536,)``."""
+    grey = np.arange(256, dtype=np.float32)[None, :, None]
+    alpha = ALPHAS[:, None, None]
+    mixed = np.rint(grey * (1 - alpha) + COLOURS[:, None] * alpha).astype(np.uint8)
+    return tuple(np.ascontiguousarray(mixed[..., channel].ravel()) for channel in range(3))
 
 
 def _greatest_slice(values: FloatArray) -> int:
@@ -144,26 +177,45 @@ def _border(mask: npt.NDArray[np.bool_] | None, height: int, width: int) -> npt.
     return cv2.drawContours(np.zeros_like(resized), contours, -1, 1, thickness=1).astype(bool)
 
 
-def _legend(width: int, caption: str) -> npt.NDArray[np.uint8]:
-    """RGB strip ``(LEGEND_HEIGHT, width, 3)``: caption on the left, colour bar from 0 to 1 on the right."""
-    bar = max(8, int(width * 0.3))
-    strip = np.zeros((LEGEND_HEIGHT, width, 3), np.uint8)
-    ramp = np.linspace(0, 255, bar).astype(np.uint8)[None]
-    left = max(0, width - bar - 14)
-    strip[8:-8, left : left + bar] = blend(np.full_like(ramp, _BACKDROP), ramp)[:, : width - left]
-    canvas = Image.fromarray(strip)
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+def _legend(width: int, caption: str, places: int) -> npt.NDArray[np.uint8]:
+    """RGB strip ``(LEGEND_HEIGHT, width, 3)``: the width of one place, the caption, the colour bar."""
+    canvas = Image.fromarray(_scale(width, places))
+    draw, font = ImageDraw.Draw(canvas), _font(11)
     text = " ".join(caption.split())
-    while text and draw.textlength(text, font) > left - 18:
+    while text and draw.textlength(text, font) > width - 8:
         text = text[:-1]
-    middle = LEGEND_HEIGHT // 2
-    draw.text((4, middle), text, fill="white", font=font, anchor="lm")
-    draw.text((left - 3, middle), "0", fill="white", font=font, anchor="rm")
-    draw.text((left + bar + 3, middle), "1", fill="white", font=font, anchor="lm")
+    draw.text((4, 19), text, fill="white", font=font, anchor="lm")
     return np.asarray(canvas)
 
 
+@cache
+def _scale(width: int, places: int) -> npt.NDArray[np.uint8]:
+    """The legend without its caption, the same for every picture of one size."""
+    strip = np.zeros((LEGEND_HEIGHT, width, 3), np.uint8)
+    place = max(1, round(width / places))
+    strip[6, :place] = strip[3:10, 0] = strip[3:10, place - 1] = 220
+    inner = max(1, width - 20)
+    ramp = np.linspace(0, 255, inner).astype(np.uint8)[None]
+    left = (width - inner) // 2
+    strip[slice(*_BAR), left : left + inner] = blend(np.full_like(ramp, BACKDROP), ramp)
+    canvas = Image.fromarray(strip)
+    draw, font = ImageDraw.Draw(canvas), _font(9)
+    note = "one place of the map"
+    if place + 5 + draw.textlength(note, font) < width:
+        draw.text((place + 5, 6), note, fill=(190, 190, 190), font=font, anchor="lm")
+    for tick in TICKS if width >= 120 else (0, 1):
+        x = left + round(tick * (inner - 1))
+        draw.line([(x, _BAR[0] - 1), (x, _BAR[1] + 1)], fill="white")
+        draw.text((x, 41), f"{tick:g}", fill="white", font=font, anchor="mm")
+    return np.asarray(canvas)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
 def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """PNG bytes of grey, BGR or BGRA pixels."""
+    """PNG bytes of grey or BGR pixels."""
     _, data = cv2.imencode(".png", pixels, _PNG)
     return data.tobytes()

@@ -18,8 +18,9 @@ from scanlens.atomic import replacing
 from scanlens.config.schema import Explanation
 from scanlens.errors import SettingsError
 from scanlens.explanation.album import Album
+from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.files import MapFiles
-from scanlens.explanation.gallery import Card, Heading, write_gallery
+from scanlens.explanation.gallery import write_gallery
 from scanlens.explanation.maps import grad_cam, probability_maps, upsample
 from scanlens.explanation.scores import LesionScore, lesion_score, summarise
 from scanlens.preprocess.shown import is_colour, shown
@@ -118,7 +119,7 @@ def explain(
         labels=store.labels,
         scans=len(rows),
         errors=int((table["label"] != table["predicted"]).sum()),
-        picture=album.picture_shape,
+        picture=(store.shape[-2], store.shape[-1]),
         slices=store.shape[1] if len(store.shape) == 4 else None,
         grid=grid,
         scores=scores["probability_map"],
