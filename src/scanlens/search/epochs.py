@@ -6,12 +6,13 @@ import contextlib
 import json
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Listener
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from scanlens.tracking.trial import GO_ON, STOP
 
 Judge = Callable[[dict[str, float], int], bool]
 """Metrics of an epoch and its number to whether the training goes on."""
+_KNOCK_S = 10
 
 
 class EpochLine:
@@ -50,9 +52,11 @@ class EpochLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing = True
-        # Wakes the thread that waits for the next epoch.
-        with contextlib.suppress(OSError, EOFError, AuthenticationError):
-            Client(self.address, authkey=bytes.fromhex(self.key)).close()
+        # Wakes the thread that waits for the next epoch. Where it has ended by itself, the greeting that a
+        # Client waits for would never come.
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as knock:
+            knock.settimeout(_KNOCK_S)
+            knock.connect(self.address)
         self._thread.join(timeout=10)
         self._listener.close()
         shutil.rmtree(self._folder, ignore_errors=True)
