@@ -26,7 +26,8 @@ from scanlens.preprocess.plan import Plan
 from scanlens.preprocess.preprocessor import resolve
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
-from scanlens.preprocess.store import DEFAULT_TASK, Store, clear_store, describe_store
+from scanlens.preprocess.store import Store
+from scanlens.preprocess.store_files import DEFAULT_TASK, Description, clear_store, describe_store
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 
 KEPT_COLUMNS = [
@@ -143,7 +144,7 @@ def preprocess(
         index = accepted.iloc[progress.stored][KEPT_COLUMNS]
         task = source.get("task", DEFAULT_TASK)
         _check_remainder(accepted, index, left_out, task)
-        describe_store(output, shape, list(source["labels"]), progress.shards, index, task)
+        describe_store(output, Description(shape, list(source["labels"]), progress.shards, task), index)
         write_json(output / "preprocessor.json", preprocessor.to_json())
         made = time.perf_counter()
         statistics = write_statistics(Store.open(output), config.range)
