@@ -12,7 +12,7 @@ import pytest
 
 from scanlens.config.schema import Columns, Data
 from scanlens.manifest.build import Built, build_manifest
-from scanlens.manifest.leakage import LeakageError, judge
+from scanlens.manifest.verdict import LeakageError, judge
 from scanlens.scaling.engine import Engine
 from scanlens.sources.listing import list_scans
 from tests.helpers.tiny import manifest_section
