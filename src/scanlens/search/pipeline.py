@@ -21,8 +21,9 @@ from scanlens.config.compose import PARAMS, compose_text
 from scanlens.errors import ScanlensError
 from scanlens.scaling.cores import available_cores
 from scanlens.search.epochs import EpochLine
+from scanlens.search.loop import Attempt, Interrupted
 from scanlens.search.plan import STAGES, Plan
-from scanlens.search.study import FOLDER, Attempt, Interrupted
+from scanlens.search.study import FOLDER
 from scanlens.search.workspace import (
     GRACE_S,
     PID,

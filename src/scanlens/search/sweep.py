@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import optuna
 import yaml
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from scanlens.atomic import write_json
 from scanlens.config.compose import compose_text
@@ -23,13 +22,13 @@ from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.search.charts import study_pictures
 from scanlens.search.experiment import experiment_path, write_experiment
+from scanlens.search.loop import run_study
 from scanlens.search.pipeline import Pipeline
-from scanlens.search.plan import STAGES, Plan
+from scanlens.search.plan import Plan
 from scanlens.search.space import grid, quoted
 from scanlens.search.study import (
     INTERRUPTED,
     PARENT,
-    REASON,
     WORKER,
     as_text,
     best_trial,
@@ -37,18 +36,16 @@ from scanlens.search.study import (
     finished,
     importances,
     open_study,
-    run_study,
     take_up,
     wanted_trials,
 )
+from scanlens.search.trials import shared_reason, state_of, trial_line, trials_table
 from scanlens.search.workspace import remove_workspaces
 from scanlens.tracking.lineage import settings_hash
 from scanlens.tracking.sweeps import SweepRun, absolute
 
 CHANGES_VALIDATION = ("data", "acquire", "manifest", "preprocess", "seed")
 """Keys whose change may change which scans are validated, or how they look."""
-SHARED_REASONS = ("synthesis", "augmentation", "pretraining", *STAGES)
-"""Stages whose messages leave the project: they know scans by hash alone."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _run(project: Path, plan: Plan, study: optuna.Study, speak: Callable[[str], 
         reason = shared_reason(trial)
         workspace = pipeline.workspace(trial.user_attrs[WORKER]) if state == "complete" else None
         parent.close_trial(trial.number, state, as_text(trial.params), workspace, reason)
-        speak(_line(study, plan, trial, wanted))
+        speak(trial_line(study, plan, trial, wanted))
 
     try:
         run_study(study, plan, pipeline, observe)
@@ -218,54 +215,6 @@ def _log_outcome(parent: SweepRun, study: optuna.Study, outcome: Outcome, experi
         write_json(folder / "best.json", {"value": outcome.value, "choices": outcome.best})
         parent.run.log_files(folder, "sweep")
     parent.run.log_files(experiment, "sweep")
-
-
-def shared_reason(trial: FrozenTrial) -> str:
-    """Why a trial failed, as MLflow may know it: early stages name files, and so maybe patients."""
-    reason = str(trial.user_attrs.get(REASON, ""))
-    if not reason or reason.split(":")[0] in SHARED_REASONS:
-        return reason
-    return f"see trial-{trial.number:04d}.log in the project"
-
-
-def trials_table(study: optuna.Study) -> Any:
-    """One row a trial: number, state, value, its choices, epochs it ran, and why it failed."""
-    import pandas as pd
-
-    rows = [
-        {
-            "trial": trial.number,
-            "state": state_of(trial),
-            "value": trial.value,
-            **as_text(trial.params),
-            "epochs": len(trial.intermediate_values) or None,
-            "reason": shared_reason(trial),
-        }
-        for trial in study.trials
-    ]
-    return pd.DataFrame(rows)
-
-
-def state_of(trial: FrozenTrial) -> str:
-    """complete, pruned, failed, interrupted, running or waiting."""
-    if trial.user_attrs.get(INTERRUPTED):
-        return "interrupted"
-    return "failed" if trial.state is TrialState.FAIL else trial.state.name.lower()
-
-
-def _line(study: optuna.Study, plan: Plan, trial: FrozenTrial, wanted: int) -> str:
-    state = state_of(trial)
-    result = {
-        "complete": f"{plan.metric} {trial.value:.4f}" if trial.value is not None else "",
-        "pruned": f"pruned after {len(trial.intermediate_values)} epochs",
-        "failed": f"failed: {trial.user_attrs.get(REASON, '')}",
-    }.get(state, state)
-    seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    choices = "  ".join(f"{key}={value}" for key, value in as_text(trial.params).items())
-    line = f"[{len(finished(study))}/{wanted}] trial {trial.number}  {choices}  {result}  ({seconds:.0f} s)"
-    if state == "complete" and study.best_trial.number == trial.number:
-        line += "  best so far"
-    return line
 
 
 def _speaker(say: bool) -> Callable[[str], None]:
