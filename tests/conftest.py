@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from scanlens.config.schema import Tracking
 
 # Idle threads that spin slow every test beside other work sixfold; torch reads this on import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -34,3 +39,17 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.helpers.tiny import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tracking]:
+    """Section ``tracking`` with its store and artefacts below ``tmp_path``, the folder the test runs in."""
+    import mlflow
+
+    from tests.helpers.tiny import tracking
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
+    before = mlflow.get_tracking_uri()
+    yield tracking(tmp_path)
+    mlflow.set_tracking_uri(before)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 
 from scanlens.config.schema import Tracking
@@ -18,20 +17,9 @@ from scanlens.tracking.compare import RunStore
 from scanlens.tracking.runs import open_run
 from scanlens.tracking.sweeps import SweepRun
 from scanlens.tracking.trial import VARIABLE, Trial
-from tests.helpers.tiny import tracking
 from tests.search.test_paired import table
 
 METRICS = ["test.auc_macro", "val.auc_macro", "absent"]
-
-
-@pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A store in ``tmp_path``."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
-    before = mlflow.get_tracking_uri()
-    yield tracking(tmp_path)
-    mlflow.set_tracking_uri(before)
 
 
 def track(local: Tracking, name: str, val: float, skill: float | None, scans: int = 120, **more: Any) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import mlflow
 import pytest
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
-from tests.helpers.tiny import tracking
 
 SETTINGS: dict[str, Any] = {
     "seed": 0,
@@ -25,16 +22,6 @@ SETTINGS: dict[str, Any] = {
 def settings() -> dict[str, Any]:
     """A few nested settings."""
     return {key: dict(value) if isinstance(value, dict) else value for key, value in SETTINGS.items()}
-
-
-@pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Section ``tracking`` with its store and artefacts below ``tmp_path``."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_EXP_NAME", raising=False)
-    before = mlflow.get_tracking_uri()
-    yield tracking(tmp_path)
-    mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
