@@ -157,12 +157,12 @@ class _Rows:
         assert self.maps is not None
         values = probability_maps(local[np.newaxis], self.bundle.temperature)[0]
         image = shown(item.pixels, self.bundle.preprocessor.colour)
-        picture = make_picture(image, values, None, label, self.side)
+        picture = make_picture(image, values[label], None, self.side)
         caption = f"{self.bundle.labels[label]} {probability:.2f}"
         # The running number keeps two scans of one content apart.
         stem = f"{self.count:06d}-{item.scan_id}"
         np.save(self.maps / f"{stem}.npy", values.astype(np.float16))
-        (self.maps / f"{stem}.png").write_bytes(overlay_png(picture, label, caption))
+        (self.maps / f"{stem}.png").write_bytes(overlay_png(picture, caption))
         return f"maps/{stem}.png"
 
 
