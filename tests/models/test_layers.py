@@ -10,7 +10,7 @@ from torch import nn
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
-from scanlens.models.layers import FEATURES, LEAST_GRID, build_plain
+from scanlens.models.layers import ENOUGH, FEATURES, LEAST_GRID, LEAST_POOLINGS, build_plain
 
 Make = Callable[..., Architecture]
 
@@ -24,8 +24,16 @@ def test_the_longest_side_keeps_enough_places(architecture: Make, dims: int, sid
     with torch.inference_mode():
         grid = network(torch.zeros(1, 1, *size)).shape[2:]
     assert max(grid) >= min(side, LEAST_GRID)
-    # No more than four halvings, and as many as the rule allows.
-    assert max(grid) // 2 < LEAST_GRID or side // max(grid) >= 2 ** len(FEATURES)
+    # Two halvings as far as the rule allows, then no more than it takes to reach enough places.
+    assert max(grid) // 2 < LEAST_GRID or side // max(grid) >= 2**LEAST_POOLINGS
+    assert max(grid) <= ENOUGH[dims] or max(grid) // 2 < LEAST_GRID
+
+
+def test_no_more_is_pooled_than_the_maps_bear(architecture: Make) -> None:
+    for side, places in ((28, 7), (64, 16), (112, 28), (128, 32), (160, 20), (512, 32)):
+        network = build_plain(architecture(size=(side, side), width=0.1)).eval()
+        with torch.inference_mode():
+            assert network(torch.zeros(1, 1, side, side)).shape[2] == places
 
 
 @pytest.mark.parametrize("width", [0.001, 0.25, 1.0, 1.5])
@@ -63,7 +71,7 @@ def test_it_is_twice_convolution_norm_and_relu_then_pooling(
         for source, step in ((inputs, 1 if number else stride), (outputs, 1)):
             layers += [convolution(source, outputs, 3, step, 1, bias=False), norm(outputs), nn.ReLU()]
         inputs = outputs
-        if left // 2 >= LEAST_GRID:
+        if left // 2 >= LEAST_GRID and (number < LEAST_POOLINGS or left > ENOUGH[dims]):
             layers.append(pool(2))
             left //= 2
     scans = torch.randn(2, 1, *(side,) * dims)

@@ -15,7 +15,7 @@ from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.training.depth import block_parameters, blocks
+from scanlens.models.depth import block_parameters, blocks
 from scanlens.training.recipe import Recipe, Thaw
 from scanlens.training.thaw import AT_THE_END, ThawCallback, apply, changes, thawed
 from tests.helpers.loop import loop, moved

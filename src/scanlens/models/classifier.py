@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.models.heads import HEADS
+from scanlens.models.refine import refine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -43,10 +44,12 @@ class Evidence(NamedTuple):
     Attributes:
         logits: ``(batch, class)``.
         local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
-            places is ``logits``.
-        contributions: Of each place to the logits, ``(batch, class, *grid)``: the logits' derivative with
-            respect to the features there, times these features. Their positive part is raw Grad-CAM where
-            pooling is the average, and HiResCAM (Draelos and Carin 2020) where it is flattening.
+            places is ``logits``. Where the network has a guide its grid is the guide's
+            (:mod:`scanlens.models.refine`).
+        contributions: Of each place of the last feature map to the logits, ``(batch, class, *grid)``: the
+            logits' derivative with respect to the features there, times these features. Their positive part
+            is raw Grad-CAM where pooling is the average, and HiResCAM (Draelos and Carin 2020) where it is
+            flattening.
     """
 
     logits: Tensor
@@ -142,6 +145,8 @@ class Classifier(nn.Module):
         activation: Key of ``ACTIVATIONS``.
         centre: Mean of the numbers to predict; for head ``regression`` and one class.
         spread: Their standard deviation.
+        guide: Name of the module within the backbone whose features say where evidence was seen; None where
+            there is none, and evidence stays where the last feature map has it.
     """
 
     def __init__(
@@ -157,9 +162,11 @@ class Classifier(nn.Module):
         activation: str = "relu",
         centre: float = 0.0,
         spread: float = 1.0,
+        guide: str | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.guide = guide
         self.dropout = nn.Dropout(dropout)
         self.kind = HEADS[head]
         self.classes = classes
@@ -184,6 +191,20 @@ class Classifier(nn.Module):
         """Feature maps ``(batch, feature, *grid)`` of standardised scans."""
         maps: Tensor = self.backbone(scans)
         return maps
+
+    def features_and_guide(self, scans: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Feature maps, and those of the guide on the way to them, ``(batch, feature, *finer)``."""
+        if self.guide is None:
+            return self.features(scans), None
+        passed: list[Tensor] = []
+        guide = self.backbone.get_submodule(self.guide)
+        # A copy: an in-place activation may follow.
+        handle = guide.register_forward_hook(lambda module, inputs, output: passed.append(output.clone()))
+        try:
+            maps = self.features(scans)
+        finally:
+            handle.remove()
+        return maps, passed[-1]
 
     def pool(self, maps: Tensor) -> Tensor:
         """Feature maps to the input of the fully connected layers, ``(batch, pooled)``, float32."""
@@ -243,10 +264,12 @@ class Classifier(nn.Module):
 
     def explain(self, scans: Tensor) -> Evidence:
         """Logits of the scans and of every place, and what each place contributes; dropout must be off."""
-        contributions, rest = self.evidence(self.features(scans))
+        maps, guide = self.features_and_guide(scans)
+        contributions, rest = self.evidence(maps)
         grid = contributions.shape[2:]
         outputs = contributions.flatten(2).sum(2) + rest
-        local = contributions * grid.numel() + rest.reshape(*rest.shape, *[1] * len(grid))
+        refined = contributions if guide is None else refine(contributions, guide)
+        local = refined * refined.shape[2:].numel() + rest.reshape(*rest.shape, *[1] * len(grid))
         if self.kind.slope is not None:
             # One score stands behind all outputs, so every output has the same contributions.
             slope = self.kind.slope(outputs, self.classes)

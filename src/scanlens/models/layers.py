@@ -2,8 +2,8 @@
 
 It is the default because it learns from few scans. Up to 160 pixels its first layers see every one of them,
 so a lesion of a few pixels is found before anything is thrown away; a ResNet's stem halves the image twice
-first. Larger images are halved once, by the first convolution. Fewer poolings on small images, and never
-down to a single place, keep the probability maps worth looking at.
+first. Larger images are halved once, by the first convolution. It pools no more than it must: the probability
+map has about thirty places along a side, that of small images seven or more.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ FEATURES = (16, 32, 64, 128)
 """Features of each stage at width 1."""
 LEAST_GRID = 7
 """No pooling that would leave fewer places along the longest side."""
+ENOUGH = {2: 32, 3: 8}
+"""Places along the longest side, by dimensions, that are not pooled any further; volumes are dear."""
+LEAST_POOLINGS = 2
+"""However small the scan, as far as ``LEAST_GRID`` lets."""
 
 
 def build_plain(architecture: Architecture) -> nn.Module:
@@ -39,7 +43,8 @@ def build_plain(architecture: Architecture) -> nn.Module:
     for number, features in enumerate(FEATURES):
         stride = 2 if architecture.stem == "standard" and number == 0 else 1
         side = -(-side // stride)
-        pooled = side // 2 >= LEAST_GRID
+        wanted = number < LEAST_POOLINGS or side > ENOUGH[len(architecture.size)]
+        pooled = wanted and side // 2 >= LEAST_GRID
         blocks.append(
             Block(
                 filters=max(1, round(features * architecture.width)),

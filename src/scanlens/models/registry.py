@@ -14,6 +14,7 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.baselines import build_dense, build_edges
 from scanlens.models.classifier import ACTIVATIONS, Classifier
+from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_plain
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
@@ -207,10 +208,36 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             activation=architecture.activation,
             centre=architecture.centre,
             spread=architecture.spread,
+            guide=_guide(backbone, architecture, tuple(grid.shape[2:])),
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
             initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)
     return network.train()
+
+
+def _guide(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> str | None:
+    """The end of the block before the last, if it keeps places that fit those of the last feature map.
+
+    Transformers with tokens or features last have none, nor have networks of one block.
+    """
+    ends = block_ends(backbone)
+    if not ends:
+        return None
+    shapes: list[tuple[int, ...]] = []
+    handle = backbone.get_submodule(ends[-1]).register_forward_hook(
+        lambda module, inputs, output: shapes.append(
+            tuple(output.shape) if isinstance(output, torch.Tensor) else ()
+        )
+    )
+    with torch.inference_mode():
+        backbone(torch.zeros(1, architecture.channels, *architecture.size))
+    handle.remove()
+    found = shapes[-1][2:] if shapes else ()
+    if len(found) != len(grid):
+        return None
+    ratios = [fine / coarse for fine, coarse in zip(found, grid, strict=True)]
+    # Features last would show as one axis that has grown out of all proportion.
+    return ends[-1] if min(ratios) >= 1 and max(ratios) < 4 else None
 
 
 def _backbone(architecture: Architecture) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from scanlens.config.schema import Optimiser
-from scanlens.training.depth import block_parameters, blocks
+from scanlens.models.depth import block_parameters, blocks
 from scanlens.training.recipe import Recipe
 from scanlens.training.schedules import build_schedule
 

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from scanlens.training.depth import blocks
+from scanlens.models.depth import blocks
 from scanlens.training.recipe import Thaw
 
 __all__ = ["AT_THE_END", "ThawCallback", "apply", "blocks", "changes", "thawed"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from scanlens.models.depth import block_parameters, blocks
 from scanlens.models.registry import build, resolve
-from scanlens.training.depth import block_parameters, blocks
 from tests.helpers.tiny import model
 
 COUNTS = [

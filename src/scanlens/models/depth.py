@@ -23,7 +23,7 @@ def blocks(backbone: nn.Module) -> list[list[nn.Module]]:
         Modules, each listed without those below it being implied: act on them one by one and with
         ``recurse=False``. Empty where the backbone has no parameters and no statistics.
     """
-    ends = _ends(backbone)
+    ends = block_ends(backbone)
     found: list[list[nn.Module]] = [[] for _ in range(len(ends) + 1)]
     block, seen = 0, False
     for name, module in backbone.named_modules():
@@ -70,8 +70,8 @@ def _with_state(found: list[list[nn.Module]]) -> list[list[nn.Module]]:
     return joined
 
 
-def _ends(backbone: nn.Module) -> list[str]:
-    """Names of the modules that end a block; what follows the last of them belongs to no earlier one."""
+def block_ends(backbone: nn.Module) -> list[str]:
+    """Names of the modules that end each block but the last, which is all that follows."""
     prefix, inner = "", backbone
     while True:
         info = getattr(inner, "feature_info", None)

@@ -1,0 +1,72 @@
+"""Evidence at the places where it was seen: one layer's evidence shared out by what an earlier layer found.
+
+A place of the last feature map answers for all it sees, and often its strongest place lies beside the lesion:
+each convolution may look a place further. The layer a block earlier still knows where something was. So the
+evidence of each place is shared out among the places around it in proportion to the earlier layer's activity
+there, the length of its feature vector. Nothing is added or lost: the shares of a place sum to one, so sums,
+and with them the mean of the local logits, stay what they were. Where the earlier map is finer, so is the
+result. It takes no gradient and serves all classes at once.
+
+The idea of guiding a coarse map by a finer one is that of joint bilateral upsampling (Kopf et al. 2007); that
+activity without any gradient tells where objects are is known from Muhammad and Yeasin 2020, "Eigen-CAM".
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+REACH = 1.5
+"""Standard deviation of the window in which a place's evidence is shared out, in its own places."""
+CALM = 0.75
+"""Standard deviation, in places, by which an earlier map of the same grid is smoothed. A finer one lies
+before a pooling, which has picked the places for it."""
+LEAST_SHARE = 1e-6
+"""Of the mean activity: where nothing was active evidence is shared out evenly."""
+
+
+def window(coarse: int, fine: int, deviation: float, like: Tensor) -> Tensor:
+    """Gaussian weights ``(coarse, fine)`` between the centres of two grids over the same axis.
+
+    Args:
+        coarse: Places of the one grid.
+        fine: Places of the other.
+        deviation: In places of the coarse grid, > 0.
+        like: Gives device and dtype.
+    """
+    rows = (torch.arange(coarse, dtype=like.dtype, device=like.device) + 0.5)[:, None]
+    columns = (torch.arange(fine, dtype=like.dtype, device=like.device) + 0.5) * (coarse / fine)
+    return torch.exp(-(((columns - rows) / deviation) ** 2) / 2)
+
+
+def along_axes(maps: Tensor, matrices: list[Tensor]) -> Tensor:
+    """Multiply each place axis of ``(batch, channel, *grid)`` by its matrix ``(grid, result)``."""
+    for axis, matrix in enumerate(matrices, start=2):
+        maps = torch.movedim(torch.matmul(torch.movedim(maps, axis, -1), matrix), -1, axis)
+    return maps
+
+
+def activity(features: Tensor) -> Tensor:
+    """How active each place is, for whatever class: length of its feature vector, ``(batch, 1, *grid)``."""
+    return features.float().square().sum(1, keepdim=True).sqrt()
+
+
+def refine(contributions: Tensor, guide: Tensor) -> Tensor:
+    """Share each place's contributions out among the places around it where the guide was active.
+
+    Args:
+        contributions: ``(batch, class, *grid)`` of any sign.
+        guide: Features of an earlier layer, ``(batch, feature, *finer)``, no coarser along any axis.
+
+    Returns:
+        ``(batch, class, *finer)``, float32, whose sum over places is that of ``contributions``.
+    """
+    active = activity(guide)
+    coarse, fine = contributions.shape[2:], guide.shape[2:]
+    if coarse == fine:
+        calm = [window(side, side, CALM, active) for side in fine]
+        active = along_axes(active, [matrix / matrix.sum(0) for matrix in calm])
+    active = active + LEAST_SHARE * active.mean(dim=tuple(range(1, active.ndim)), keepdim=True) + 1e-12
+    near = [window(a, b, REACH, active) for a, b in zip(coarse, fine, strict=True)]
+    given = along_axes(active, [matrix.T for matrix in near])
+    return active * along_axes(contributions.float() / given, near)
