@@ -113,6 +113,36 @@ def _predict(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if bad else DONE
 
 
+def _explain(arguments: argparse.Namespace) -> int:
+    from importlib.util import find_spec
+
+    from scanlens.explanation.views import OPTIONS, choose_options
+    from scanlens.inference.bundle import open_bundle
+
+    methods = tuple(dict.fromkeys(arguments.method or ["probability"]))
+    options = choose_options(methods, {name: getattr(arguments, name) for name in OPTIONS})
+    if missing := [name for name in ("torch", "captum") if find_spec(name) is None]:
+        raise ScanlensError(f"scanlens explain needs {' and '.join(missing)}.", "Run: pip install scanlens")
+    bundle = open_bundle(arguments.bundle)
+
+    from scanlens.inference.explain import as_text, explain, report_failures, use_device
+    from scanlens.inference.viewer import Request
+
+    request = Request(
+        methods,
+        tuple(arguments.classes or ["predicted"]),
+        options,
+        side=arguments.side,
+        batch_size=arguments.batch_size,
+        device=use_device(arguments.device, arguments.threads, bundle.dims),
+        progress=sys.stderr.isatty(),
+    )
+    facts = explain(bundle, arguments.input, arguments.output, request)
+    report_failures(facts)
+    print(json.dumps(facts, indent=2) if arguments.json else as_text(facts, arguments.output))
+    return SOME_FAILED if facts["failures"] else DONE
+
+
 def _sweep(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
@@ -158,6 +188,64 @@ def _bundle(arguments: argparse.Namespace) -> int:
     else:
         print((bundle.folder / CARD).read_text(encoding="utf-8"), end="")
     return DONE
+
+
+def _explain_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from scanlens.explanation.views import METHODS
+
+    explain = commands.add_parser(
+        "explain",
+        help="show what a network sees in scans",
+        description="Shows scans through a bundle's network: maps, attributions, activations, filters.",
+        epilog="methods:\n" + "\n".join(f"  {name:<22}{method.what}" for name, method in METHODS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = explain.add_argument
+    add("--bundle", type=Path, required=True, help="folder written by stage packaging")
+    add("--input", type=Path, required=True, help="a scan, or a folder searched for scans")
+    add(
+        "--out",
+        "--output",
+        dest="output",
+        type=Path,
+        required=True,
+        help="folder for pictures, raw values (.npy) and explanation.json",
+    )
+    add(
+        "--method",
+        action="append",
+        choices=list(METHODS),
+        metavar="NAME",
+        help="see below; may be given several times (default: probability)",
+    )
+    add(
+        "--class",
+        dest="classes",
+        action="append",
+        metavar="NAME",
+        help="label or number, may be given several times; or all, or predicted (default)",
+    )
+    add("--layer", metavar="NAME", help="of cams, activations and filters (default: the backbone's output)")
+    add("--patch", type=_positive, nargs="+", metavar="N", help="occlusion: pixels (default: 1/8 of a side)")
+    add("--stride", type=_positive, nargs="+", metavar="N", help="occlusion: pixels (default: half a patch)")
+    add(
+        "--baseline",
+        choices=["mean", "blur"],
+        help="occlusion, integrated gradients: what an empty scan is (default: the training scans' mean)",
+    )
+    add("--steps", type=_positive, metavar="N", help="integrated gradients, filters (default 64)")
+    add("--samples", type=_positive, metavar="N", help="smoothgrad: noisy copies (default 32)")
+    add("--noise", type=float, metavar="X", help="smoothgrad: share of the scan's span (default 0.15)")
+    add("--channels", type=_positive, metavar="N", help="filters: how many, from the first (default 32)")
+    add("--seed", type=int, metavar="N", help="smoothgrad, filters, receptive field (default 0)")
+    add("--threshold", type=float, metavar="P", help="probability: of suspicious regions (default 0.5)")
+    add("--scale", type=float, metavar="X", help="value of full colour (default: each scan's own largest)")
+    add("--side", type=_positive, default=320, metavar="N", help="longest side of a picture (default 320)")
+    add("--batch-size", type=_positive, default=16, metavar="N", help="scans a forward pass (default 16)")
+    add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU where there is one")
+    add("--threads", type=_positive, metavar="N", help="arithmetic threads (default: all cores)")
+    add("--json", action="store_true", help="print explanation.json instead of a summary")
+    explain.set_defaults(run=_explain)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -234,6 +322,8 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
     predict.set_defaults(run=_predict)
+
+    _explain_parser(commands)
 
     sweep = commands.add_parser(
         "sweep",

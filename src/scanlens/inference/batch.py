@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -67,27 +67,33 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
     return base_folder(path), found
 
 
-def _ready(
-    root: Path, scans: pd.DataFrame, bundle: Bundle, failures: Any, workers: int | None
-) -> Iterator[Ready]:
-    """Yield the scans that can be predicted, in order, and write down why the others cannot."""
+def read_inputs(
+    root: Path, scans: pd.DataFrame, bundle: Bundle, workers: int | None, doing: str, *, located: bool = False
+) -> Iterator[tuple[str, Ready | Failed]]:
+    """Yield every input by its reference, preprocessed as at training, or why it can't be; in order.
+
+    Args:
+        root: Folder that references are relative to.
+        scans: From :func:`list_inputs`.
+        bundle: Opened.
+        workers: Processes that read; 0 reads in this one, without limits. None: one a core, and this one
+            where there are no more than four scans.
+        doing: What the progress bar says.
+        located: Whether the scans come with their geometry.
+    """
     problems: dict[str, str] = dict(zip(scans["path"].tolist(), scans["problem"].tolist(), strict=True))
     wanted = [reference for reference, unusable in problems.items() if not unusable]
     if workers is None:
         workers = available_cores() if len(wanted) > _FEW else 0
     read = map_ordered(
-        Reader(root, bundle.dims, bundle.checks, bundle.preprocessor),
+        Reader(root, bundle.dims, bundle.checks, bundle.preprocessor, located),
         wanted,
         engine=Engine("local", workers, None),
         limits=Limits(bundle.checks.timeout_s, bundle.checks.max_memory_mib),
         total=len(wanted),
     )
-    for reference, unusable in tqdm(problems.items(), desc="predict", unit="scan", file=sys.stderr):
-        item = Failed(unusable) if unusable else next(read)
-        if isinstance(item, Failed):
-            failures.writerow([reference, item.reason])
-        else:
-            yield item
+    for reference, unusable in tqdm(problems.items(), desc=doing, unit="scan", file=sys.stderr):
+        yield reference, Failed(unusable) if unusable else next(read)
 
 
 class _Rows:
@@ -225,7 +231,10 @@ def predict_batch(
         failed = csv.writer(bad, lineterminator="\n")
         failed.writerow(["path", "reason"])
         batch: list[Ready] = []
-        for item in _ready(root, scans, bundle, failed, workers):
+        for reference, item in read_inputs(root, scans, bundle, workers, "predict"):
+            if isinstance(item, Failed):
+                failed.writerow([reference, item.reason])
+                continue
             batch.append(item)
             if len(batch) == batch_size:
                 rows.write(batch)

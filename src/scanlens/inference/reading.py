@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scanlens.config.schema import Checks
 from scanlens.errors import UnreadableScan
+from scanlens.explanation.geometry import ScanGeometry, geometry_of
 from scanlens.manifest.checks import problem
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.scaling.limits import Failed
@@ -25,11 +26,13 @@ class Ready:
         reference: Which one.
         scan_id: First 16 hexadecimal digits of its content's SHA-256.
         pixels: The network's input, float32 in [0, 1], ``(channel, *spatial)``.
+        geometry: How the scan lies in the network's grid; None where nobody asked.
     """
 
     reference: str
     scan_id: str
     pixels: ImageArray
+    geometry: ScanGeometry | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,14 @@ class Reader:
         dims: 2 or 3.
         checks: What a scan must be.
         preprocessor: The training's own.
+        located: Whether the geometry is wanted.
     """
 
     root: Path
     dims: int
     checks: Checks
     preprocessor: Preprocessor
+    located: bool = False
 
     def __call__(self, reference: str) -> Ready | Failed:
         """Return the network's input, or why there is none."""
@@ -56,6 +61,8 @@ class Reader:
             )
             if reason := problem(scan, self.dims, self.checks):
                 return Failed(reason)
-            return Ready(reference, sha256[:16], self.preprocessor.apply(scan, reference))
+            pixels = self.preprocessor.apply(scan, reference)
+            geometry = geometry_of(scan, self.preprocessor, reference) if self.located else None
+            return Ready(reference, sha256[:16], pixels, geometry)
         except UnreadableScan as error:
             return Failed(error.reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from scanlens.errors import BundleError, SettingsError
 from scanlens.inference.bundle import ONNX, WEIGHTS, Bundle
 from scanlens.preprocess.intensity import standardise
 from scanlens.types import FloatArray
+
+if TYPE_CHECKING:
+    from scanlens.models.ensemble import Network
 
 RuntimeName = Literal["auto", "onnx", "torch"]
 Judge = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -43,17 +46,18 @@ def _onnx(bundle: Bundle, threads: int) -> Judge:
     return run
 
 
-def _torch(bundle: Bundle, threads: int) -> Judge:
-    import torch
+def load_network(bundle: Bundle) -> Network:
+    """The bundle's network, in evaluation mode on the processor; no code of the bundle runs.
 
+    Raises:
+        BundleError: Where weights and architecture don't fit each other.
+    """
     from scanlens.models.architecture import Architecture
     from scanlens.models.ensemble import rebuild
-    from scanlens.models.predict import to_input
     from scanlens.models.weights import read_weights
 
-    torch.set_num_threads(threads)
     try:
-        network = rebuild(
+        return rebuild(
             Architecture.from_json(bundle.architecture),
             bundle.description.get("members", 1),
             read_weights(bundle.folder / WEIGHTS),
@@ -61,6 +65,15 @@ def _torch(bundle: Bundle, threads: int) -> Judge:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingsError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
+
+
+def _torch(bundle: Bundle, threads: int) -> Judge:
+    import torch
+
+    from scanlens.models.predict import to_input
+
+    torch.set_num_threads(threads)
+    network = load_network(bundle)
 
     def run(scans: FloatArray) -> tuple[FloatArray, FloatArray]:
         with torch.inference_mode():

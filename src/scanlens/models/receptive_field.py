@@ -129,10 +129,13 @@ def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None
     attention see the whole scan whatever its size: their field has no end.
 
     Args:
-        backbone: A network that takes scans of any size.
+        backbone: Of any network.
         channels: Of its scans.
         dims: 2, or 3: then of the plane of the last two axes.
     """
+    # A pre-hook resizes scans for networks of one size; all of these attend to the whole scan.
+    if backbone._forward_pre_hooks or hasattr(backbone, "patch_embed"):
+        return None
     positive = positive_copy(backbone)
     if dims == 3:
         in_plane(positive)

@@ -13,7 +13,6 @@ from torchinfo import summary as inspect
 
 from scanlens.models import receptive_field
 from scanlens.models.architecture import Architecture
-from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build
 
 
@@ -100,14 +99,6 @@ def _statistics(network: nn.Module, architecture: Architecture, depth: int) -> M
     )
 
 
-def _field(network: Classifier, architecture: Architecture) -> int | None:
-    """Theoretical receptive field, None where it has no end."""
-    # A pre-hook resizes scans for networks of one size; all of these attend to the whole scan.
-    if network.backbone._forward_pre_hooks or hasattr(network.backbone, "patch_embed"):
-        return None
-    return receptive_field.theoretical(network.backbone, architecture.channels, len(architecture.size))
-
-
 def _wake(backbone: nn.Module) -> None:
     """Give branches that start at zero or next to it (gains of norms, layer scale) a gain of 1, in place.
 
@@ -152,7 +143,9 @@ def summarise(architecture: Architecture, depth: int | None = None) -> Summary:
         features=maps.shape[1],
         parameters=sum(weights.numel() for weights in network.parameters() if weights.requires_grad),
         flops=flops(network, shape),
-        receptive_field=_field(network, architecture),
+        receptive_field=receptive_field.theoretical(
+            network.backbone, architecture.channels, len(architecture.size)
+        ),
         effective_receptive_field=side,
     )
 
