@@ -18,6 +18,7 @@ from scanlens.explanation.regions import (
     Region,
     region_rows,
     region_table,
+    scan_regions,
     suspicious_labels,
     suspicious_regions,
 )
@@ -187,3 +188,54 @@ def test_a_table_without_regions_has_the_same_columns(tmp_path) -> None:
     back = pd.read_parquet(tmp_path / "regions.parquet")
     assert list(back["box_high"].iloc[0]) == [1, 1]
     assert np.isnan(back["area_mm2"].iloc[0])
+
+
+LABELS = ["normal", "nodule", "opacity"]
+GEOMETRY = scan_geometry(replace(FLAT, size=(48, 48), aspect="stretch"), (96, 96), (0.5, 0.5))
+
+
+def three_maps() -> np.ndarray:
+    """Normal everywhere; a nodule of two places in the upper left, an opacity of one in the lower right."""
+    maps = np.zeros((3, 6, 6), np.float32)
+    maps[0] = 1
+    maps[1, 1, 1:3], maps[2, 4, 4] = 0.97, 0.95
+    return maps
+
+
+def found(**changes: object) -> list[Region]:
+    settings = {"threshold": 0.5, "least_probability": 0.1, **changes}
+    return scan_regions(three_maps(), LABELS, [0.5, 0.3, 0.2], GEOMETRY, **settings)  # type: ignore[arg-type]
+
+
+def test_the_regions_of_a_scan() -> None:
+    nodule, opacity = found()
+    assert (nodule.label, opacity.label) == ("nodule", "opacity")
+    assert (nodule.low, nodule.high) == ((8, 8), (16, 24))
+    # The nearest pixel's centre is half a pixel, a sixteenth of a place, from the places' middle.
+    assert nodule.peak == pytest.approx(0.97 * 15 / 16)
+    # Above one half a lone place of 8 x 8 pixels is a diamond-like spot within its own square.
+    assert opacity.low >= (32, 32)
+    assert opacity.high <= (40, 40)
+    assert nodule.area_mm2 == nodule.pixels
+
+
+def test_each_setting_of_a_scans_regions_counts() -> None:
+    assert [region.label for region in found(least_probability=0.25)] == ["nodule"]
+    assert found(least_probability=0.4) == []
+    assert [region.label for region in found(threshold=0.88)] == ["nodule"]
+    assert [region.label for region in found(sought=["opacity"])] == ["opacity"]
+    assert [region.label for region in found(sought=LABELS, least_places=30)] == ["normal"]
+    assert [region.label for region in found(least_places=1)] == ["nodule"]
+
+
+@pytest.mark.parametrize("change", [{"least_probability": 1.1}, {"least_places": -1}, {"threshold": 0}])
+def test_impossible_settings_of_a_scans_regions(change: dict) -> None:
+    with pytest.raises(SettingsError):
+        found(**change)
+
+
+def test_a_scans_regions_keep_out_of_the_padding() -> None:
+    geometry = scan_geometry(replace(FLAT, size=(48, 48)), (96, 48), None)
+    maps = np.zeros((2, 6, 6), np.float32)
+    maps[1, :, 0] = 1
+    assert scan_regions(maps, ["normal", "b"], [0.5, 0.5], geometry) == []

@@ -6,6 +6,7 @@ of them is interpolation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from scanlens.errors import SettingsError
 from scanlens.explanation.geometry import ScanGeometry
+from scanlens.explanation.maps import upsample
 from scanlens.preprocess.geometry import Box
 from scanlens.types import FloatArray
 
@@ -49,7 +51,7 @@ class Region:
 
     Attributes:
         label: The class.
-        peak: Greatest probability in it.
+        peak: Greatest probability in it, at the middle of a pixel; a lone place's own may be a little higher.
         mean: Mean probability in it.
         peak_at: Pixel of the store that has the greatest probability; of several the most central one.
         low: First pixel of its box along each axis of the store.
@@ -161,7 +163,62 @@ def suspicious_regions(
                 volume_mm3=size if shown.ndim == 3 else None,
             )
         )
-    return sorted(found, key=lambda region: (-region.peak, -region.pixels, region.low))
+    return sorted(found, key=_order)
+
+
+def scan_regions(
+    maps: FloatArray,
+    labels: Sequence[str],
+    probabilities: Sequence[float],
+    geometry: ScanGeometry,
+    *,
+    threshold: float = 0.9,
+    sought: Sequence[str] = (),
+    least_probability: float = 0.1,
+    least_places: float = 0.25,
+) -> list[Region]:
+    """The suspicious regions of one scan, of all classes that come into question for it.
+
+    A place of a map speaks for itself alone: on most healthy scans some place, by itself, looks like a
+    finding, and only the mean over all places shows that it is none. So a class is searched only where the
+    whole scan's probability of it says that it comes into question.
+
+    Args:
+        maps: Probability maps ``(class, *grid)``.
+        labels: All classes in order.
+        probabilities: The scan's calibrated probability of each class.
+        geometry: The scan's; in its padding there are no regions.
+        threshold: As for :func:`suspicious_regions`.
+        sought: As ``chosen`` of :func:`suspicious_labels`.
+        least_probability: Of the whole scan, from which a class comes into question; 0: every class does.
+        least_places: Smallest region, in places of the map: a smaller one is an interpolated tip.
+
+    Returns:
+        Highest peak first; of equal ones the largest.
+
+    Raises:
+        SettingsError: As :func:`suspicious_labels` and :func:`suspicious_regions`, or ``least_probability``
+            or ``least_places`` is out of range.
+    """
+    if not 0 <= least_probability <= 1 or not least_places >= 0:
+        raise SettingsError(
+            "Regions need a least probability from 0 to 1 and a least number of places from 0, "
+            f"got {least_probability} and {least_places}."
+        )
+    place = math.prod(geometry.size) / math.prod(maps.shape[1:])
+    wanted = set(suspicious_labels(labels, sought))
+    found = []
+    for label, probability, values in zip(labels, probabilities, maps, strict=True):
+        if label in wanted and probability >= least_probability:
+            found += suspicious_regions(
+                upsample(values, geometry.size),
+                threshold,
+                label,
+                spacing=geometry.grid_spacing,
+                inside=geometry.inside,
+                least=max(1, math.ceil(least_places * place)),
+            )
+    return sorted(found, key=_order)
 
 
 def region_rows(
@@ -176,7 +233,7 @@ def region_rows(
         geometry: For peak and box in the scan's own pixels.
     """
     rows = []
-    for number, region in enumerate(sorted(regions, key=lambda one: (-one.peak, -one.pixels)), start=1):
+    for number, region in enumerate(sorted(regions, key=_order), start=1):
         scan_low, scan_high = geometry.box_in_scan(region.low, region.high)
         rows.append(
             {
@@ -211,6 +268,10 @@ def region_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     """
     table = pd.DataFrame(list(rows), columns=list(REGION_COLUMNS))
     return table.astype(dict(REGION_COLUMNS))
+
+
+def _order(region: Region) -> tuple[float, int, tuple[int, ...]]:
+    return -region.peak, -region.pixels, region.low
 
 
 def _peak(values: FloatArray, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
