@@ -133,3 +133,11 @@ def test_a_value_that_is_no_number_is_refused() -> None:
     card = Card("x", 0, 0, [float("nan")], 0.5, "", "", np.zeros((1, 1, 1), np.uint8))
     with pytest.raises(ValueError, match="not JSON compliant"):
         gallery_data([card], Heading(LABELS, 1, 0, (8, 8), None, (1, 1), {"scans": 0}))
+
+
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/gallery.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {"folder": tmp_path})
+    _, data = read(tmp_path / "gallery.html")
+    assert [case["id"] for case in data["cases"]] == ["0001"]

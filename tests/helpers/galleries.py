@@ -132,6 +132,14 @@ class Opened:
         )
         return found
 
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true; Playwright's own waiting needs what the page's policy forbids."""
+        for _ in range(600):
+            if self.page.evaluate(expression):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
+
     def pixel(self, selector: str, x: float, y: float) -> list[int]:
         """RGBA of a canvas at shares of its width and height."""
         found: list[int] = self.page.evaluate(
@@ -167,6 +175,8 @@ class Browser:
         """Open a page; on leaving, it must have complained of nothing and asked for its own files only."""
         width, height = size
         shell = self._chromium.new_context(viewport={"width": width, "height": height}, **context)
+        # A busy machine is no error of the page.
+        shell.set_default_timeout(180_000)
         opened = Opened(shell.new_page())
         opened.page.on("console", lambda message: opened.complaints.append(message.text))
         opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
@@ -178,7 +188,7 @@ class Browser:
             yield opened
         finally:
             shell.close()
-        assert opened.complaints == []
+        assert not opened.complaints, opened.complaints
         own = page.resolve().parent.as_uri()
         assert [url for url in opened.requests if not url.startswith((own, "data:,"))] == []
 

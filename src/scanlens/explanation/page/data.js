@@ -39,6 +39,7 @@ function set(node, attributes) {
 function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
+const isClass = (text) => /^\d{1,6}$/.test(text) && Number(text) < labels.length;
 const wrong = (item) => item.label !== item.predicted;
 const confidence = (item) => item.probabilities[item.predicted];
 const strongest = (item) => item.regions.reduce((most, region) => Math.max(most, region.peak), 0);

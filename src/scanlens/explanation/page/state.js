@@ -16,8 +16,8 @@ function readHash() {
     else if (typeof usual === "number") state[key] = clamp(Number(text) || 0, 0, 100);
     else state[key] = text;
   }
-  for (const key of ["label", "predicted", "class"]) if (!(state[key] in labels)) state[key] = "";
-  if (!(state.map in labels) && !["predicted", "label"].includes(state.map)) state.map = DEFAULTS.map;
+  for (const key of ["label", "predicted", "class"]) if (!isClass(state[key])) state[key] = "";
+  if (!isClass(state.map) && !["predicted", "label"].includes(state.map)) state.map = DEFAULTS.map;
   if (!SORTS.some(([key]) => key === state.sort)) state.sort = DEFAULTS.sort;
   if (!ONLY.some(([key]) => key === state.only)) state.only = DEFAULTS.only;
   if (!THEMES.some(([key]) => key === state.theme)) state.theme = DEFAULTS.theme;
@@ -31,7 +31,7 @@ function writeHash() {
     if (state[key] === usual || (!state.case && key === "slice")) continue;
     changed.set(key, typeof usual === "boolean" ? Number(state[key]) : state[key]);
   }
-  const hash = changed.size ? `#${changed}` : "";
+  const text = changed.toString(), hash = text && `#${text}`;
   if (hash !== location.hash) history.replaceState(null, "", hash || location.pathname + location.search);
 }
 

@@ -170,11 +170,13 @@ function stepCase(by) {
   if (next && next !== view.item) openCase(next.id);
 }
 viewer.addEventListener("close", () => {
+  // The browser gave the focus back to the cell that was left; the reader may have gone on since.
+  const at = Math.max(0, shown.indexOf(view.item));
   Object.assign(view, { item: null, picture: null, plain: null, sheet: null });
   parts.stage.replaceChildren();
   state.case = state.slice = "";
   writeHash();
-  focusCell(current);
+  focusCell(at);
 });
 
 // Under the pointer: the place, and the probability there.
@@ -215,4 +217,8 @@ parts.stage.addEventListener("wheel", (event) => {
 parts.stage.addEventListener("pointerdown", (event) => {
   if (view.zoom > 1) dragged = { x: view.x, y: view.y, left: event.clientX, top: event.clientY };
 });
-addEventListener("pointerup", () => { dragged = null; });
+addEventListener("pointerup", (event) => {
+  dragged = null;
+  // A slider that was dragged would keep the arrow keys to itself.
+  if (event.target instanceof Element && event.target.matches("input[type=range]")) event.target.blur();
+});
