@@ -15,7 +15,7 @@ from scanlens import __version__, cli
 from scanlens.tracking.runs import open_run
 from tests.helpers.tiny import edit_json, tracking, write_scan
 
-COMMANDS = ["params", "check", "predict", "sweep", "compare", "bundle"]
+COMMANDS = ["params", "check", "predict", "explain", "sweep", "compare", "bundle"]
 Capture = pytest.CaptureFixture[str]
 
 

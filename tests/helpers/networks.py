@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from scanlens.atomic import write_json, write_text
+from scanlens.inference.bundle import CARD, FORMAT, WEIGHTS, identity, sha256
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
+from scanlens.models.ensemble import Ensemble
 from scanlens.models.registry import build
+from scanlens.models.weights import save_weights
+from scanlens.preprocess.preprocessor import Preprocessor
+from tests.helpers.tiny import CHECKS
 
 SIZES = {2: (16, 12), 3: (8, 8, 6)}
 
@@ -42,3 +50,37 @@ def small_network(dims: int = 2, seed: int = 0, **changes: Any) -> Classifier:
 def noise(count: int, channels: int, size: tuple[int, ...], seed: int = 0) -> Tensor:
     """Standardised scans ``(count, channel, *size)``."""
     return torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def small_bundle(
+    folder: Path, dims: int = 2, task: str = "multiclass", members: int = 1, **changes: Any
+) -> Path:
+    """A bundle of an untrained small network, without ONNX; keywords change its architecture.
+
+    The classes are called ``normal``, ``left`` and ``right``; a number is called ``age``.
+    """
+    made = small_architecture(dims, **changes)
+    networks = [small_network(dims, seed, **changes) for seed in range(members)]
+    folder.mkdir(parents=True)
+    digest = save_weights(networks[0] if members == 1 else Ensemble(networks), folder / WEIGHTS)
+    write_text(folder / CARD, "A test's bundle.\n")
+    preprocessor = Preprocessor(made.size, made.channels, "pad", "minmax", (0.5, 99.5), None, dims)
+    description: dict[str, Any] = {
+        "format": FORMAT,
+        "name": "small",
+        "labels": ["age"] if task == "regression" else ["normal", "left", "right"][: made.classes],
+        "task": task,
+        "dims": dims,
+        "architecture": made.to_json(),
+        "members": members,
+        "preprocessor": preprocessor.to_json(),
+        "statistics": {"mean": [0.4] * made.channels, "std": [0.2] * made.channels},
+        "calibration": {"method": "temperature", "temperature": 1.7},
+        "checks": asdict(CHECKS),
+        "lineage": {},
+        "versions": {},
+    }
+    description["bundle_id"] = identity(description, digest)
+    description["files"] = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    write_json(folder / "bundle.json", description)
+    return folder
