@@ -76,13 +76,15 @@ def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str
                 color=COLOURS[position % len(COLOURS)],
                 linestyle=DASHES[position // len(COLOURS) % len(DASHES)],
                 linewidth=2,
-                label=names[name],
                 clip_on=False,
             )
         if curves.empty:
             axes.text(0.5, 0.35, empty, ha="center", va="center", wrap=True)
         else:
-            figure.legend(loc="outside lower center", title="AUC (interval)")
+            # Named outright: of its own accord a legend leaves out what begins with an underscore.
+            lines = axes.get_lines()[1:]
+            shown = [names[name] for name in curves["class"].unique()]
+            figure.legend(lines, shown, loc="outside lower center", title="AUC (interval)")
         axes.set(xlim=(0, 1), ylim=(0, 1.005), aspect="equal", title=title)
         axes.set(xlabel="1 - specificity (false positive rate)", ylabel="Sensitivity (true positive rate)")
         axes.grid(visible=True)

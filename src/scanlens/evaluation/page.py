@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from scanlens.evaluation.page_parts import embedded, head, rendered
 
 TITLES = {
     "auc_macro": ("AUC", "one class against the rest, mean over classes; 0.5 is chance"),
@@ -34,60 +33,15 @@ CAPTIONS = {
     "reliability": "Dots on the diagonal: right as often as confident. Larger dots stand for more scans.",
 }
 
-HEAD = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>scanlens evaluation</title>
-<style>
-:root { --ink: #1f2933; --soft: #616e7c; --line: #e1e6eb; --card: #f6f8fa; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 66rem; color: var(--ink); background: #fff;
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { margin: 0 0 .25rem; font-size: 1.7rem; }
-h2 { margin: 2.5rem 0 .75rem; font-size: 1.2rem; }
-p { margin: .4rem 0; max-width: 46rem; }
-.soft { color: var(--soft); font-size: .9rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem;
+_CARDS = """.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem;
   margin: 1.25rem 0; }
 .card { padding: .9rem 1rem; background: var(--card); border-radius: .5rem; }
 .card b { display: block; font-size: 1.9rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.warnings { padding: .75rem 1rem .75rem 2.2rem; margin: 1rem 0; background: #fff6e5;
-  border-left: 4px solid #e69f00; border-radius: .25rem; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .75rem .4rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); font-size: .85rem; }
-td.n, th.n { text-align: right; white-space: nowrap; }
-.interval { color: var(--soft); }
-td .soft { display: block; font-size: .8rem; white-space: normal; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem;
-  align-items: start; }
-figure { margin: 0; }
-img { width: 100%; max-width: 36rem; height: auto; }
-figcaption { color: var(--soft); font-size: .9rem; }
-@media print { body { max-width: none; padding: 0; } figure, .card, tr { break-inside: avoid; } }
-</style>
-</head>
 """
-"""Also of the page about numbers."""
 
 PAGE = (
-    HEAD
-    + """<body>
-{%- macro cell(entry) -%}
-<td class="n">{% if entry.value is none %}&ndash;<span class="soft">{{ entry.reason }}</span>{% else -%}
-{{ "%.3f"|format(entry.value) }}
-{%- if entry.low is not none %} <span class="interval">({{ "%.3f"|format(entry.low) }}&ndash;{{
-"%.3f"|format(entry.high) }})</span>{% endif %}
-{%- if entry.note is defined %}<span class="soft">{{ entry.note }}</span>{% endif %}{% endif %}</td>
-{%- endmacro %}
-{%- macro plain(value) -%}
-<td class="n">{% if value is none %}&ndash;{% else %}{{ "%.3f"|format(value) }}{% endif %}</td>
-{%- endmacro %}
-<h1>Evaluation</h1>
+    head("scanlens evaluation", _CARDS)
+    + """<h1>Evaluation</h1>
 <p class="soft">{{ f.counts.test.scans }} test scans of {{ f.counts.test.patients }} patients, used for
 neither training nor calibration. In brackets: {{ percent }} % intervals from
 {{ f.bootstrap.test.resamples }} resamples of patients.</p>
@@ -99,24 +53,9 @@ neither training nor calibration. In brackets: {{ percent }} % intervals from
 {%- else %}{{ "%.3f"|format(entry.low) }} to {{ "%.3f"|format(entry.high) }}{% endif %}</span></div>
 {%- endfor %}
 </div>
-{%- if f.warnings %}
-<ul class="warnings">
-{%- for warning in f.warnings %}
-<li>{{ warning }}</li>
-{%- endfor %}
-</ul>
-{%- endif %}
+{{ warned(f.warnings) }}
 
-<h2>Metrics</h2>
-<div class="table"><table>
-<thead><tr><th>Metric</th><th class="n">Test</th><th class="n">Without looking</th>
-<th class="n">Validation</th></tr></thead>
-<tbody>
-{%- for name, (title, meaning) in titles.items() %}
-<tr><td>{{ title }}<span class="soft">{{ meaning }}</span></td>{{ cell(f.test[name]) }}
-{{ plain(f.baseline.get(name)) }}{{ cell(f.val[name]) }}</tr>
-{%- endfor %}
-</tbody></table></div>
+{{ metrics(titles, f.test, f.baseline, f.val) }}
 <p class="soft">Without looking: what always answering the most frequent test class
 {%- if f.baseline["class"] is not none %} ({{ f.baseline["class"] }}){% endif %} reaches; its log-likelihood
 is that of stating the class shares. Validation numbers are flattering: that split chose the weights and the
@@ -131,13 +70,7 @@ own fold:
 {%- endfor %} Test scans are judged by all of them together.</p>
 {%- endif %}
 
-<h2>Pictures of the test split</h2>
-<div class="figures">
-{%- for name, caption in captions.items() %}
-<figure><img alt="{{ name }}: {{ caption }}" src="data:image/png;base64,{{ images[name] }}">
-<figcaption>{{ caption }}</figcaption></figure>
-{%- endfor %}
-</div>
+{{ pictures(images, captions) }}
 
 <h2>Each class of the test split</h2>
 <div class="table"><table>
@@ -179,11 +112,7 @@ row.sites or "unknown" }}</td>
 </tbody></table></div>
 
 <h2>Settings and methods</h2>
-<div class="table"><table><tbody>
-{%- for name, value in f.settings.items() %}
-<tr><td>evaluation.{{ name }}</td><td>{{ value }}</td></tr>
-{%- endfor %}
-</tbody></table></div>
+{{ chosen(f.settings) }}
 <p class="soft">Intervals: percentiles of a bootstrap that draws patients, not scans, since scans of one
 patient resemble each other (Efron and Tibshirani 1993; Rutter 2000). Draws without one of the split's classes
 are repeated ({{ f.bootstrap.test.redrawn }} for test). The interval of ECE is corrected for the bootstrap's
@@ -201,14 +130,14 @@ def render_page(facts: dict[str, Any], figures: Path) -> str:
         facts: As :func:`scanlens.evaluation.report.build_facts` gives them.
         figures: Folder with the PNG files named in :data:`CAPTIONS`.
     """
-    images = {name: base64.b64encode((figures / f"{name}.png").read_bytes()).decode() for name in CAPTIONS}
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
-    return template.render(
+    return rendered(
+        PAGE,
         f=facts,
         titles={name: words for name, words in TITLES.items() if name in facts["test"]},
         captions=CAPTIONS,
         cards=_headlines(facts),
-        images=images,
+        images=embedded(figures, CAPTIONS),
+        digits="%.3f",
         percent=f"{100 * facts['settings']['confidence']:g}",
     )
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from jinja2 import Environment, StrictUndefined
-
+from scanlens.evaluation.page_parts import head, rendered
 from scanlens.search import charts
 from scanlens.search.comparison import Comparison, lower_is_better, paired_lines, with_interval
 
@@ -22,53 +21,26 @@ CURVE_TITLES = {"val_loss": "Validation loss", "val_auc": "Validation AUC", "tra
 MOST_CURVES = 12
 """Lines in one picture; beyond that the best ones are drawn."""
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>scanlens comparison</title>
-<style>
-:root { --ink: #1f2933; --soft: #616e7c; --line: #e1e6eb; --card: #f6f8fa; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 80rem; color: var(--ink); background: #fff;
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { margin: 0 0 .25rem; font-size: 1.7rem; }
-h2 { margin: 2.5rem 0 .75rem; font-size: 1.2rem; }
-p { margin: .4rem 0; max-width: 50rem; }
-.soft { color: var(--soft); font-size: .9rem; }
-.notes { padding: .75rem 1rem .75rem 2.2rem; margin: 1rem 0; background: #fff6e5; max-width: 60rem;
-  border-left: 4px solid #e69f00; border-radius: .25rem; }
-.test { padding: .9rem 1rem; background: var(--card); border-radius: .5rem; max-width: 60rem; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .92rem; }
-th, td { padding: .35rem .9rem .35rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); font-size: .8rem; vertical-align: bottom; }
-td.n, th.n { text-align: right; }
-td.n { white-space: nowrap; }
+_STYLE = """body { max-width: 80rem; }
+p { max-width: 50rem; }
+.warnings, .test { max-width: 60rem; }
+.test { padding: .9rem 1rem; background: var(--card); border-radius: .5rem; }
+table { font-size: .92rem; }
+th, td { padding: .35rem .9rem .35rem 0; }
+th { font-size: .8rem; vertical-align: bottom; }
 td.name { white-space: nowrap; }
 tr.best td { background: #eef6fb; }
-.interval { color: var(--soft); font-size: .85rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1.5rem;
-  align-items: start; }
-figure { margin: 0; }
-img { width: 100%; height: auto; }
-@media print { body { max-width: none; padding: 0; } figure, tr { break-inside: avoid; } }
-</style>
-</head>
-<body>
-<h1>{% if study %}Sweep {{ study }}{% else %}Runs compared{% endif %}</h1>
+.interval { font-size: .85rem; }
+.figures { grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
+img { max-width: none; }
+"""
+PAGE = (
+    head("scanlens comparison", _STYLE)
+    + """<h1>{% if study %}Sweep {{ study }}{% else %}Runs compared{% endif %}</h1>
 <p class="soft">{{ rows|length }} runs{% if by %}, ordered by {{ by }} (the
 {{ "smallest" if lower else "largest" }} first){% endif %}. In brackets: intervals over patients, as stage
 evaluation measured them.</p>
-{%- if notes %}
-<ul class="notes">
-{%- for note in notes %}
-<li>{{ note }}</li>
-{%- endfor %}
-</ul>
-{%- endif %}
+{{ warned(notes) }}
 <h2>The runs</h2>
 <div class="table"><table>
 <thead><tr><th>Run</th>{% for key in columns %}<th>{{ key }}</th>{% endfor %}
@@ -111,6 +83,7 @@ the scans that only one of the two got right and takes scans for independent.</p
 </body>
 </html>
 """
+)
 FEW = 5
 """Settings that fit beside the metrics; more get a table of their own."""
 
@@ -130,8 +103,8 @@ def render_page(found: Comparison) -> str:
         for label, run in zip(found.labels, found.runs, strict=True)
     ]
     many = {} if few else {key: [found.setting(run, key) for run in found.runs] for key in found.changed}
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
-    return template.render(
+    return rendered(
+        PAGE,
         study=found.study,
         by=found.by,
         lower=lower_is_better(found.by),

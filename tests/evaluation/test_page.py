@@ -1,0 +1,66 @@
+"""The report of classes: what is on top, and that no label gets out of its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scanlens.config.schema import Evaluation
+from scanlens.evaluation.page import TITLES
+from scanlens.evaluation.run import evaluate
+
+HOSTILE = ["<script>1</script>", '" onload="x', "{{ 7 * 7 }}"]
+
+
+@pytest.fixture
+def page_of(make_case: Callable, config: Evaluation, tmp_path: Path) -> Callable[..., str]:
+    """Evaluate made-up predictions of some labels and return the page."""
+
+    def make(labels: list[str], folds: bool = False, **changes: object) -> str:
+        logits, index = make_case(120, labels)
+        members = np.where(index["split"] == "val", np.arange(120) % 2, -1) if folds else None
+        settings = dataclasses.replace(config, bootstrap=20, **changes)  # type: ignore[arg-type]
+        evaluate(logits, index, labels, settings, tmp_path, members)
+        return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    return make
+
+
+def test_of_two_classes_the_positive_ones_numbers_are_on_top(page_of: Callable[..., str]) -> None:
+    assert re.findall(r'<div class="card">(.*)\n', page_of(["no", "yes"])) == [
+        "AUC", "Accuracy", "Sensitivity for yes", "Specificity for yes",
+    ]  # fmt: skip
+
+
+def test_of_several_classes_the_means_are_on_top(page_of: Callable[..., str]) -> None:
+    page = page_of(["a", "b", "c"])
+    assert re.findall(r'<div class="card">(.*)\n', page) == ["AUC", "Accuracy", "Sensitivity", "Specificity"]
+    assert TITLES["auc_macro"][1] in page
+    assert TITLES["mae_classes"][0] not in page, "of ordered classes alone"
+
+
+@pytest.mark.parametrize("labels", [HOSTILE, HOSTILE[:2]])
+def test_labels_stay_text(page_of: Callable[..., str], labels: list[str]) -> None:
+    page = page_of(labels)
+    assert "<script" not in page
+    assert 'onload="x' not in page
+    for label in labels:
+        assert f"<td>{label}</td>" in unescape(page)
+
+
+def test_calibration_and_intervals_are_as_they_were_set(page_of: Callable[..., str]) -> None:
+    page = page_of(["a", "b"], confidence=0.8)
+    assert "80 % intervals" in page
+    assert "too sure of itself" in page
+    assert "no calibration was applied" in page_of(["a", "b"], calibration="none")
+
+
+def test_validation_out_of_fold_is_explained(page_of: Callable[..., str]) -> None:
+    assert "mean of 2 networks" in page_of(["a", "b"], folds=True)
+    assert "networks. Validation is out of fold" not in page_of(["a", "b"])

@@ -1,0 +1,56 @@
+"""The report of a number: its name stays text, and what is undefined is a dash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scanlens.config.schema import Evaluation
+from scanlens.evaluation.regression_page import TITLES
+from scanlens.evaluation.regression_run import evaluate_numbers
+
+NAME = "<script>age</script>"
+
+
+def page(tmp_path: Path, splits: list[str], calibration: str = "temperature") -> str:
+    generator = np.random.default_rng(0)
+    targets = generator.normal(100, 20, len(splits))
+    index = pd.DataFrame(
+        {
+            "scan_id": [f"s{row}" for row in range(len(splits))],
+            "patient": [f"p{row // 2}" for row in range(len(splits))],
+            "split": splits, "site": "", "label": [repr(float(value)) for value in targets],
+        }
+    )  # fmt: skip
+    config = Evaluation(bootstrap=20, confidence=0.9, calibration=calibration, seed=0)  # type: ignore[arg-type]
+    predicted = targets + generator.normal(0, 5, len(splits))
+    evaluate_numbers(predicted, index, NAME, 100.0, config, tmp_path)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_metric_and_picture_is_there_and_the_name_is_escaped(tmp_path: Path) -> None:
+    text = page(tmp_path, ["val", "test"] * 30)
+    assert "<script" not in text
+    assert "Evaluation of &lt;script&gt;age" in text
+    for title, _ in TITLES.values():
+        assert f"<td>{title}<" in text
+    assert text.count("data:image/png;base64,") == 2
+    assert "Every prediction comes with an interval of &plusmn;" in text
+
+
+@pytest.mark.parametrize(
+    ("splits", "calibration"), [(["val", "test"] * 30, "none"), (["test"] * 40, "temperature")]
+)
+def test_without_an_interval_the_page_says_why(tmp_path: Path, splits: list[str], calibration: str) -> None:
+    text = page(tmp_path, splits, calibration)
+    assert "There is none:" in text
+    assert "&plusmn;" not in text
+
+
+def test_without_test_scans_nothing_is_drawn(tmp_path: Path) -> None:
+    text = page(tmp_path, ["val"] * 40)
+    assert "&ndash;" in text
+    assert text.count("data:image/png;base64,") == 0
