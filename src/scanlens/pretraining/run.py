@@ -73,8 +73,10 @@ def pretrain(
             "pretraining", asdict(pretraining), asdict(changes), architecture.to_json(), machine.precision,
             made.digest, store.digest,
         )  # fmt: skip
-        learn = _learn_labels if supervised else _learn_views
-        history = learn(network, train, val, pretraining, machine, checkpoints)
+        if supervised:
+            history, _ = fit(network, train, val, pretraining_recipe(pretraining), machine, checkpoints)
+        else:
+            history = _learn_views(network, train, val, pretraining, machine, checkpoints)
         best = history.to_dict("records")[int(np.nanargmin(history["val_loss"].to_numpy()))]
         history.to_csv(output / "pretraining.csv", index=False)
         facts.update(epochs=len(history), best_epoch=int(best["epoch"]))
@@ -84,17 +86,6 @@ def pretrain(
         (output / "pretraining.csv").write_text("epoch\n", encoding="utf-8")
     facts["weights_sha256"] = save_weights(network, output / "model.safetensors")
     return facts
-
-
-def _learn_labels(
-    network: Classifier,
-    train: ScanBatches,
-    val: ScanBatches,
-    pretraining: Pretraining,
-    machine: Machine,
-    checkpoints: Path,
-) -> pd.DataFrame:
-    return fit(network, train, val, pretraining_recipe(pretraining), machine, checkpoints)[0]
 
 
 def _learn_views(
