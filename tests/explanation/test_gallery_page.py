@@ -315,6 +315,15 @@ def test_brightness_changes_the_scan_and_not_the_map(browser: Browser, page: Pat
         np.testing.assert_array_equal(opened.screen(plain)[20, 20], before)
 
 
+def test_colour_scans_are_grey_under_their_map_alone(browser: Browser, tmp_path: Path) -> None:
+    with browser.open(
+        make_gallery(tmp_path, colour=True), f"#case={scan_id(0)}&on=0&pair=1&regions=0"
+    ) as opened:
+        plain, under = (opened.screen(f"#viewer .frame:nth-child({number})")[30, 30] for number in (1, 2))
+        assert plain.tolist() == pytest.approx([255, 128, 128], abs=2)
+        assert np.ptp(under) <= 1
+
+
 def test_zooming_enlarges_about_the_pointer(browser: Browser, page: Path) -> None:
     with browser.open(page, f"#case={scan_id(0)}&places=1&regions=0&outline=0") as opened:
         frame = opened.page.locator("#viewer .frame").nth(1)

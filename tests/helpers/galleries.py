@@ -40,7 +40,12 @@ def scan_id(number: int) -> str:
 
 
 def make_gallery(
-    folder: Path, scans: int = 6, labels: list[str] = LABELS, depth: int = 0, score: bool = True
+    folder: Path,
+    scans: int = 6,
+    labels: list[str] = LABELS,
+    depth: int = 0,
+    score: bool = True,
+    colour: bool = False,
 ) -> Path:
     """Write a gallery; scan k has label k % 3, every second one is predicted as the next class.
 
@@ -55,7 +60,9 @@ def make_gallery(
         spatial, grid = (depth, *spatial), (depth, *grid)
     cards: list[Card] = []
     for number in range(scans):
-        image = np.full((1, *spatial), 0.5, np.float32)
+        image = np.full((3 if colour else 1, *spatial), 0.5, np.float32)
+        if colour:
+            image[0] = 1
         maps = np.full((len(labels), *grid), 0.2, np.float32)
         for c in range(len(labels)):
             maps[(c, c, 0, c) if depth else (c, 0, c)] = 1
@@ -111,7 +118,8 @@ def make_gallery(
         depth or None,
         grid,
         summary if score else {"scans": 0},
-        (9, 9),
+        receptive_field=(9, 9),
+        colour=colour,
     )
     write_gallery(page, cards, heading)
     return page

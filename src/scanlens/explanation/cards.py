@@ -110,6 +110,7 @@ class Heading:
         grid: Places of a map before it is enlarged.
         scores: Means of the lesion scores as :func:`scanlens.explanation.scores.summarise` gives them.
         receptive_field: Pixels of the scan that one place sees, ``(height, width)``; None if unknown.
+        colour: Whether scans are red, green and blue; they lose their colours under a map.
     """
 
     labels: Sequence[str]
@@ -120,3 +121,4 @@ class Heading:
     grid: tuple[int, ...]
     scores: Mapping[str, Any]
     receptive_field: tuple[float, float] | None = None
+    colour: bool = False

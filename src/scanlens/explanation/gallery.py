@@ -65,6 +65,7 @@ def gallery_data(cards: Sequence[Card], heading: Heading) -> str:
         "labels": list(heading.labels),
         "picture": list(heading.picture),
         "slices": heading.slices,
+        "colour": heading.colour,
         "sheet": None if shown is None else {"slices": shown, "columns": columns(len(shown))},
         "receptive": None if heading.receptive_field is None else list(heading.receptive_field),
         "palette": _base64(palette.tobytes()),

@@ -120,6 +120,7 @@ def explain(
         scans=len(rows),
         errors=int((table["label"] != table["predicted"]).sum()),
         picture=(store.shape[-2], store.shape[-1]),
+        colour=colour,
         slices=store.shape[1] if len(store.shape) == 4 else None,
         grid=grid,
         scores=scores["probability_map"],

@@ -88,6 +88,7 @@ byId("help-open").addEventListener("click", act.help);
 byId("outline").hidden = !has.lesions;
 byId("regions").hidden = !has.regions;
 byId("outline").querySelector(".swatch").style.background = `rgb(${data.outline})`;
+root.classList.toggle("colour", data.colour);
 root.style.setProperty("--shape", HEIGHT / WIDTH);
 root.style.setProperty("--lesion", `rgb(${data.outline})`);
 

@@ -118,8 +118,9 @@ function zoomTo(factor, x = 0.5, y = 0.5) {
   moveView();
 }
 function windowing() {
-  const filter = `brightness(${parts.bright.lastChild.value}%) contrast(${parts.contrast.lastChild.value}%)`;
-  parts.stage.style.setProperty("--window", filter);
+  const bright = parts.bright.lastChild.value, contrast = parts.contrast.lastChild.value;
+  parts.stage.classList.toggle("windowed", bright !== "100" || contrast !== "100");
+  parts.stage.style.setProperty("--window", `brightness(${bright}%) contrast(${contrast}%)`);
 }
 function resetView() {
   parts.bright.lastChild.value = parts.contrast.lastChild.value = 100;
