@@ -48,8 +48,9 @@ from scanlens.explanation.probes.wording import (
     LOST,
     QUESTIONS,
     TOGETHER_FROM,
+    TOLD_FROM,
     fact,
-    origin_question,
+    origin_fact,
 )
 from scanlens.models.ensemble import Network
 from scanlens.preprocess.store import Store
@@ -267,36 +268,18 @@ def _origin(
     shared: Resampling,
 ) -> dict[str, Any]:
     """The verdict on one column: told from features, and going with the label."""
-    question = origin_question(origin.column)
     patients = index["patient"].to_numpy(dtype=object)[origin.places]
     told = told_from_features(features[origin.places], origin.codes, patients)
     together = _association(origin, store, shared)
-    if told is None:
-        reason = reason or f"a {origin.column} has too few patients to be learned and tried"
-        seen = Interval(np.nan, np.nan, np.nan, reason)
-    else:
-        number = {"auc": numbers.auc(told, origin.codes)}
-        seen = intervals(number, origin.codes, patients, shared)["auc"]
-    reason = seen.reason or reason or together.reason
-    details = {
-        "values": origin.values,
-        "cramers_v": {
-            "value": together.value,
-            "low": together.low,
-            "high": together.high,
-            "threshold": TOGETHER_FROM,
-        },
-    }
+    seen = Interval(np.nan, np.nan, np.nan, f"a {origin.column} has too few patients to be learned and tried")
+    if told is not None:
+        seen = intervals({"auc": numbers.auc(told, origin.codes)}, origin.codes, patients, shared)["auc"]
+    reason = reason or seen.reason or together.reason
     if reason:
-        return fact(
-            f"origin_{origin.column}",
-            question,
-            Interval(seen.value, np.nan, np.nan, reason),
-            "cannot tell",
-            **details,
-        )
-    verdict = join([judge(seen, question.threshold), judge(together, TOGETHER_FROM)])
-    return fact(f"origin_{origin.column}", question, seen, verdict, **details)
+        seen, verdict = Interval(seen.value, np.nan, np.nan, reason), join(["cannot tell"])
+    else:
+        verdict = join([judge(seen, TOLD_FROM), judge(together, TOGETHER_FROM)])
+    return origin_fact(origin.column, seen, together, verdict, origin.values)
 
 
 def _association(origin: Origin, store: Store, shared: Resampling) -> Interval:

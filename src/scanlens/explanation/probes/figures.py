@@ -10,7 +10,7 @@ import numpy as np
 
 from scanlens.evaluation.figures import COLOURS, FAINT, INK, drawing
 from scanlens.explanation.probes.views import VIEWS
-from scanlens.explanation.probes.wording import QUESTIONS
+from scanlens.explanation.probes.wording import QUESTIONS, REMAINS, TOLD
 from scanlens.preprocess.shown import shown
 from scanlens.types import FloatArray, ImageArray
 
@@ -47,6 +47,8 @@ def draw_examples(
 def draw_bars(path: Path, facts: dict[str, Any]) -> None:
     """Every probe's number with its interval, against the smallest that matters; one panel a measure.
 
+    The faint line of an AUC is chance.
+
     Args:
         path: PNG to write.
         facts: As :func:`scanlens.explanation.shortcuts.probe_shortcuts` returns them.
@@ -60,14 +62,14 @@ def draw_bars(path: Path, facts: dict[str, Any]) -> None:
         for one, (measure, probes) in zip(axes, panels.items(), strict=True):
             for place, probe in enumerate(probes):
                 _draw_probe(one, place, probe)
-            thresholds = sorted({probe["threshold"] for probe in probes})
-            for threshold in thresholds:
-                one.axvline(threshold, color=INK, linewidth=1, linestyle="--")
             one.set_yticks(range(len(probes)), [probe["title"] for probe in probes])
             one.set_ylim(len(probes) - 0.4, -0.6)
             one.set_title(f"{measure} (dashed: from here on it matters)", fontsize=10, fontweight="normal")
             one.grid(visible=True, axis="x")
             one.set_axisbelow(True)
+            if measure in (REMAINS, TOLD):
+                one.axvline(0.5, color=FAINT, linewidth=1)
+            one.margins(x=0.14)
 
 
 def draw_averages(path: Path, average: FloatArray, labels: Sequence[str]) -> None:
@@ -102,6 +104,9 @@ def _draw_probe(axes: Any, place: int, probe: dict[str, Any]) -> None:
         )
         return
     colour = VERDICT_COLOURS[probe["verdict"]]
+    axes.vlines(
+        probe["threshold"], place - 0.45, place + 0.45, color=INK, linewidth=1.2, linestyle=(0, (2, 1))
+    )
     axes.plot([probe["low"], probe["high"]], [place, place], color=colour, linewidth=6, alpha=0.35)
     axes.plot(probe["value"], place, "o", color=colour, markersize=7)
     axes.annotate(
@@ -113,7 +118,6 @@ def _draw_probe(axes: Any, place: int, probe: dict[str, Any]) -> None:
         fontsize=8,
         color=colour,
     )
-    axes.axvline(0, color=FAINT, linewidth=0)
 
 
 def _picture(image: ImageArray, colour: bool) -> ImageArray:

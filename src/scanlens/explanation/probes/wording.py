@@ -9,8 +9,8 @@ from scanlens.explanation.probes.verdicts import Interval, Verdict
 
 REMAINS, LOST = "AUC that remains", "AUC lost"
 TOLD = "AUC of the column, told from features"
-OVER_AREA = "share of mass over share of area"
-CORRELATION = "rank correlation"
+OVER_AREA = "Share of mass over share of area"
+CORRELATION = "Rank correlation"
 
 CROP = (
     "preprocess.crop=foreground (fan for ultrasound) takes away what surrounds the body; what lies on it "
@@ -77,7 +77,7 @@ QUESTIONS: dict[str, Question] = {
     "foreground_masked": Question(
         "Body masked",
         REMAINS,
-        0.65,
+        0.75,
         "What surrounds the body, with the body's outline, gives the label away.",
         CROP,
     ),
@@ -98,28 +98,28 @@ QUESTIONS: dict[str, Question] = {
     "map_border": Question(
         "Map mass in the border",
         OVER_AREA,
-        1.25,
+        1.1,
         "The maps of the predicted classes lie on the border more than on the rest.",
         CROP,
     ),
     "map_corners": Question(
         "Map mass in the corners",
         OVER_AREA,
-        1.25,
+        1.1,
         "The maps of the predicted classes lie in the corners more than on the rest.",
         CROP,
     ),
     "map_outside": Question(
         "Map mass outside of the body",
         OVER_AREA,
-        1.25,
+        1.1,
         "The maps of the predicted classes lie outside of the body more than on it.",
         CROP,
     ),
     "marks_area": Question(
         "Map mass and area of marks",
         CORRELATION,
-        0.3,
+        0.25,
         "The maps' mass goes with the area of the burned-in marks: marks go with the judgement.",
         MARKS,
     ),
@@ -128,15 +128,54 @@ TOLD_FROM, TOGETHER_FROM = 0.7, 0.3
 """AUC from which features tell a column, and Cramér's V from which it goes with the label."""
 
 
-def origin_question(column: str) -> Question:
+def _origin_question(column: str) -> Question:
     """The question about a column of the manifest."""
     return Question(
         f"Origin: {column}",
         TOLD,
         TOLD_FROM,
-        f"The features tell the {column}, which goes with the label: the network may judge by origin.",
+        "",
         ORIGIN.format(column=column),
     )
+
+
+def origin_fact(
+    column: str, seen: Interval, together: Interval, verdict: Verdict, values: list[str]
+) -> dict[str, Any]:
+    """The entry of a column of the manifest.
+
+    Args:
+        column: Its name.
+        seen: AUC from features.
+        together: Cramér's V with the label.
+        verdict: On both.
+        values: Of the column.
+    """
+    association = {
+        "value": _plain(together.value),
+        "low": _plain(together.low),
+        "high": _plain(together.high),
+    }
+    entry = fact(
+        f"origin_{column}",
+        _origin_question(column),
+        seen,
+        verdict,
+        values=values,
+        cramers_v={**association, "threshold": TOGETHER_FROM},
+    )
+    if not seen.reason:
+        numbers = (
+            f"AUC of the {column} from features {_listed(seen)}, {TOLD_FROM:g} matters; Cramér's V of the "
+            f"{column} and the label {_listed(together)}, {TOGETHER_FROM:g} matters."
+        )
+        words = {
+            "found": f"The features tell the {column}, which goes with the label: it may judge by origin.",
+            "not found": f"The features do not tell the {column}, or it does not go with the label.",
+            "cannot tell": "More test patients would tell.",
+        }
+        entry["sentence"] = f"{words[verdict]} {numbers}"
+    return entry
 
 
 def fact(
@@ -174,15 +213,16 @@ def _plain(value: float) -> float | None:
     return float(value) if abs(value) < float("inf") else None
 
 
+def _listed(interval: Interval) -> str:
+    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
 def _sentence(question: Question, interval: Interval, verdict: Verdict) -> str:
     if interval.reason:
         return f"Cannot tell: {interval.reason}."
-    number = f"{question.measure} {interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    number = f"{question.measure} {_listed(interval)}"
     if verdict == "found":
-        return f"{question.found} {number[0].upper()}{number[1:]}, and {question.threshold:g} matters."
+        return f"{question.found} {number}, and {question.threshold:g} matters."
     if verdict == "not found":
-        return f"{number[0].upper()}{number[1:]}: what matters begins at {question.threshold:g}."
-    return (
-        f"{number[0].upper()}{number[1:]} holds the {question.threshold:g} from which it matters: "
-        "more test patients would tell."
-    )
+        return f"{number}: what matters begins at {question.threshold:g}."
+    return f"{number} holds the {question.threshold:g} from which it matters: more test patients would tell."
