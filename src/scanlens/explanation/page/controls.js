@@ -178,6 +178,7 @@ addEventListener("resize", later(() => {
   place();
   fit();
 }));
+for (const part of document.querySelectorAll("header details")) part.addEventListener("toggle", place);
 addEventListener("hashchange", start);
 confusion();
 legend(document);

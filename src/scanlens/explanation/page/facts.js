@@ -17,7 +17,7 @@ function fillFacts(item) {
       ["uncertainty", meter(item.uncertainty)],
       ...(item.score ? [
         ["label's map peaks in lesion", `${item.score.hit > 0.5 ? "yes" : "no"} (by chance ${percent(item.score.area)})`],
-        ["its mass in lesion", `${percent(item.score.mass)} (lesion's area ${percent(item.score.area)})`],
+        ["its mass in lesion", `${percent(item.score.mass)} (area ${percent(item.score.area)})`],
       ] : []),
       ["files", el("span", {}, link(item.overlay, "picture"), " ", item.animation ? link(item.animation, "moving slices") : null)],
     ])),
