@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from scanlens.errors import SettingsError, UnreadableScan
+from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
 from scanlens.explanation.geometry import ScanGeometry, geometry_of, scan_geometry, to_scan
 from scanlens.explanation.written import write_map, write_maps
 from scanlens.preprocess.preprocessor import Preprocessor
@@ -208,3 +208,21 @@ def test_another_crop_is_another_map(tmp_path: Path) -> None:
 def test_another_number_of_scans_than_maps(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="1 scans for 2"):
         write_maps(tmp_path, ["a", "b"], some_maps(4, 4)[None], LABELS, geometries)
+
+
+def test_maps_that_cannot_be_written(tmp_path: Path) -> None:
+    geometry = scan_geometry(FLAT, (40, 30), None)
+    with pytest.raises(SettingsError, match="2 axes"):
+        write_map(tmp_path, "abc", some_maps(4, 4, 4), LABELS, geometry)
+    maps = some_maps(4, 4)
+    maps[1, 2, 3] = np.nan
+    with pytest.raises(ScanlensError, match="abc hold values that are not finite"):
+        write_map(tmp_path, "abc", maps, LABELS, geometry)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_map_of_one_place_is_the_same_everywhere(tmp_path: Path) -> None:
+    geometry = scan_geometry(FLAT, (40, 30), None)
+    path = write_map(tmp_path, "abc", some_maps(1, 1), LABELS, geometry)
+    for found, value in zip(np.load(path), some_maps(1, 1).ravel(), strict=True):
+        assert (found == value).all()

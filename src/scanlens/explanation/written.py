@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from scanlens.atomic import replacing, write_json
-from scanlens.errors import SettingsError, UnreadableScan
+from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
 from scanlens.explanation.geometry import ScanGeometry, to_scan
 from scanlens.sources.axes import as_stored
 from scanlens.types import FloatArray
@@ -84,11 +84,22 @@ def write_map(
         The file of maps.
 
     Raises:
-        SettingsError: Another number of maps than labels, or an unknown kind.
+        SettingsError: Another number of maps than labels, of axes than the grid has, or an unknown kind.
+        ScanlensError: A value is not finite.
         OSError: The disk refuses.
     """
     if len(maps) != len(labels):
         raise SettingsError(f"There are {len(maps)} maps for {len(labels)} labels.", "Give one for each.")
+    if maps.ndim != 1 + len(geometry.size):
+        raise SettingsError(
+            f"Maps of shape {maps.shape} do not lie on a grid of {len(geometry.size)} axes.",
+            "Give (class, *grid).",
+        )
+    if not np.isfinite(maps).all():
+        raise ScanlensError(
+            f"The maps of {scan_id} hold values that are not finite, so they are not written.",
+            "A file would show them as places that the network did not see.",
+        )
     kind = _chosen(kind, geometry)
     path = folder / (scan_id + _ENDINGS[kind])
     description = {
