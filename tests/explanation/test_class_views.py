@@ -43,9 +43,10 @@ def test_probabilities_are_calibrated() -> None:
     with torch.no_grad():
         local = network.explain(scan[None]).local[0].numpy()
     np.testing.assert_allclose(look("probability", network, scan).values, softmax(local / 1.7, 0), atol=1e-6)
-    numbers = class_view("probability", network, scan, [1], QUICK, None)
+    numbers = class_view("probability", network, scan, [1], QUICK, 1.7, "age")
     np.testing.assert_array_equal(numbers.values, local[[1]])
-    assert numbers.unit == "value"
+    assert numbers.unit == "age"
+    assert class_view("smoothgrad", network, scan, [1], QUICK, 1.7, "age").unit == "age/SD"
 
 
 @pytest.mark.parametrize("method", OF_CLASSES)

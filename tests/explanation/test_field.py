@@ -48,5 +48,5 @@ def test_the_box_of_one_convolution_is_its_kernel() -> None:
 def test_a_field_without_an_end_has_no_box() -> None:
     field = Field(np.ones((8, 8), np.float32), 8.0, None, (2, 2))
     assert field.box is None
-    assert field.text() == "endless by construction, 8 px in effect"
+    assert field.text() == "receptive field endless, in effect 8 px"
     assert field_panel(np.zeros((3, 8, 8), np.float32), field, 60).shape[2] == 3

@@ -136,6 +136,10 @@ def test_volumes(tmp_path: Path) -> None:
     [
         ({"members": 2}, "multiclass"),
         ({"channels": 3}, "multiclass"),
+        (
+            {"name": "vit_tiny_patch16_224", "library": "timm", "width": 1.0, "size": (32, 32)},
+            "multiclass",
+        ),
         ({"head": "ordinal"}, "ordinal"),
         ({"head": "regression", "classes": 1, "centre": 60.0, "spread": 10.0}, "regression"),
     ],

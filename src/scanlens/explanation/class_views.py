@@ -43,7 +43,8 @@ def class_view(
     scan: Tensor,
     classes: Sequence[int],
     options: Options,
-    temperature: float | None,
+    temperature: float,
+    number: str | None = None,
     batch_size: int = 16,
     progress: bool = True,
 ) -> ClassView:
@@ -55,17 +56,19 @@ def class_view(
         scan: Standardised, ``(channel, *spatial)``.
         classes: Indices, in the order of the result.
         options: How.
-        temperature: Of the calibration; only ``probability`` uses it. None where a number is predicted:
-            then the map is the number that each place argues for.
+        temperature: Of the calibration; only ``probability`` uses it.
+        number: Name of the number that is predicted: ``probability`` maps then show the number that each
+            place argues for. None where there are classes.
         batch_size: Scans a pass, for methods of many passes.
         progress: Whether long methods show a bar.
     """
-    unit = METHODS[method].unit
+    # Where a number is predicted, logits are that number.
+    unit = METHODS[method].unit if number is None else METHODS[method].unit.replace("logit", number)
     if method == "probability":
         with torch.inference_mode():
             local = network.explain(scan[None]).local.float().cpu().numpy()
-        if temperature is None:
-            return ClassView(local[0][list(classes)].astype(np.float32), "value")
+        if number is not None:
+            return ClassView(local[0][list(classes)].astype(np.float32), number)
         return ClassView(probability_maps(local, temperature)[0][list(classes)], unit)
     if method in CAMS:
         from scanlens.explanation.gradcam import class_maps
@@ -92,13 +95,9 @@ def class_view(
     )
     sums = found.flatten(1).sum(1)
     facts = {"sum": sums.tolist(), "miss": misses.tolist(), "steps": options.steps or STEPS}
-    far = (misses.abs() > MISS * (sums - misses).abs()).any()
-    return ClassView(
-        _array(found),
-        unit,
-        facts,
-        (f"its sums miss by up to {misses.abs().max():.2g} logits: more --steps come closer",) if far else (),
-    )
+    note = f"its sums miss by up to {misses.abs().max():.2g} {unit}: more --steps come closer"
+    far = bool((misses.abs() > MISS * (sums - misses).abs()).any())
+    return ClassView(_array(found), unit, facts, (note,) if far else ())
 
 
 def _array(maps: Tensor) -> npt.NDArray[np.float32]:

@@ -51,7 +51,7 @@ class Field:
     def text(self) -> str:
         """One line for people."""
         theory = "endless" if self.theoretical is None else f"{self.theoretical} px"
-        return f"{theory} by construction, {self.effective:.0f} px in effect"
+        return f"receptive field {theory}, in effect {self.effective:.0f} px"
 
 
 def field_of(network: Network, channels: int, size: Sequence[int], grid: Sequence[int], seed: int) -> Field:
@@ -80,7 +80,7 @@ def field_panel(image: ImageArray, field: Field, side: int) -> Pixels:
     """
     scale = Scale(1.0, False, "of the largest influence", "same for all")
     boxes = [] if field.box is None else [field.box]
-    body = panel(image, field.influence, scale, f"receptive field: {field.text()}", side, boxes)
+    body = panel(image, field.influence, scale, field.text(), side, boxes)
     zoom = side / max(image.shape[-2:])
     height, width = (max(1, round(length * zoom)) for length in image.shape[-2:])
     contours, _ = cv2.findContours(
@@ -91,6 +91,7 @@ def field_panel(image: ImageArray, field: Field, side: int) -> Pixels:
 
 
 def _in_effect(influence: FloatArray, height: int, width: int) -> Pixels:
-    plane = influence if influence.ndim == 2 else influence.max(0)
+    # The slice that the panel shows.
+    plane = influence if influence.ndim == 2 else influence[int(influence.max(axis=(1, 2)).argmax())]
     inside = (plane > THRESHOLD).astype(np.uint8)
     return np.asarray(cv2.resize(inside, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)

@@ -30,7 +30,7 @@ GAP = 4
 """Pixels between panels and tiles."""
 FIXED = "same for all scans"
 LARGEST = "this scan's largest"
-FEW_BEYOND = "99.5 % of this scan's pixels"
+FEW_BEYOND = "99.5 % of its pixels"
 """Single pixels vary wildly: one in two hundred may lie beyond full colour."""
 SHARES = {LARGEST: 1.0, FEW_BEYOND: 0.995}
 

@@ -121,9 +121,9 @@ class Viewer:
 
     def _class_view(self, method: str, scan: Tensor, classes: Sequence[int]) -> ClassView:
         request, bundle = self.request, self.bundle
-        temperature = None if self.is_number else bundle.temperature
-        many = request.batch_size, request.progress
-        return class_view(method, self.network, scan, classes, request.options, temperature, *many)
+        number = bundle.labels[0] if self.is_number else None
+        how = request.options, bundle.temperature, number, request.batch_size, request.progress
+        return class_view(method, self.network, scan, classes, *how)
 
     def of_network(self, method: str, output: Path) -> dict[str, Any]:
         """Filters: patterns of a layer's first channels."""
@@ -188,12 +188,14 @@ class Viewer:
         regions = self._regions(judged) if method == "probability" and not self.is_number else []
         scale = self._scale(method, view)
         image, labels = shown(judged.ready.pixels, self.bundle.preprocessor.colour), self.bundle.labels
+        # A number has no probability; its map shows the number that each place argues for.
+        name = "each place's" if method == "probability" and self.is_number else method.replace("_", " ")
         panels = [
             panel(
                 image,
                 values,
                 scale,
-                f"{method.replace('_', ' ')}: {judged.captions[index]}",
+                f"{name}: {judged.captions[index]}",
                 self.request.side,
                 [_box(region) for region in regions if region.label == labels[index]],
             )
