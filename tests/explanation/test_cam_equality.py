@@ -50,6 +50,7 @@ class Case(NamedTuple):
     side: int = 64
 
 
+SMALL_DENSENET: dict[str, Any] = {"args": {"block_config": [2, 2, 2, 2]}}
 SMALL_SWIN = {"embed_dim": 24, "depths": [2, 2], "num_heads": [1, 2]}
 CASES = [
     Case("cnn", 2, {"width": 0.5}, ("2", "1.layers.2")),
@@ -57,7 +58,9 @@ CASES = [
     Case("cnn", 2, {"width": 0.5, "pooling": "flatten", "hidden": [8]}, ("2",)),
     Case("resnet18", 2, {"width": 0.25}, ("layer3", "layer2.0.act1")),
     Case("resnet50", 2, {"width": 0.125, "head": "ordinal"}, ("layer3",)),
-    Case("densenet121", 2, {}, ("features.denseblock3", "features.denseblock2.denselayer3.norm2")),
+    Case(
+        "densenet121", 2, SMALL_DENSENET, ("features.denseblock3", "features.denseblock2.denselayer2.norm2")
+    ),
     Case("vgg16", 2, {}, ("features.30",)),
     Case(
         "convnext_tiny",
@@ -68,7 +71,6 @@ CASES = [
     Case("efficientnet_b0", 2, {"hidden": [8], "activation": "tanh"}, ("blocks.4",)),
     Case("mobilenet_v2", 2, {}, ("blocks.4",)),
     Case("inception_v3", 2, {}, ("Mixed_6c",), 96),
-    Case("xception", 2, {}, ("block10",)),
     Case("vit_tiny", 2, {"args": {"depth": 2, "embed_dim": 48}}, ("blocks.0.mlp.act",)),
     Case("swin_tiny", 2, {"args": SMALL_SWIN}, ("layers.0",)),
     Case("cnn", 3, {"width": 0.5}, ("1",), 24),
