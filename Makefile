@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("scanlens needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Run: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); echo "No venv module. Run: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -c constraints.txt -e '.[dev]'
-	@# grad-cam asks for an OpenCV with windows, which would overwrite the headless one.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps -c constraints.txt grad-cam ttach
+	@# grad-cam and quantus ask for an OpenCV with windows, which would overwrite the headless one.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps -c constraints.txt grad-cam ttach quantus
 	@touch $(STAMP)
 
 setup: $(STAMP) ## make .venv, or renew it when pyproject.toml or constraints.txt changed

@@ -1,0 +1,96 @@
+"""Scores of maps against lesion masks.
+
+Three questions to the map of a scan's own label. Pointing game: does its greatest value lie in the lesion
+(Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", without the tolerance)? Mass in mask:
+which share of its sum does (relevance mass accuracy of Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for
+the ground truth evaluation of neural network explanations")? Average precision: do pixels in the lesion rank
+above those outside? Chance is the lesion's share of the image for all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import average_precision_score
+
+from scanlens.explanation.scores import lesion_score
+from scanlens.explanation.scoring.estimates import Estimate, Estimator
+from scanlens.explanation.scoring.sample import IntArray, Sample
+from scanlens.types import FloatArray
+
+LESION_SCORES = ("pointing_game", "mass_in_mask", "average_precision")
+CHANCE = "area_share"
+
+
+def lesion_scores(values: FloatArray, mask: npt.NDArray[np.bool_]) -> dict[str, float] | None:
+    """All scores of one map against one mask, and the share of the image that the mask covers.
+
+    Args:
+        values: ``(*spatial)``, >= 0, larger where more argues for the scan's label.
+        mask: True inside the lesion, ``(*spatial)``.
+
+    Returns:
+        :data:`LESION_SCORES` and :data:`CHANCE`, each in [0, 1], or None where the mask is empty or full.
+
+    Raises:
+        SettingsError: The shapes differ.
+    """
+    score = lesion_score(values, mask)
+    if score is None or mask.all():
+        return None
+    precision = average_precision_score(mask.ravel(), np.asarray(values).ravel())
+    return {
+        "pointing_game": score.hit,
+        "mass_in_mask": score.mass,
+        "average_precision": float(precision),
+        CHANCE: score.area,
+    }
+
+
+def score_all(
+    sample: Sample, picture: Callable[[str, int], FloatArray], kinds: Sequence[str], places: IntArray
+) -> dict[str, dict[str, FloatArray]]:
+    """Lesion scores of several kinds of map.
+
+    Args:
+        sample: The scans.
+        picture: From kind and place to a map ``(*spatial)``.
+        kinds: To score.
+        places: Scans to score, of :func:`scored_places`.
+
+    Returns:
+        By kind and score ``(len(places),)``.
+    """
+    found: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
+    for place in places.tolist():
+        mask = sample.mask(place)
+        for kind in kinds:
+            scores = None if mask is None else lesion_scores(picture(kind, place), mask)
+            for name, value in (scores or {}).items():
+                found[kind].setdefault(name, []).append(value)
+    return {kind: {name: np.array(column) for name, column in own.items()} for kind, own in found.items()}
+
+
+def scored_places(sample: Sample) -> IntArray:
+    """Scans whose mask marks some of the image and not all of it."""
+    places = []
+    for place in range(len(sample)):
+        mask = sample.mask(place)
+        if mask is not None and mask.any() and not mask.all():
+            places.append(place)
+    return np.array(places, np.int64)
+
+
+def lesion_estimates(scores: Mapping[str, FloatArray], estimator: Estimator) -> dict[str, Estimate]:
+    """Means of one kind's scores with intervals, and ``mass_over_area``, the ratio of two means (1: chance).
+
+    Args:
+        scores: Of :func:`score_all` for one kind.
+        estimator: Of the same scans.
+    """
+    return {
+        **estimator.means({name: scores[name] for name in LESION_SCORES}),
+        "mass_over_area": estimator.ratio(scores["mass_in_mask"], scores[CHANCE]),
+    }

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+
+from scanlens.explanation.maps import upsample
+from scanlens.explanation.scoring.controls import edge_map
+from scanlens.explanation.scoring.kinds import MapKinds
+from scanlens.explanation.scoring.pictures import Pictures, compared, draw
+from tests.helpers.planted import Planted, bright_network
+
+
+def test_maps_and_controls_at_the_scans_size(planted: Planted) -> None:
+    sample = planted.sample()
+    maps = np.random.default_rng(0).random((16, 4, 4)).astype(np.float32)
+    pictures = Pictures(sample, {"map": maps})
+    assert pictures.names == ["map", "random", "edges"]
+    np.testing.assert_array_equal(pictures.at("map", 3), upsample(maps[3], (32, 32)))
+    np.testing.assert_array_equal(pictures.at("edges", 3), edge_map(sample.scan(3)))
+    np.testing.assert_array_equal(pictures.at("random", 3), pictures.at("random", 3))
+    assert (pictures.at("random", 3) != pictures.at("random", 4)).any()
+    assert pictures.some("random", np.array([3, 4])).shape == (2, 32, 32)
+    assert pictures.coarse("map", np.array([3, 4])).shape == (2, 32, 32)
+
+
+def test_large_maps_are_compared_smaller_in_proportion() -> None:
+    maps = np.random.default_rng(0).random((2, 4, 4))
+    assert compared(maps, (256, 128)).shape == (2, 64, 32)
+    assert compared(np.ones((1, 2, 2, 2)), (4, 256, 256)).shape == (1, 3, 64, 64)
+
+
+def test_each_scan_has_the_map_of_its_class(planted: Planted) -> None:
+    network, sample = bright_network(), planted.sample()
+    given = np.random.default_rng(0).random((20, 2, 4, 4))
+    positions, other = np.arange(16) + 4, 1 - sample.targets
+    kinds = MapKinds(1.0, {"given": given})
+    of_label, of_other = draw(network, sample, kinds, positions, (sample.targets, other))
+    both = of_label.maps["probability_map"] + of_other.maps["probability_map"]
+    np.testing.assert_allclose(both, 1, rtol=1e-6)
+    np.testing.assert_array_equal(of_label.maps["given"], given[positions, sample.targets])
+    mask = sample.mask(1)
+    assert mask is not None
+    assert mask.flat[of_label.at("probability_map", 1).argmax()]

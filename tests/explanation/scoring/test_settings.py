@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import pytest
+
+from scanlens.errors import SettingsError
+from scanlens.explanation.scoring.settings import ScoreSettings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("scans", 0), ("curve_scans", -1), ("steps", 2), ("changes", -1), ("levels", 0), ("confidence", 1.0)],
+)
+def test_impossible_numbers_are_refused(name: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"explanation\.scores\.{name}"):
+        ScoreSettings(**{name: value})
