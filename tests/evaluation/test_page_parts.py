@@ -18,7 +18,7 @@ def shown(template: str, **values: object) -> str:
 
 def test_words_from_outside_are_escaped_wherever_they_stand() -> None:
     text = shown(
-        "{{ warned([h]) }}{{ chosen({h: h}) }}{{ pictures({h: 'QUJD'}, {h: h}) }}{{ cell(entry) }}",
+        "{{ warning_list([h]) }}{{ settings_table({h: h}) }}{{ picture_grid({h: 'QUJD'}, {h: h}) }}{{ cell(entry) }}",
         h=HOSTILE, entry={"value": None, "reason": HOSTILE},
     )  # fmt: skip
     assert "<script" not in text
@@ -37,7 +37,7 @@ def test_a_number_comes_with_its_interval_and_note_or_the_reason_it_is_missing()
 
 
 def test_nothing_to_warn_of_is_no_list() -> None:
-    assert shown("{{ warned([]) }}").strip() == ""
+    assert shown("{{ warning_list([]) }}").strip() == ""
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:

@@ -53,9 +53,9 @@ neither training nor calibration. In brackets: {{ percent }} % intervals from
 {%- else %}{{ "%.3f"|format(entry.low) }} to {{ "%.3f"|format(entry.high) }}{% endif %}</span></div>
 {%- endfor %}
 </div>
-{{ warned(f.warnings) }}
+{{ warning_list(f.warnings) }}
 
-{{ metrics(titles, f.test, f.baseline, f.val) }}
+{{ metrics_table(titles, f.test, f.baseline, f.val) }}
 <p class="soft">Without looking: what always answering the most frequent test class
 {%- if f.baseline["class"] is not none %} ({{ f.baseline["class"] }}){% endif %} reaches; its log-likelihood
 is that of stating the class shares. Validation numbers are flattering: that split chose the weights and the
@@ -70,7 +70,7 @@ own fold:
 {%- endfor %} Test scans are judged by all of them together.</p>
 {%- endif %}
 
-{{ pictures(images, captions) }}
+{{ picture_grid(images, captions) }}
 
 <h2>Each class of the test split</h2>
 <div class="table"><table>
@@ -112,7 +112,7 @@ row.sites or "unknown" }}</td>
 </tbody></table></div>
 
 <h2>Settings and methods</h2>
-{{ chosen(f.settings) }}
+{{ settings_table(f.settings) }}
 <p class="soft">Intervals: percentiles of a bootstrap that draws patients, not scans, since scans of one
 patient resemble each other (Efron and Tibshirani 1993; Rutter 2000). Draws without one of the split's classes
 are repeated ({{ f.bootstrap.test.redrawn }} for test). The interval of ECE is corrected for the bootstrap's

@@ -49,7 +49,7 @@ figcaption { color: var(--soft); font-size: .9rem; }
 """
 
 MACROS = """
-{%- macro warned(sentences) -%}
+{%- macro warning_list(sentences) -%}
 {%- if sentences %}
 <ul class="warnings">
 {%- for sentence in sentences %}
@@ -71,7 +71,7 @@ digits|format(entry.high) }})</span>{% endif %}
 {%- if entry.note is defined %}<span class="soft">{{ entry.note }}</span>{% endif %}{% endif %}</td>
 {%- endmacro -%}
 
-{%- macro metrics(titles, test, baseline, val) -%}
+{%- macro metrics_table(titles, test, baseline, val) -%}
 <h2>Metrics</h2>
 <div class="table"><table>
 <thead><tr><th>Metric</th><th class="n">Test</th><th class="n">Without looking</th>
@@ -84,7 +84,7 @@ digits|format(entry.high) }})</span>{% endif %}
 </tbody></table></div>
 {%- endmacro -%}
 
-{%- macro pictures(images, captions) -%}
+{%- macro picture_grid(images, captions) -%}
 <h2>Pictures of the test split</h2>
 <div class="figures">
 {%- for name, image in images.items() %}
@@ -94,7 +94,7 @@ digits|format(entry.high) }})</span>{% endif %}
 </div>
 {%- endmacro -%}
 
-{%- macro chosen(settings) -%}
+{%- macro settings_table(settings) -%}
 <div class="table"><table><tbody>
 {%- for name, value in settings.items() %}
 <tr><td>evaluation.{{ name }}</td><td>{{ value }}</td></tr>

@@ -25,14 +25,14 @@ PAGE = (
 <p class="soft">{{ f.counts.test.scans }} test scans of {{ f.counts.test.patients }} patients, used for
 neither training nor intervals. In brackets: {{ percent }} % intervals from
 {{ f.bootstrap.test.resamples }} resamples of patients.</p>
-{{ warned(f.warnings) }}
+{{ warning_list(f.warnings) }}
 
-{{ metrics(titles, f.test, f.baseline, f.val) }}
+{{ metrics_table(titles, f.test, f.baseline, f.val) }}
 <p class="soft">Without looking: what always answering the training split's mean
 ({{ "%.4g"|format(f.baseline.value) }}) reaches on the test split. Validation numbers are flattering: that
 split chose the weights.</p>
 
-{{ pictures(images, captions) }}
+{{ picture_grid(images, captions) }}
 
 <h2>Interval of a prediction</h2>
 <p>{% if f.calibration.half_width is none %}There is none: {{ f.calibration.reason }}.{% else -%}
@@ -54,7 +54,7 @@ hold the true number of {{ percent }} % of new scans (split-conformal, from the 
 </tbody></table></div>
 
 <h2>Settings</h2>
-{{ chosen(f.settings) }}
+{{ settings_table(f.settings) }}
 </body>
 </html>
 """

@@ -40,7 +40,7 @@ PAGE = (
 <p class="soft">{{ rows|length }} runs{% if by %}, ordered by {{ by }} (the
 {{ "smallest" if lower else "largest" }} first){% endif %}. In brackets: intervals over patients, as stage
 evaluation measured them.</p>
-{{ warned(notes) }}
+{{ warning_list(notes) }}
 <h2>The runs</h2>
 <div class="table"><table>
 <thead><tr><th>Run</th>{% for key in columns %}<th>{{ key }}</th>{% endfor %}
