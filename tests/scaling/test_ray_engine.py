@@ -27,6 +27,7 @@ def test_it_gives_what_the_local_engine_gives(
     """Order, limits, crashes, exceptions, relative paths; and nothing of the cluster stays behind."""
     ray = pytest.importorskip("ray", reason="the extra 'scale' is not installed")
     monkeypatch.setenv("PYTHONPATH", str(project))  # nodes must have the function's module
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # another cluster is none of its business
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here").touch()
     engine = Engine("ray", 2, None)

@@ -123,6 +123,7 @@ def _cluster(ray: ModuleType, engine: Engine) -> Iterator[None]:
         # Short, because Ray puts sockets below it, whose paths may have 107 characters at most.
         folder = tempfile.mkdtemp(prefix="ray", dir="/tmp" if Path("/tmp").is_dir() else None)
         ray.init(
+            address="local",  # or it would join whatever cluster was started here last
             num_cpus=engine.workers,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE,
