@@ -106,9 +106,9 @@ def draw_randomisation(path: Path, facts: Mapping[str, Any]) -> None:
             _left_out(figure.add_subplot(), part["reason"])
             return
         lesions = facts["lesions"]
-        panels = {"spearman": "Rank correlation with the trained maps", "ssim": "Structural similarity"}
+        panels = {"spearman": "Rank correlation", "ssim": "Structural similarity"}
         if lesions["scans"]:
-            panels["average_precision"] = "Average precision on lesions"
+            panels["average_precision"] = "Average precision"
         drawn = figure.subplots(1, len(panels))
         for axes, (score, title) in zip(np.atleast_1d(drawn), panels.items(), strict=True):
             for kind, (colour, dash) in looks(facts).items():
@@ -135,9 +135,9 @@ def draw_randomisation(path: Path, facts: Mapping[str, Any]) -> None:
             axes.set(xlim=(0, 1), xlabel="share of layers with random weights", title=title)
             axes.grid(visible=True)
             axes.set_axisbelow(True)
-        figure.legend(
-            *np.atleast_1d(drawn)[0].get_legend_handles_labels(), loc="outside lower center", ncols=4
-        )
+        title = "similarity is with the trained network's maps; dashes: none, or chance"
+        handles, labels = np.atleast_1d(drawn)[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, title=title)
 
 
 def named(kind: str) -> str:
