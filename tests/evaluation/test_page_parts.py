@@ -18,7 +18,8 @@ def shown(template: str, **values: object) -> str:
 
 def test_words_from_outside_are_escaped_wherever_they_stand() -> None:
     text = shown(
-        "{{ warning_list([h]) }}{{ settings_table({h: h}) }}{{ picture_grid({h: 'QUJD'}, {h: h}) }}{{ cell(entry) }}",
+        "{{ warning_list([h]) }}{{ settings_table({h: h}) }}{{ picture_grid({h: 'QUJD'}, {h: h}) }}"
+        "{{ cell(entry) }}",
         h=HOSTILE, entry={"value": None, "reason": HOSTILE},
     )  # fmt: skip
     assert "<script" not in text
