@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import grad_cam, probability_maps, upsample
+from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps, upsample
 from scanlens.models.classifier import Classifier
 
 
@@ -106,3 +106,23 @@ def test_grad_cam_is_the_positive_part_and_not_rescaled() -> None:
     cams = grad_cam(contributions)
     np.testing.assert_array_equal(cams, [[[[0.125, 0], [0.625, 0]]]])
     assert cams.dtype == np.float32
+
+
+def test_log_odds_order_as_probabilities_and_beyond() -> None:
+    local = np.random.default_rng(0).normal(size=(2, 3, 4, 5)) * 3
+    probabilities = probability_maps(local, 1.5).astype(np.float64)
+    expected = np.log(probabilities) - np.log1p(-probabilities)
+    assert np.allclose(log_odds(local, 1.5), expected, atol=1e-3)
+    sure = np.zeros((1, 2, 1, 2))
+    sure[0, 0] = 200, 300
+    assert (probability_maps(sure)[0, 0] == 1).all()
+    assert log_odds(sure)[0, 0].tolist() == [[200, 300]]
+
+
+def test_evidence_is_what_places_add_to_the_logit() -> None:
+    generator = np.random.default_rng(1)
+    contributions, rest = generator.normal(size=(2, 3, 2, 2)), generator.normal(size=(2, 3))
+    finer = np.repeat(np.repeat(contributions, 3, axis=2), 3, axis=3) / 9
+    logits = contributions.sum((2, 3)) + rest
+    evidence = evidence_maps(logits, finer * 36 + rest[:, :, None, None], contributions)
+    assert np.allclose(evidence, np.maximum(finer, 0), atol=1e-5)

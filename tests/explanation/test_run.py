@@ -15,8 +15,9 @@ from scanlens.errors import ScanlensError, SettingsError
 from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import LEGEND_HEIGHT
 from scanlens.explanation.run import explain
+from tests.helpers.settings import explanation
 
-CONFIG = Explanation(max_overlays=5, overlay_side=48)
+CONFIG = explanation()
 
 
 def run(case: Any, output: Path, config: Explanation = CONFIG, batch: int = 4) -> dict[str, Any]:
@@ -40,7 +41,7 @@ def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: P
     index = pd.read_parquet(tmp_path / "index.parquet")
     maps = np.load(tmp_path / "maps-00000.npy")
     cams = np.load(tmp_path / "gradcam-00000.npy")
-    assert (maps.dtype, cams.dtype) == (np.float16, np.float32)
+    assert (maps.dtype, cams.dtype) == (np.float32, np.float32)
     np.testing.assert_allclose(maps, probability_maps(case.local[rows], 1.5), atol=1e-3)
     np.testing.assert_allclose(cams, np.maximum(case.contributions[rows], 0), rtol=1e-6)
     assert (cams > 0).any()
@@ -83,7 +84,8 @@ def test_lesions_are_scored_by_the_map_of_their_label(case: Any, tmp_path: Path)
 
 def test_without_masks_there_are_no_scores(case: Any, tmp_path: Path) -> None:
     case.masks.clear()
-    assert run(case, tmp_path)["scores"] == {"probability_map": {"scans": 0}, "grad_cam": {"scans": 0}}
+    kinds = ("probability_map", "evidence_map", "grad_cam")
+    assert run(case, tmp_path)["scores"] == {kind: {"scans": 0} for kind in kinds}
     page, data = gallery(tmp_path)
     assert "lesion hit" not in page
     assert all(case["score"] is None and not case["outline"] for case in data["cases"])
@@ -91,7 +93,7 @@ def test_without_masks_there_are_no_scores(case: Any, tmp_path: Path) -> None:
 
 def test_volumes(volume_case: Any, tmp_path: Path) -> None:
     volume_case.predictions["predicted"] = "nodule"
-    facts = run(volume_case, tmp_path, Explanation(max_overlays=100, overlay_side=32))
+    facts = run(volume_case, tmp_path, explanation(max_overlays=100, overlay_side=32))
     index = pd.read_parquet(tmp_path / "index.parquet")
     assert facts["grid"] == [3, 2, 2]
     assert facts["scores"]["probability_map"]["pointing_game"] == 1
@@ -109,8 +111,8 @@ def test_same_input_same_bytes_whatever_the_batch(case: Any, tmp_path: Path) -> 
     run(case, tmp_path / "one")
     run(case, tmp_path / "two", batch=5)
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
-    run(case, tmp_path / "one", Explanation(max_overlays=2, overlay_side=48))
-    run(case, tmp_path / "three", Explanation(max_overlays=2, overlay_side=48))
+    run(case, tmp_path / "one", explanation(max_overlays=2))
+    run(case, tmp_path / "three", explanation(max_overlays=2))
     assert digests(tmp_path / "one") == digests(tmp_path / "three"), "an earlier run leaves nothing behind"
     assert digests(tmp_path / "one") != digests(tmp_path / "two")
 

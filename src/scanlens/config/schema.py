@@ -323,11 +323,52 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Regions:
+    """Which parts of a probability map are suspicious regions."""
+
+    threshold: float
+    least_probability: float
+    least_places: float
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """How much of the maps is put to the test, and how surely."""
+
+    scans: int
+    curve_scans: int
+    steps: int
+    changes: int
+    randomisations: int
+    levels: int
+    resamples: int
+    confidence: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Shortcuts:
+    """How much is looked at for shortcuts, and how surely a verdict must hold."""
+
+    scans: int
+    border: float
+    bootstrap: int
+    confidence: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """The probability maps."""
+    """The probability maps, their scores and the shortcut probes."""
 
     max_overlays: int
     overlay_side: int
+    neighbours: int
+    files: Literal["none", "auto", "nifti", "npy"]
+    regions: Regions
+    scores: MapScores
+    shortcuts: Shortcuts
 
 
 @dataclass(frozen=True)

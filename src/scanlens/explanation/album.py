@@ -86,6 +86,8 @@ class Album:
         if volume:
             caption += f", slice {(picture.slice or 0) + 1}/{image.shape[1]}"
         still = image[:, picture.slice] if volume else image
+        # In the volume's own pixels: the page enlarges it, and frames are dear to write.
+        moving = min(self._side, max(image.shape[-2:]))
         return Card(
             scan_id=scan_id,
             label=self._labels.index(prediction["label"]),
@@ -100,7 +102,7 @@ class Album:
             score=score,
             sheet=self._write(f"{scan_id}-slices.png", sheet_png(image, self._side)) if volume else "",
             animation=(
-                self._write(f"{scan_id}.webp", animation(image, maps[predicted], mask, self._side))
+                self._write(f"{scan_id}.webp", animation(image, maps[predicted], mask, moving))
                 if volume
                 else ""
             ),

@@ -11,9 +11,10 @@ from scanlens.errors import ScanlensError
 from scanlens.types import FloatArray
 
 MAPS = "maps-00000.npy"
-"""float16 ``(scan, class, *grid)``: calibrated probability at each place, rows as in ``index.parquet``."""
+"""float32 ``(scan, class, *grid)``: calibrated probability at each place, rows as in ``index.parquet``."""
 GRADCAM = "gradcam-00000.npy"
-"""float32 ``(scan, class, *grid)``: raw Grad-CAM in units of the logit, rows as in ``index.parquet``."""
+"""float32 ``(scan, class, *coarser)``: raw Grad-CAM at the places of the last feature map, in units of the
+logit, rows as in ``index.parquet``."""
 
 
 class MapFiles:
@@ -35,10 +36,11 @@ class MapFiles:
     ) -> npt.NDArray[np.integer]:
         """Store one batch, ``(n, class, *grid)`` each, and give back its positions in the files."""
         if not self._files:
-            shape = (len(self._seen), *maps.shape[1:])
-            for name, dtype in ((MAPS, np.float16), (GRADCAM, np.float32)):
-                partial = self._folder / f"{name}.partial"
-                self._files[name] = np.lib.format.open_memmap(partial, mode="w+", dtype=dtype, shape=shape)
+            for name, values in ((MAPS, maps), (GRADCAM, cams)):
+                partial, shape = self._folder / f"{name}.partial", (len(self._seen), *values.shape[1:])
+                self._files[name] = np.lib.format.open_memmap(
+                    partial, mode="w+", dtype=np.float32, shape=shape
+                )
         positions = np.array([self._positions[int(row)] for row in rows], dtype=np.int64)
         self._files[MAPS][positions] = maps
         self._files[GRADCAM][positions] = cams

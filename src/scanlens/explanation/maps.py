@@ -2,7 +2,8 @@
 
 A network that ends in global average pooling and a linear head has a logit at every place of its last
 feature map: the head applied there (:mod:`scanlens.models.classifier` gives the same for flattening, hidden
-layers and other heads). Their mean over the places is the image's logit, exactly, so the
+layers and other heads, and :mod:`scanlens.models.refine` brings it to where it was seen). Their mean over the
+places is the image's logit, exactly, so the
 softmax of the local logits (divided by the calibration temperature) says what the image's probability
 would be if all of it looked like that place. It is a probability, never rescaled per image, and can be
 compared between patients. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016,
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from scanlens.errors import ScanlensError
 from scanlens.types import FloatArray
@@ -46,6 +47,47 @@ def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.
             "Train again with a lower training.lr or a smaller training.gradient_clip.",
         )
     return softmax(local_logits.astype(np.float32) / np.float32(temperature), axis=1)
+
+
+def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """Logarithm of the odds of each class against the others: orders places as their probability does.
+
+    A place alone may argue so strongly that its probability is 1 to the last digit. Of several such places
+    this still tells the strongest.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``.
+        temperature: As for :func:`probability_maps`.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, any finite number.
+    """
+    scaled = np.asarray(local_logits, np.float64) / temperature
+    others = np.empty_like(scaled)
+    for index in range(scaled.shape[1]):
+        others[:, index] = logsumexp(np.delete(scaled, index, axis=1), axis=1)
+    return (scaled - others).astype(np.float32)
+
+
+def evidence_maps(
+    logits: FloatArray, local_logits: FloatArray, contributions: FloatArray
+) -> npt.NDArray[np.float32]:
+    """What each place adds to each class's logit, where it was seen: the local logits without what none adds.
+
+    Args:
+        logits: ``(batch, class)``, the mean of the local logits (linear heads).
+        local_logits: ``(batch, class, *grid)``.
+        contributions: Of the last feature map's places, ``(batch, class, *coarser)``; what their sum lacks to
+            the logits (biases) no place adds.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, >= 0, in units of the logit: the positive part, as in Grad-CAM.
+    """
+    local_logits = np.asarray(local_logits, np.float32)
+    places = tuple(range(2, local_logits.ndim))
+    rest = logits - np.sum(contributions, axis=places, dtype=np.float64)
+    added = local_logits - np.expand_dims(rest, places).astype(np.float32)
+    return np.maximum(added / np.float32(np.prod(local_logits.shape[2:])), 0)
 
 
 def grad_cam(contributions: FloatArray) -> npt.NDArray[np.float32]:

@@ -5,28 +5,35 @@ The maps in memory are those of one batch, whatever the number of scans.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from tqdm import tqdm
 
 from scanlens.atomic import replacing
 from scanlens.config.schema import Explanation
-from scanlens.errors import SettingsError
+from scanlens.errors import SettingsError, UnreadableScan
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import write_gallery
-from scanlens.explanation.maps import grad_cam, probability_maps, upsample
+from scanlens.explanation.geometry import ScanGeometry
+from scanlens.explanation.legend import Legend, legend_png
+from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps, upsample
+from scanlens.explanation.neighbours import Neighbour
+from scanlens.explanation.regions import Region, region_rows, region_table, scan_regions
 from scanlens.explanation.scores import LesionScore, lesion_score, summarise
 from scanlens.preprocess.shown import is_colour, shown
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
+    from scanlens.explanation.field import Field
     from scanlens.models.predict import Local
     from scanlens.preprocess.store import Store
 
@@ -38,12 +45,26 @@ TRACKED_OVERLAYS = 24
 
 
 @dataclass(frozen=True)
+class Aids:
+    """What stands beside the maps where it is known.
+
+    Attributes:
+        geometry: From a scan_id to where its pixels lie, for regions; it may raise UnreadableScan.
+        neighbours: From a store row to the training scans nearest to it.
+        seen: From the grid to what one of its places sees, for the legend.
+    """
+
+    geometry: Callable[[str], ScanGeometry] | None = None
+    neighbours: Mapping[int, Sequence[Neighbour]] = field(default_factory=dict)
+    seen: Callable[[tuple[int, ...]], Field] | None = None
+
+
+@dataclass(frozen=True)
 class _Explained:
-    """What is kept of one scan: its gallery card and the scores of its two maps, where it has them."""
+    """What is kept of one scan: its gallery card and the scores of its maps by kind, where it has a mask."""
 
     card: Card | None
-    probability_map: LesionScore | None
-    grad_cam: LesionScore | None
+    scores: dict[str, LesionScore]
 
 
 def explain(
@@ -56,6 +77,7 @@ def explain(
     masks: Callable[[str], npt.NDArray[np.bool_] | None],
     *,
     linear: bool = True,
+    aids: Aids = Aids(),
 ) -> dict[str, Any]:
     """Draw and score the maps of the test split.
 
@@ -65,16 +87,18 @@ def explain(
         predictions: Evaluation's table; it holds every test scan of the store.
         temperature: The calibration's.
         config: Section ``explanation``.
-        output: Folder that receives the map arrays, ``index.parquet``, ``overlays/``, ``gallery.html``.
+        output: Folder that receives the map arrays, ``index.parquet``, ``regions.parquet``, ``overlays/``,
+            ``gallery.html``.
         masks: From a scan_id to its lesion mask ``(*spatial)`` in the store's geometry, or None. Every
             scan with a lesion in its mask is scored by the map of its own label.
         linear: Whether the mean of local logits is the logit, as the head's
             :attr:`scanlens.models.heads.Head.linear` says.
+        aids: What else the gallery shows.
 
     Returns:
         Facts for ``explanation.json``: counts, ``identity`` (greatest difference between a scan's logit in
-        ``predictions`` and its logit here, and for a linear head the mean of its local logits) and
-        ``scores`` of both kinds of map.
+        ``predictions`` and its logit here, and for a linear head the mean of its local logits), ``regions``
+        and ``scores`` of each kind of map.
 
     Raises:
         SettingsError: There is no test scan, the predictions do not fit the store, or a mask its scan.
@@ -84,37 +108,70 @@ def explain(
     rows = store.rows("test")
     table = predictions_of_test(predictions, store, rows)
     logits = table[[f"logit_{label}" for label in store.labels]].to_numpy(np.float64)
-    ranked = table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
+    ranked = _ranked(table)
     pictured = set(ranked.index[: config.max_overlays])
 
     colour = is_colour(store)
     files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
     explained: dict[int, _Explained] = {}
     difference = 0.0
+    kinds = ("probability_map", "evidence_map", "grad_cam") if linear else ("probability_map", "grad_cam")
+    region_records: list[dict[str, object]] = []
     for batch_rows, whole, local, contributions in batches:
         maps, cams = probability_maps(local, temperature), grad_cam(contributions)
         positions = files.put(batch_rows, maps, cams)
         means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64) if linear else whole
         for own in (whole, means):
             difference = max(difference, float(np.abs(own - logits[positions]).max()))
-        for row, position, own_maps, own_cams in zip(batch_rows, positions, maps, cams, strict=True):
+        scored = {"probability_map": maps, "grad_cam": cams}
+        if linear:
+            scored["evidence_map"] = evidence_maps(whole, local, contributions)
+        orders = {"probability_map": log_odds(local, temperature)}
+        for number, (row, position) in enumerate(zip(batch_rows, positions, strict=True)):
             prediction = table.iloc[position].to_dict()
             mask = masks(prediction["scan_id"])
             label = store.labels.index(prediction["label"])
-            of_map, of_cam = (_score(values[label], mask, store) for values in (own_maps, own_cams))
+            scores: dict[str, LesionScore] = {}
+            for kind in kinds:
+                if mask is None:
+                    break
+                own_order = upsample(orders[kind][number, label], store.shape[1:]) if kind in orders else None
+                own_map = upsample(scored[kind][number, label], store.shape[1:])
+                if (score := lesion_score(own_map, mask, own_order)) is not None:
+                    scores[kind] = score
+            regions = _regions(prediction, maps[number], store.labels, config, aids, region_records)
             card = None
             if position in pictured:
                 image = shown(store.read(np.array([row]))[0], colour)
-                card = album.draw(prediction, image, own_maps, mask, of_map)
-            explained[int(position)] = _Explained(card, of_map, of_cam)
+                card = album.draw(
+                    prediction,
+                    image,
+                    maps[number],
+                    mask,
+                    scores.get("probability_map"),
+                    regions=regions,
+                    neighbours=[
+                        album.example(
+                            str(store.index["scan_id"].iloc[near.row]),
+                            str(store.index["label"].iloc[near.row]),
+                            near.distance,
+                            shown(store.read(np.array([near.row]))[0], colour),
+                        )
+                        for near in aids.neighbours.get(int(row), ())
+                    ],
+                )
+            explained[int(position)] = _Explained(card, scores)
 
     grid = files.close()
     album.close()
     index = _index(table, rows, explained)
     with replacing(output / "index.parquet") as partial:
         index.to_parquet(partial, index=False)
-    scores = {kind: _summary(table, explained, kind) for kind in ("probability_map", "grad_cam")}
+    with replacing(output / "regions.parquet") as partial:
+        region_table(region_records).to_parquet(partial, index=False)
+    summaries = {kind: _summary(table, explained, kind) for kind in kinds}
     cards = [explained[position].card for position in ranked.index if position in pictured]
+    seen = None if aids.seen is None else aids.seen(grid)
     heading = Heading(
         labels=store.labels,
         scans=len(rows),
@@ -123,8 +180,20 @@ def explain(
         colour=colour,
         slices=store.shape[1] if len(store.shape) == 4 else None,
         grid=grid,
-        scores=scores["probability_map"],
+        scores=summaries["probability_map"],
+        receptive_field=None if seen is None else (seen.effective, seen.effective),
     )
+    if seen is not None:
+        legend = Legend(
+            store.shape[1:],
+            grid,
+            seen.effective,
+            seen.theoretical,
+            config.regions.threshold if aids.geometry else None,
+            config.overlay_side,
+        )
+        with replacing(output / "overlays" / "legend.png") as partial:
+            partial.write_bytes(legend_png(legend))
     write_gallery(output / "gallery.html", [card for card in cards if card is not None], heading)
     return {
         "scans": len(rows),
@@ -134,8 +203,25 @@ def explain(
         "grid": list(grid),
         "temperature": float(temperature),
         "identity": {"max_logit_difference": difference},
-        "scores": scores,
+        "regions": len(region_records),
+        "scores": summaries,
     }
+
+
+def pictured_rows(predictions: pd.DataFrame, store: Store, most: int) -> npt.NDArray[np.int64]:
+    """Store rows of the test scans that get a picture: the most uncertain first.
+
+    Args:
+        predictions: Evaluation's table.
+        store: The preprocessed scans.
+        most: Pictures.
+    """
+    rows = store.rows("test")
+    return np.asarray(rows[_ranked(predictions_of_test(predictions, store, rows)).index[:most]], np.int64)
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
 
 
 def tracked_files(folder: Path) -> list[Path]:
@@ -173,12 +259,40 @@ def predictions_of_test(
     return test.loc[scan_ids].reset_index(drop=True)
 
 
-def _score(values: FloatArray, mask: npt.NDArray[np.bool_] | None, store: Store) -> LesionScore | None:
-    return None if mask is None else lesion_score(upsample(values, store.shape[1:]), mask)
+def _regions(
+    prediction: dict[str, Any],
+    maps: FloatArray,
+    labels: list[str],
+    config: Explanation,
+    aids: Aids,
+    records: list[dict[str, object]],
+) -> list[Region]:
+    """The suspicious regions of one scan, also added to the records; none where the scan can't be read."""
+    if aids.geometry is None:
+        return []
+    scan_id = str(prediction["scan_id"])
+    try:
+        geometry = aids.geometry(scan_id)
+    except UnreadableScan as error:
+        tqdm.write(f"warning: no regions are sought: {error}", file=sys.stderr)
+        return []
+    wanted = config.regions
+    found = scan_regions(
+        maps,
+        labels,
+        [float(prediction[f"probability_{label}"]) for label in labels],
+        geometry,
+        threshold=wanted.threshold,
+        sought=wanted.labels,
+        least_probability=wanted.least_probability,
+        least_places=wanted.least_places,
+    )
+    records += region_rows(scan_id, str(prediction["predicted"]), found, geometry)
+    return found
 
 
 def _summary(table: pd.DataFrame, explained: dict[int, _Explained], kind: str) -> dict[str, Any]:
-    found = {position: getattr(explained[position], kind) for position in sorted(explained)}
+    found = {position: explained[position].scores.get(kind) for position in sorted(explained)}
     scored = {position: score for position, score in found.items() if score is not None}
     return summarise([table["label"].iloc[position] for position in scored], list(scored.values()))
 
@@ -195,7 +309,7 @@ def _index(
     """
     records = []
     for position in range(len(rows)):
-        card, score = explained[position].card, explained[position].probability_map
+        card, score = explained[position].card, explained[position].scores.get("probability_map")
         records.append(
             {
                 "row": position,

@@ -32,12 +32,16 @@ class LesionScore:
     area: float
 
 
-def lesion_score(values: FloatArray, mask: npt.NDArray[np.bool_]) -> LesionScore | None:
+def lesion_score(
+    values: FloatArray, mask: npt.NDArray[np.bool_], order: FloatArray | None = None
+) -> LesionScore | None:
     """Score one map against one mask.
 
     Args:
         values: The map of the scan's own class at the mask's size, ``(*spatial)``, >= 0.
         mask: True inside the lesion, ``(*spatial)``.
+        order: What tells the greatest value where ``values`` may be 1 to the last digit at many places; None:
+            ``values`` themselves.
 
     Returns:
         The scores, or None where the mask is empty.
@@ -55,7 +59,8 @@ def lesion_score(values: FloatArray, mask: npt.NDArray[np.bool_]) -> LesionScore
     area = float(mask.mean())
     total = float(values.sum(dtype=np.float64))
     mass = float(values.sum(where=mask, dtype=np.float64)) / total if total > 0 else area
-    return LesionScore(hit=float(mask[values == values.max()].mean()), mass=mass, area=area)
+    order = values if order is None else order
+    return LesionScore(hit=float(mask[order == order.max()].mean()), mass=mass, area=area)
 
 
 def summarise(labels: Sequence[str], scores: Sequence[LesionScore]) -> dict[str, float | int | dict]:

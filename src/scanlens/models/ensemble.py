@@ -47,6 +47,11 @@ Network = Classifier | Ensemble
 """What evaluation, explanation and inference take."""
 
 
+def is_linear(network: Network) -> bool:
+    """Whether the mean of its local logits is its logit, and logits are sums of what the places add."""
+    return (network.networks()[0] if isinstance(network, Ensemble) else network).kind.linear
+
+
 def rebuild(architecture: Architecture, members: int, state: dict[str, Tensor]) -> Network:
     """The network that ``state`` was saved from, in evaluation mode.
 

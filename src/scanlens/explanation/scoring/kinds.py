@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import grad_cam, probability_maps
+from scanlens.explanation.maps import evidence_maps, grad_cam, probability_maps
 from scanlens.models.ensemble import Network
 from scanlens.types import FloatArray
 
 MapFunction: TypeAlias = Callable[[Network, Tensor], Tensor]
 """From a network and its input ``(batch, channel, *spatial)`` to maps ``(batch, class, *grid)``, any number
 of places. It is called without gradients and may switch them on."""
-PROBABILITY_MAP, GRAD_CAM = "probability_map", "grad_cam"
+PROBABILITY_MAP, EVIDENCE_MAP, GRAD_CAM = "probability_map", "evidence_map", "grad_cam"
 
 
 class MapKinds:
@@ -25,15 +25,22 @@ class MapKinds:
 
     Args:
         temperature: The calibration's, for the probability maps.
-        further: More kinds beside the probability map and the raw Grad-CAM: a function, or maps
+        linear: Whether logits are sums over places, as :func:`scanlens.models.ensemble.is_linear` says; only
+            then there are evidence maps.
+        further: More kinds beside these and the raw Grad-CAM: a function, or maps
             ``(scan, class, *grid)`` of all scans that may be scored. Arrays have lesion scores and curves;
             repeatability and the randomised network need a function.
     """
 
     def __init__(
-        self, temperature: float, further: Mapping[str, MapFunction | FloatArray] | None = None
+        self,
+        temperature: float,
+        further: Mapping[str, MapFunction | FloatArray] | None = None,
+        *,
+        linear: bool = True,
     ) -> None:
         self._temperature = temperature
+        self._linear = linear
         further = further or {}
         self._functions = {name: make for name, make in further.items() if callable(make)}
         self._arrays = {name: np.asarray(given) for name, given in further.items() if not callable(given)}
@@ -41,7 +48,8 @@ class MapKinds:
     @property
     def computed(self) -> list[str]:
         """Kinds that can be drawn of any network and any scans."""
-        return [PROBABILITY_MAP, GRAD_CAM, *self._functions]
+        evidence = [EVIDENCE_MAP] if self._linear else []
+        return [PROBABILITY_MAP, *evidence, GRAD_CAM, *self._functions]
 
     @property
     def names(self) -> list[str]:
@@ -60,9 +68,11 @@ class MapKinds:
         """
         with torch.no_grad():
             evidence = network.explain(inputs)
+            logits, local, contributions = (_numbers(part) for part in evidence)
             maps = {
-                PROBABILITY_MAP: probability_maps(_numbers(evidence.local), self._temperature),
-                GRAD_CAM: grad_cam(_numbers(evidence.contributions)),
+                PROBABILITY_MAP: probability_maps(local, self._temperature),
+                **({EVIDENCE_MAP: evidence_maps(logits, local, contributions)} if self._linear else {}),
+                GRAD_CAM: grad_cam(contributions),
                 **{name: _numbers(make(network, inputs)) for name, make in self._functions.items()},
             }
         for name, values in maps.items():

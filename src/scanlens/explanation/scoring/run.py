@@ -33,7 +33,7 @@ from scanlens.explanation.scoring.randomisation import cascade
 from scanlens.explanation.scoring.repeatability import over_changes, over_members
 from scanlens.explanation.scoring.sample import MaskReader, Sample, stratified
 from scanlens.explanation.scoring.settings import ScoreSettings
-from scanlens.models.ensemble import Ensemble, Network
+from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def score_maps(
         store, rows[chosen], predictions, statistics, masks,
         batch_size=machine.batch_size, device=machine.device, seed=settings.seed,
     )  # fmt: skip
-    kinds = MapKinds(temperature, further)
+    kinds = MapKinds(temperature, further, linear=is_linear(network))
     of_label, of_predicted = draw(network, sample, kinds, chosen, (sample.targets, sample.predicted))
     estimator = Estimator(sample.patients, settings)
 
