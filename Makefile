@@ -29,8 +29,8 @@ params: $(STAMP) ## compose params.yaml from conf/
 repro: params ## run every stage that is not up to date
 	dvc repro
 
-test: $(STAMP) ## run all tests
-	python -m pytest
+test: $(STAMP) ## run all tests, two files at a time
+	python -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP) ## style, layers, types, params.yaml against conf/
 	ruff format --check .

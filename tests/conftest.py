@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 # Idle threads that spin slow every test beside other work sixfold; torch reads this on import.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Test processes side by side have a core each.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PROJECT = Path(__file__).resolve().parent.parent
 
