@@ -38,6 +38,7 @@ def test_options_that_are_not_given_keep_their_defaults() -> None:
         (["probability", "filters"], {"samples": 4}, "--samples fits smoothgrad only"),
         (["occlusion"], {"scale": 0.0}, "--scale is 0"),
         (["occlusion"], {"scale": float("nan")}, "--scale is nan"),
+        (["filters"], {"seed": -1}, "--seed is -1"),
     ],
 )
 def test_what_no_method_heeds_is_refused(methods: list[str], given: dict, message: str) -> None:

@@ -132,6 +132,8 @@ def choose_options(methods: Iterable[str], given: Mapping[str, Any]) -> Options:
             )
     if not wanted.get("scale", 1) > 0:
         raise SettingsError(f"--scale is {wanted['scale']:g}.", "Give a number above 0.")
+    if wanted.get("seed", 0) < 0:
+        raise SettingsError(f"--seed is {wanted['seed']}.", "Give a whole number, 0 or above.")
     return Options(**wanted)
 
 
