@@ -54,6 +54,7 @@ def test_a_network_that_reads_a_corner_is_found_out(store: Store, tmp_path: Path
     assert said["origin_site"] == "not found"
     by_name = {entry["probe"]: entry for entry in facts["probes"]}
     assert by_name["border_only"]["value"] > 0.9
+    assert by_name["border_only"]["auc_by_class"]["ill"] == pytest.approx(by_name["border_only"]["value"])
     assert by_name["corners_masked"]["auc"] == pytest.approx(0.5)
     assert "preprocess.crop" in by_name["corners_masked"]["remedy"]
     assert "Border only" not in facts["sentence"]

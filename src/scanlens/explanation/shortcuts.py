@@ -16,6 +16,7 @@ import pandas as pd
 
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.intervals import patient_codes
+from scanlens.evaluation.metrics import auc_macro, auc_per_class
 from scanlens.explanation.probes import numbers
 from scanlens.explanation.probes.asking import Answers, ask
 from scanlens.explanation.probes.marks import LEAST_SIDE
@@ -146,7 +147,7 @@ def probe_shortcuts(
     reason = too_few(targets, patients)
     found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
     found |= {name: Interval(np.nan, np.nan, np.nan, why) for name, why in missing.items()}
-    probes = [_fact(name, found[name], reason, whole, views, targets) for name in QUESTIONS]
+    probes = [_fact(name, found[name], reason, whole, views, targets, store.labels) for name in QUESTIONS]
     probes += [_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
     verdict = _overall([probe["verdict"] for probe in probes])
     facts = {
@@ -244,15 +245,18 @@ def _fact(
     whole: FloatArray,
     views: dict[str, FloatArray],
     targets: npt.NDArray[np.int64],
+    labels: list[str],
 ) -> dict[str, Any]:
     question = QUESTIONS[name]
     reason = interval.reason or reason
     if reason:
         return fact(name, question, Interval(interval.value, np.nan, np.nan, reason), "cannot tell")
-    details = {}
+    details: dict[str, Any] = {}
     if name in views:
+        by_class = dict(zip(labels, auc_per_class(views[name], targets).tolist(), strict=True))
         details = {
-            "auc": float(numbers.auc(views[name], targets)(np.ones((1, len(targets))))[0]),
+            "auc": auc_macro(views[name], targets),
+            "auc_by_class": {label: None if np.isnan(own) else own for label, own in by_class.items()},
             "accuracy": float((views[name].argmax(axis=1) == targets).mean()),
             "accuracy_whole": float((whole.argmax(axis=1) == targets).mean()),
         }
