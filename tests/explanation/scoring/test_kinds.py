@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import grad_cam, probability_maps
+from scanlens.explanation.maps import evidence_maps, grad_cam, probability_maps
 from scanlens.explanation.scoring.kinds import MapKinds, of_class
 from tests.helpers.planted import Planted, bright_network
 
@@ -14,13 +14,16 @@ def test_every_kind_of_map(planted: Planted) -> None:
     network, batch = bright_network(), next(planted.sample().batches())
     given = np.random.default_rng(0).random((16, 2, 4, 4))
     kinds = MapKinds(2.0, {"gradient": _gradient, "given": given})
-    assert kinds.computed == ["probability_map", "grad_cam", "gradient"]
+    assert kinds.computed == ["probability_map", "evidence_map", "grad_cam", "gradient"]
+    assert MapKinds(2.0, linear=False).computed == ["probability_map", "grad_cam"]
     assert kinds.names == [*kinds.computed, "given"]
     maps = kinds.compute(network, batch.inputs)
     with torch.no_grad():
         evidence = network.explain(batch.inputs)
     np.testing.assert_array_equal(maps["probability_map"], probability_maps(evidence.local.numpy(), 2.0))
     np.testing.assert_array_equal(maps["grad_cam"], grad_cam(evidence.contributions.numpy()))
+    parts = (part.numpy() for part in evidence)
+    np.testing.assert_array_equal(maps["evidence_map"], evidence_maps(*parts))
     assert maps["gradient"].shape == (5, 2, 32, 32)
     np.testing.assert_array_equal(kinds.given(np.array([3, 1]))["given"], given[[3, 1]])
 

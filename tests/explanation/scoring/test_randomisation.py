@@ -125,7 +125,7 @@ def test_settings_change_the_cascade_and_given_maps_are_left_out(planted: Plante
 
     def numbers(**changes: int) -> np.ndarray:
         steps = cascade(network, sample, kinds, pictures, np.array([1]), ScoreSettings(**changes))
-        assert set(steps.alike[0]) == {"probability_map", "grad_cam"}
+        assert set(steps.alike[0]) == {"probability_map", "evidence_map", "grad_cam"}
         assert len(steps.alike) == changes["levels"]
         return steps.alike[-1]["probability_map"]["spearman"]
 

@@ -64,7 +64,7 @@ def test_a_map_that_does_not_move_repeats_less(planted: Planted) -> None:
         return noise.expand(len(inputs), -1, -1, -1)
 
     found = repeat(planted, changes=2, further={"fixed": fixed, "given": np.ones((16, 2, 4, 4))})
-    assert set(found) == {"probability_map", "grad_cam", "fixed"}
+    assert set(found) == {"probability_map", "evidence_map", "grad_cam", "fixed"}
     assert found["fixed"]["spearman"].max() < 0.5
     others = [
         repeat(planted, changes=3),

@@ -14,6 +14,7 @@ from scanlens.explanation.scoring.controls import EDGES, RANDOM
 
 NAMES = {
     "probability_map": "probability map",
+    "evidence_map": "evidence map",
     "grad_cam": "Grad-CAM",
     RANDOM: "random map (control)",
     EDGES: "edges of the scan (control)",

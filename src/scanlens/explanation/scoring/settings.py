@@ -17,7 +17,7 @@ class ScoreSettings:
             about three forward passes a step and kind of map.
         steps: Points of a deletion or insertion curve after the first. ROAD takes every other one.
         changes: Random changes a scan, for repeatability; 0 leaves it out.
-        randomisations: Random networks a level of the weight-randomisation check; 0 leaves it out.
+        randomisations: Wholly random networks of the weight-randomisation check; 0 leaves it out.
         levels: Levels of its cascade, from the last layers to all of them.
         resamples: Of the patient bootstrap; 0 leaves intervals out.
         confidence: Their coverage.
