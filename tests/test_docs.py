@@ -17,7 +17,8 @@ DOCUMENTS = [
     *sorted((PROJECT / "docs").glob("*.md")),
 ]
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
-BLOCKS = "\n".join(re.findall(r"```\n(.*?)```", TEXT, re.DOTALL))
+FENCES = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+BLOCKS = "\n".join(block for language, block in FENCES if language in ("", "bash"))
 COMMANDS = sorted({line.split("#")[0].strip() for line in BLOCKS.splitlines()} - {""})
 
 

@@ -74,7 +74,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             :data:`SHORTCUTS`, and the figures of the scores.
 
     Returns:
-        Facts for ``explanation.json``: those of ``explain``, ``files``, ``checks`` (scores of a sample with
+        Facts for ``explanation.json``: those of ``explain``, ``files``, ``map_scores`` (those of a sample with
         controls and intervals) and ``shortcuts``; what the settings leave out is None. For task
         ``regression`` those of ``explain_numbers`` and ``files``.
     """
@@ -112,9 +112,9 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
         aids=aids,
     )
     files = _write_out(inputs, config, output / MAPS, output, "probability")
-    checks = shortcuts = None
+    map_scores = shortcuts = None
     if config.scores.scans:
-        checks = score_maps(
+        map_scores = score_maps(
             inputs.network,
             store,
             rows,
@@ -138,14 +138,14 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             machine,
             output / SHORTCUTS,
         )
-    return {**facts, "files": files, "checks": checks, "shortcuts": shortcuts}
+    return {**facts, "files": files, "map_scores": map_scores, "shortcuts": shortcuts}
 
 
 def tracked_numbers(facts: dict[str, Any]) -> dict[str, float]:
     """What of the facts a run's tracking shows as numbers."""
     numbers = tracked_scores(facts["scores"])
-    if facts.get("checks"):
-        numbers |= score_facts.tracked_scores(facts["checks"])
+    if facts.get("map_scores"):
+        numbers |= score_facts.tracked_scores(facts["map_scores"])
     if facts.get("shortcuts"):
         found = [probe for probe in facts["shortcuts"]["probes"] if probe["verdict"] == "found"]
         numbers["shortcuts.found"] = float(len(found))

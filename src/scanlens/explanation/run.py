@@ -225,7 +225,7 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tracked_files(folder: Path) -> list[Path]:
-    """What of the maps is worth a copy in every tracked run: arrays, table, the most uncertain overlays.
+    """What of the maps is worth a copy in every tracked run: arrays, tables, figures, uncertain overlays.
 
     Args:
         folder: Where :func:`explain` wrote.
@@ -237,7 +237,8 @@ def tracked_files(folder: Path) -> list[Path]:
     shown = shown.sort_values(["worst", "scan_id"], ascending=[False, True])
     overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
     arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
-    return [*arrays, folder / "index.parquet", *overlays]
+    figures = sorted(folder.glob("*.png"))
+    return [*arrays, *figures, folder / "index.parquet", folder / "regions.parquet", *overlays]
 
 
 def predictions_of_test(
