@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scanlens.explanation.probes.settings import ShortcutSettings
@@ -124,6 +125,18 @@ def test_channels_classes_and_volumes(
         assert (said["border_only"] == "found") is accused
         assert (facts["verdict"] == "found") is accused
         assert not [name for name in said if name.startswith("origin")], "no site is known"
+
+
+def test_a_border_that_gives_one_class_of_three_away_is_found(tmp_path: Path) -> None:
+    store = planted_store(tmp_path / "store", labels=("well", "mild", "ill"))
+    network = reader((32, 32), corner((32, 32)), 3)
+    # Two classes that the corner cannot tell apart.
+    with torch.no_grad():
+        network.head.weight[1] = network.head.weight[0]
+        network.head.bias[1] = network.head.bias[0]
+    entry = probe(network, store, tmp_path)["probes"][0]
+    assert entry["verdict"] == "found"
+    assert entry["auc_by_class"]["ill"] > 0.95
 
 
 def test_members_are_probed_together(store: Store, tmp_path: Path) -> None:

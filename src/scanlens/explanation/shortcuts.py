@@ -7,6 +7,7 @@ can and cannot mean is in docs/shortcuts.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from scanlens.explanation.probes.views import (
 from scanlens.explanation.probes.wording import (
     LOST,
     QUESTIONS,
+    REMAINS,
     TOGETHER_FROM,
     TOLD_FROM,
     fact,
@@ -138,7 +140,7 @@ def probe_shortcuts(
     asked = {
         name: number
         for name, number in _numbers(whole, views, mass, answers, targets).items()
-        if name not in missing
+        if name.partition("/")[0] not in missing
     }
     sources = list(origins(index))
     # An origin is claimed only where both of its numbers are high, so it is one look.
@@ -147,7 +149,7 @@ def probe_shortcuts(
     reason = too_few(targets, patients)
     found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
     found |= {name: Interval(np.nan, np.nan, np.nan, why) for name, why in missing.items()}
-    probes = [_fact(name, found[name], reason, whole, views, targets, store.labels) for name in QUESTIONS]
+    probes = [_fact(name, found, reason, whole, views, targets, store.labels) for name in QUESTIONS]
     probes += [_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
     verdict = _overall([probe["verdict"] for probe in probes])
     facts = {
@@ -230,6 +232,11 @@ def _numbers(
     for name in VIEWS:
         left = numbers.auc(views[name], targets)
         asked[name] = numbers.difference(complete, left) if QUESTIONS[name].measure == LOST else left
+        if QUESTIONS[name].measure == REMAINS and len(np.unique(targets)) > 2:
+            # The mean over classes hides a part that gives one class away.
+            for target in np.unique(targets):
+                pair = np.stack([1 - views[name][:, target], views[name][:, target]], axis=1)
+                asked[f"{name}/{target}"] = numbers.auc(pair, (targets == target).astype(np.int64))
     for name, inside in mass.predicted.items():
         share = inside / np.maximum(mass.total, np.finfo(np.float64).tiny)
         asked[f"map_{name}"] = numbers.ratio_of_means(share, mass.area[name])
@@ -240,14 +247,14 @@ def _numbers(
 
 def _fact(
     name: str,
-    interval: Interval,
+    found: dict[str, Interval],
     reason: str,
     whole: FloatArray,
     views: dict[str, FloatArray],
     targets: npt.NDArray[np.int64],
     labels: list[str],
 ) -> dict[str, Any]:
-    question = QUESTIONS[name]
+    question, interval = QUESTIONS[name], found[name]
     reason = interval.reason or reason
     if reason:
         return fact(name, question, Interval(interval.value, np.nan, np.nan, reason), "cannot tell")
@@ -260,6 +267,16 @@ def _fact(
             "accuracy": float((views[name].argmax(axis=1) == targets).mean()),
             "accuracy_whole": float((whole.argmax(axis=1) == targets).mean()),
         }
+    told = [
+        key
+        for key in found
+        if key.startswith(f"{name}/") and judge(found[key], question.threshold) == "found"
+    ]
+    if told and judge(interval, question.threshold) != "found":
+        best = max(told, key=lambda key: found[key].low)
+        label = labels[int(best.rpartition("/")[2])]
+        question = replace(question, measure=f"{question.measure}, {label} against the rest")
+        return fact(name, question, found[best], "found", label=label, **details)
     return fact(name, question, interval, judge(interval, question.threshold), **details)
 
 

@@ -55,7 +55,8 @@ def draw_bars(path: Path, facts: dict[str, Any]) -> None:
     """
     panels: dict[str, list[dict[str, Any]]] = {}
     for probe in facts["probes"]:
-        panels.setdefault(probe["measure"], []).append(probe)
+        # One class against the rest belongs beside the mean over classes.
+        panels.setdefault(probe["measure"].partition(", ")[0], []).append(probe)
     heights = [len(probes) + 1.2 for probes in panels.values()]
     with drawing(path, 7.6, 0.42 * sum(heights) + 0.6) as figure:
         axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -110,7 +111,7 @@ def _draw_probe(axes: Any, place: int, probe: dict[str, Any]) -> None:
     axes.plot([probe["low"], probe["high"]], [place, place], color=colour, linewidth=6, alpha=0.35)
     axes.plot(probe["value"], place, "o", color=colour, markersize=7)
     axes.annotate(
-        f"{probe['value']:.2f}  {probe['verdict']}",
+        f"{probe['value']:.2f}  {probe['verdict']}{': ' + probe['label'] if 'label' in probe else ''}",
         (probe["high"], place),
         xytext=(6, 0),
         textcoords="offset points",

@@ -8,7 +8,7 @@ from typing import Any
 from scanlens.explanation.probes.verdicts import Interval, Verdict
 
 REMAINS, LOST = "AUC that remains", "AUC lost"
-TOLD = "AUC of the column, told from features"
+TOLD = "AUC of the column from features"
 OVER_AREA = "Share of mass over share of area"
 CORRELATION = "Rank correlation"
 
