@@ -46,7 +46,9 @@ def small(dims: int, head: str, pooling: str, hidden: tuple[int, ...], activatio
 
 COMBINATIONS = [
     pytest.param(*case, id="-".join(map(str, case)))
-    for case in itertools.product((2, 3), HEADS, ("average", "flatten"), ((), (6,), (7, 6)), ACTIVATIONS)
+    for case in itertools.product(
+        (2, 3), HEADS, ("average", "gem", "flatten"), ((), (6,), (7, 6)), ACTIVATIONS
+    )
     if case[3] or case[4] == "relu"
 ]
 

@@ -11,9 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from scanlens.config.schema import Optimiser, Schedule
 from scanlens.models.classifier import Classifier
+from scanlens.models.depth import block_parameters, blocks
 from scanlens.models.registry import build, resolve
 from scanlens.training.datamodule import ScanBatches
-from scanlens.models.depth import block_parameters, blocks
 from scanlens.training.optimisers import OPTIMISERS, configure, parameter_groups
 from scanlens.training.recipe import Recipe, Thaw
 from tests.helpers.loop import loop

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from scanlens.models.classifier import Classifier
+from scanlens.models.depth import block_parameters, blocks
 from scanlens.models.registry import build, resolve
 from scanlens.preprocess.store import Store
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.models.depth import block_parameters, blocks
 from scanlens.training.recipe import Recipe, Thaw
 from scanlens.training.thaw import AT_THE_END, ThawCallback, apply, changes, thawed
 from tests.helpers.loop import loop, moved

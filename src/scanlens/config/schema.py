@@ -191,7 +191,7 @@ class Model:
     width: float
     dropout: float
     head: Literal["auto", "softmax", "sigmoid", "linear", "ordinal", "regression"]
-    pooling: Literal["average", "flatten"]
+    pooling: Literal["average", "gem", "flatten"]
     hidden: list[int]
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"]
     args: dict[str, Any]

@@ -74,7 +74,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             :data:`SHORTCUTS`, and the figures of the scores.
 
     Returns:
-        Facts for ``explanation.json``: those of ``explain``, ``files``, ``map_scores`` (those of a sample with
+        Facts for ``explanation.json``: those of ``explain``, ``files``, ``map_scores`` (a sample's, with
         controls and intervals) and ``shortcuts``; what the settings leave out is None. For task
         ``regression`` those of ``explain_numbers`` and ``files``.
     """

@@ -157,10 +157,7 @@ def _frame(legend: Legend) -> Image.Image:
 def _outline(
     draw: ImageDraw.ImageDraw, middle: tuple[float, float], sides: tuple[float, float], colour: Colour
 ) -> None:
-    """A border around a middle ``(y, x)``; what is beyond the frame is cut off."""
-    (y, x), (height, width) = middle, sides
-    draw.rectangle(
-        [round(x - width / 2), round(y - height / 2), round(x + width / 2) - 1, round(y + height / 2) - 1],
-        outline=colour,
-        width=2,
-    )
+    """A border around a middle ``(y, x)``, at least a pixel; what is beyond the frame is cut off."""
+    top, left = (round(at - side / 2) for at, side in zip(middle, sides, strict=True))
+    low, right = (round(at + side / 2) - 1 for at, side in zip(middle, sides, strict=True))
+    draw.rectangle([left, top, max(left, right), max(top, low)], outline=colour, width=2)

@@ -29,6 +29,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+EXPONENT = 3.0
+"""Of pooling ``gem``."""
+LEAST_FEATURE = 1e-6
+"""What pooling ``gem`` takes a smaller feature for: powers of negative numbers have no root."""
+
+
 def _slope(activation: str, before: Tensor, after: Tensor) -> Tensor:
     """Derivative of an activation from its argument and value."""
     if activation == "tanh":
@@ -139,7 +145,9 @@ class Classifier(nn.Module):
         classes: Number of labels.
         dropout: Probability of dropping an input of a fully connected layer during training.
         head: Key of :data:`scanlens.models.heads.HEADS`.
-        pooling: ``average`` or ``flatten``.
+        pooling: ``average``, ``gem`` or ``flatten``. gem is the generalised mean of exponent :data:`EXPONENT`
+            (Radenović et al. 2018, "Fine-tuning CNN image retrieval with no human annotation"): the stronger
+            a place, the more it counts.
         places: Number of places of the grid; used by ``flatten``.
         hidden: Widths of the layers between pooling and head.
         activation: Key of ``ACTIVATIONS``.
@@ -209,7 +217,11 @@ class Classifier(nn.Module):
     def pool(self, maps: Tensor) -> Tensor:
         """Feature maps to the input of the fully connected layers, ``(batch, pooled)``, float32."""
         flat = maps.float().flatten(2)
-        return flat.flatten(1) if self.pooling == "flatten" else flat.mean(2)
+        if self.pooling == "flatten":
+            return flat.flatten(1)
+        if self.pooling == "gem":
+            return flat.clamp(min=LEAST_FEATURE).pow(EXPONENT).mean(2).pow(1 / EXPONENT)
+        return flat.mean(2)
 
     def classify(self, pooled: Tensor) -> Tensor:
         """Outputs ``(batch, output)`` of pooled features: hidden layers and head."""
@@ -242,7 +254,11 @@ class Classifier(nn.Module):
         # Not len(maps): an export would keep its number of scans for ever.
         flat = maps.float().flatten(2)
         weight = self.head.weight
-        if not self.hidden and self.pooling == "average":
+        if self.pooling == "gem":
+            # Gradient times feature; the generalised mean is homogeneous, so their mean over places is it.
+            pooled = self.pool(maps)[:, :, None]
+            flat = flat.clamp(min=LEAST_FEATURE).pow(EXPONENT) / pooled.pow(EXPONENT - 1)
+        if not self.hidden and self.pooling != "flatten":
             contributions = torch.matmul(weight, flat) / flat.shape[2]
             rest = self.head.bias.expand(maps.shape[0], -1)
             return contributions.unflatten(2, maps.shape[2:]), rest

@@ -41,7 +41,7 @@ CHOICES = {
     "library": ("scanlens", "timm", "monai"),
     "stem": ("standard", *REDUCTION[2]),
     "head": tuple(HEADS),
-    "pooling": ("average", "flatten"),
+    "pooling": ("average", "gem", "flatten"),
     "activation": tuple(ACTIVATIONS),
 }
 """What the named values of an architecture may be; a stranger's bundle may say anything."""
