@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,14 +14,20 @@ def square() -> np.ndarray:
     return mask
 
 
+def shares(values: np.ndarray, mask: np.ndarray) -> tuple[float, float, float]:
+    score = lesion_score(values, mask)
+    assert score is not None
+    return score.hit, score.mass, score.area
+
+
 def test_all_mass_on_the_lesion() -> None:
-    assert lesion_score(square().astype(np.float32), square()) == LesionScore(hit=1, mass=1, area=0.1)
+    assert shares(square().astype(np.float32), square()) == (1, 1, 0.1)
 
 
 def test_the_peak_beside_the_lesion() -> None:
     values = np.zeros((10, 10), np.float32)
     values[0, 0], values[2, 2] = 3, 1
-    assert lesion_score(values, square()) == LesionScore(hit=0, mass=0.25, area=0.1)
+    assert shares(values, square()) == (0, 0.25, 0.1)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3])
@@ -43,7 +50,7 @@ def test_volumes_and_empty_masks() -> None:
     mask = np.zeros((4, 5, 5), bool)
     assert lesion_score(np.ones(mask.shape), mask) is None
     mask[1, 2, 3] = True
-    assert lesion_score(mask.astype(float), mask) == LesionScore(1, 1, 0.01)
+    assert shares(mask.astype(float), mask) == (1, 1, 0.01)
 
 
 def test_a_mask_of_another_shape_is_refused() -> None:
@@ -70,4 +77,23 @@ def test_tracked_scores_are_flat_and_name_no_label() -> None:
         "maps.grad_cam.mass_in_mask": 0.6,
         "maps.grad_cam.area_share": 0.1,
         "maps.grad_cam.mass_over_area": pytest.approx(6),
+        "maps.grad_cam.pointing_game_near": 0,
+        "maps.grad_cam.near_share": 0,
     }
+
+
+def test_pointing_near_forgives_three_percent_of_the_side() -> None:
+    mask = np.zeros((100, 60), bool)
+    mask[40:50, 20:30] = True
+    for column, near in ((29, 1), (32, 1), (33, 0)):
+        values = np.zeros(mask.shape, np.float32)
+        values[45, column] = 1
+        score = lesion_score(values, mask)
+        assert score is not None
+        assert (score.near, score.hit) == (near, column == 29)
+    assert score.near_area == pytest.approx(np.mean(cv2.dilate(mask.astype(np.uint8), disc(3))))
+
+
+def disc(radius: int) -> np.ndarray:
+    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return (rows**2 + columns**2 <= radius**2).astype(np.uint8)

@@ -95,10 +95,10 @@ def grad_cam(contributions: FloatArray) -> npt.NDArray[np.float32]:
 
     With average pooling the gradient of a logit is the same at every place of a channel, so Grad-CAM's sum
     over channels of mean gradient times feature is the place's contribution, whatever layers follow the
-    pooling; its positive part is kept. Where pooling is flattening, every place has a gradient of its own
-    and the same positive part is HiResCAM (Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for
-    faithful explanations"). For ordinal heads the logits are log-probabilities: a place counts for a class
-    as far as it raises the probability of that very class.
+    pooling; its positive part is kept. Where pooling is flattening or the generalised mean, every place has a
+    gradient of its own and the same positive part is HiResCAM (Draelos and Carin 2020, "Use HiResCAM
+    instead of Grad-CAM for faithful explanations"). For ordinal heads the logits are log-probabilities: a
+    place counts for a class as far as it raises the probability of that very class.
 
     Args:
         contributions: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.

@@ -54,8 +54,7 @@ class Evidence(NamedTuple):
             (:mod:`scanlens.models.refine`).
         contributions: Of each place of the last feature map to the logits, ``(batch, class, *grid)``: the
             logits' derivative with respect to the features there, times these features. Their positive part
-            is raw Grad-CAM where pooling is the average, and HiResCAM (Draelos and Carin 2020) where it is
-            flattening.
+            is raw Grad-CAM where pooling is the average, else HiResCAM (Draelos and Carin 2020).
     """
 
     logits: Tensor
