@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from scanlens.models.architecture import Architecture
-from scanlens.models.refine import REACH, along_axes, refine, window
+from scanlens.models.refine import CALM, REACH, along_axes, refine, window
 from scanlens.models.registry import build
 
 Make = Callable[..., Architecture]
@@ -32,10 +32,9 @@ def test_it_is_the_loop_over_places(coarse: tuple[int, ...], fine: tuple[int, ..
     torch.manual_seed(1)
     contributions, guide = torch.randn(1, 1, *coarse), torch.rand(1, 2, *fine)
     active = np.linalg.norm(guide[0].numpy(), axis=0)
-    if coarse == fine:
-        pieces = [window(n, n, 0.75, guide).double().numpy() for n in fine]
-        for axis, piece in enumerate(pieces):
-            active = np.moveaxis(np.tensordot(active, piece / piece.sum(0), (axis, 0)), -1, axis)
+    for axis, (n, m) in enumerate(zip(coarse, fine, strict=True)):
+        piece = window(m, m, CALM * m / n, guide).double().numpy()
+        active = np.moveaxis(np.tensordot(active, piece / piece.sum(0), (axis, 0)), -1, axis)
     expected = np.zeros(fine)
     for place in np.ndindex(*coarse):
         share = active.copy()
@@ -49,14 +48,15 @@ def test_it_is_the_loop_over_places(coarse: tuple[int, ...], fine: tuple[int, ..
 def test_evidence_beside_a_spot_goes_to_the_spot() -> None:
     contributions = torch.zeros(1, 1, 9, 9)
     contributions[0, 0, 4, 5] = 1.0
-    guide = torch.full((1, 1, 9, 9), 0.01)
-    guide[0, 0, 4, 3] = 1.0
+    guide = torch.full((1, 1, 18, 18), 0.001)
+    guide[0, 0, 8, 8] = 1.0
     shared = refine(contributions, guide)[0, 0]
-    assert divmod(int(shared.argmax()), 9) == (4, 3)
-    guide = torch.full((1, 1, 9, 9), 0.01)
+    row, column = divmod(int(shared.argmax()), 18)
+    assert row == 8
+    assert 8 <= column <= 9, "towards the spot, at most a place from the evidence"
+    guide = torch.full((1, 1, 18, 18), 0.01)
     guide[0, 0, 0, 0] = 1.0
-    far = refine(contributions, guide)[0, 0]
-    assert far[0, 0] < 0.05, "a spot out of reach takes nothing"
+    assert refine(contributions, guide)[0, 0, 0, 0] < 0.01, "a spot out of reach takes nothing"
 
 
 def test_a_silent_guide_shares_out_evenly() -> None:
@@ -76,8 +76,8 @@ def test_windows_multiply_each_axis() -> None:
 @pytest.mark.parametrize(
     ("name", "library", "size", "guide"),
     [
-        ("cnn", "scanlens", (64, 64), "2"),
-        ("cnn", "scanlens", (28, 28, 28), "2"),
+        ("cnn", "scanlens", (64, 64), "0"),
+        ("cnn", "scanlens", (28, 28, 28), "0"),
         ("resnet18", "timm", (64, 64), "layer3"),
         ("resnet10", "monai", (32, 32, 32), "layers.2"),
         ("edges", "scanlens", (64, 64), None),

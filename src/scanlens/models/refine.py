@@ -1,11 +1,11 @@
 """Evidence at the places where it was seen: one layer's evidence shared out by what an earlier layer found.
 
 A place of the last feature map answers for all it sees, and often its strongest place lies beside the lesion:
-each convolution may look a place further. The layer a block earlier still knows where something was. So the
-evidence of each place is shared out among the places around it in proportion to the earlier layer's activity
-there, the length of its feature vector. Nothing is added or lost: the shares of a place sum to one, so sums,
-and with them the mean of the local logits, stay what they were. Where the earlier map is finer, so is the
-result. It takes no gradient and serves all classes at once.
+each convolution may look a place further. A layer before the last pooling still knows where something was,
+and has more places. So the evidence of each place is shared out among the places around it in proportion to
+the earlier layer's activity there, the length of its feature vector. Nothing is added or lost: the shares of a
+place sum to one, so sums, and with them the mean of the local logits, stay what they were. It takes no
+gradient and serves all classes at once.
 
 The idea of guiding a coarse map by a finer one is that of joint bilateral upsampling (Kopf et al. 2007); that
 activity without any gradient tells where objects are is known from Muhammad and Yeasin 2020, "Eigen-CAM".
@@ -16,11 +16,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-REACH = 1.5
-"""Standard deviation of the window in which a place's evidence is shared out, in its own places."""
+REACH = 1.0
+"""Standard deviation of the window in which a place's evidence is shared out, in places of the last map."""
 CALM = 0.75
-"""Standard deviation, in places, by which an earlier map of the same grid is smoothed. A finer one lies
-before a pooling, which has picked the places for it."""
+"""Standard deviation by which the activity is smoothed, likewise: single pixels are noise."""
 LEAST_SHARE = 1e-6
 """Of the mean activity: where nothing was active evidence is shared out evenly."""
 
@@ -56,16 +55,15 @@ def refine(contributions: Tensor, guide: Tensor) -> Tensor:
 
     Args:
         contributions: ``(batch, class, *grid)`` of any sign.
-        guide: Features of an earlier layer, ``(batch, feature, *finer)``, no coarser along any axis.
+        guide: Features of an earlier layer, ``(batch, feature, *finer)``.
 
     Returns:
         ``(batch, class, *finer)``, float32, whose sum over places is that of ``contributions``.
     """
     active = activity(guide)
     coarse, fine = contributions.shape[2:], guide.shape[2:]
-    if coarse == fine:
-        calm = [window(side, side, CALM, active) for side in fine]
-        active = along_axes(active, [matrix / matrix.sum(0) for matrix in calm])
+    calm = [window(b, b, CALM * b / a, active) for a, b in zip(coarse, fine, strict=True)]
+    active = along_axes(active, [matrix / matrix.sum(0) for matrix in calm])
     active = active + LEAST_SHARE * active.mean(dim=tuple(range(1, active.ndim)), keepdim=True) + 1e-12
     near = [window(a, b, REACH, active) for a, b in zip(coarse, fine, strict=True)]
     given = along_axes(active, [matrix.T for matrix in near])

@@ -45,6 +45,8 @@ CHOICES = {
     "activation": tuple(ACTIVATIONS),
 }
 """What the named values of an architecture may be; a stranger's bundle may say anything."""
+MOST_FINER = 5
+"""Places of a guide along an axis for one of the last feature map, at most."""
 MOST_VALUES = 2**27
 """Of one scan, 512 MiB: a volume of 512 voxels a side."""
 MOST = 65536
@@ -216,28 +218,33 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
 
 
 def _guide(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> str | None:
-    """The end of the block before the last, if it keeps places that fit those of the last feature map.
+    """The last end of a block that has more places than the last feature map along every axis.
 
-    Transformers with tokens or features last have none, nor have networks of one block.
+    Transformers with tokens or features last have none, nor have networks that never pool.
     """
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: object, output: object) -> None:
+            shapes[name] = tuple(output.shape[2:]) if isinstance(output, torch.Tensor) else ()
+
+        return hook
+
     ends = block_ends(backbone)
-    if not ends:
-        return None
-    shapes: list[tuple[int, ...]] = []
-    handle = backbone.get_submodule(ends[-1]).register_forward_hook(
-        lambda module, inputs, output: shapes.append(
-            tuple(output.shape) if isinstance(output, torch.Tensor) else ()
-        )
-    )
+    handles = [backbone.get_submodule(end).register_forward_hook(note(end)) for end in ends]
     with torch.inference_mode():
         backbone(torch.zeros(1, architecture.channels, *architecture.size))
-    handle.remove()
-    found = shapes[-1][2:] if shapes else ()
-    if len(found) != len(grid):
-        return None
-    ratios = [fine / coarse for fine, coarse in zip(found, grid, strict=True)]
-    # Features last would show as one axis that has grown out of all proportion.
-    return ends[-1] if min(ratios) >= 1 and max(ratios) < 4 else None
+    for handle in handles:
+        handle.remove()
+    for end in reversed(ends):
+        found = shapes.get(end, ())
+        if len(found) != len(grid):
+            continue
+        ratios = [fine / coarse for fine, coarse in zip(found, grid, strict=True)]
+        # Features last would show as one axis that has grown out of all proportion.
+        if min(ratios) > 1 and max(ratios) <= MOST_FINER:
+            return end
+    return None
 
 
 def _backbone(architecture: Architecture) -> nn.Module:
