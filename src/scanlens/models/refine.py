@@ -1,11 +1,11 @@
 """Evidence at the places where it was seen: one layer's evidence shared out by what an earlier layer found.
 
 A place of the last feature map answers for all it sees, and often its strongest place lies beside the
-lesion: each convolution may look a place further. A layer before the last pooling still knows where something
-was, and has more places. So the evidence of each place is shared out among the places around it in proportion
-to the earlier layer's activity there, the length of its feature vector. Nothing is added or lost: the shares of
-a place sum to one, so sums, and with them the mean of the local logits, stay what they were. It takes no
-gradient and serves all classes at once.
+lesion: each convolution may look a place further. A layer before the last pooling still knows where
+something was, and has more places. So the evidence of each place is shared out among the places around it
+in proportion to the earlier layer's activity there, the length of its feature vector. Nothing is added or
+lost: the shares of a place sum to one, so sums, and with them the mean of the local logits, stay what they
+were. It takes no gradient and serves all classes at once.
 
 The idea of guiding a coarse map by a finer one is that of joint bilateral upsampling (Kopf et al. 2007); that
 activity without any gradient tells where objects are is known from Muhammad and Yeasin 2020, "Eigen-CAM".
