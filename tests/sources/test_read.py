@@ -25,7 +25,7 @@ from scanlens.types import Scan
         (b"<!doctype html><title>login</title>", "not an image this scanlens reads"),
         (b"path,label\n", "not an image this scanlens reads"),
         (b"GIF89a" + bytes(500), "not an image this scanlens reads"),
-        (gzip.compress(b"text"), "not an image this scanlens reads"),
+        (gzip.compress(b"text", mtime=0), "not an image this scanlens reads"),
         (b"\x1f\x8b\x08garbage", "truncated or corrupt"),
         (b"\x08\x00" + bytes(1000), "not an image this scanlens reads"),
         (bytes(128) + b"DICM", "holds no pixel data|not an image"),
