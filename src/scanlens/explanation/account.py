@@ -18,7 +18,8 @@ from scanlens.explanation.masks import mask_reader
 from scanlens.explanation.neighbours import nearest_training
 from scanlens.explanation.number_run import VALUES, explain_numbers
 from scanlens.explanation.probes.settings import ShortcutSettings
-from scanlens.explanation.run import Aids, explain, pictured_rows
+from scanlens.explanation.ranking import pictured_rows
+from scanlens.explanation.run import Aids, explain
 from scanlens.explanation.scores import tracked_scores
 from scanlens.explanation.scoring import facts as score_facts
 from scanlens.explanation.scoring.run import score_maps

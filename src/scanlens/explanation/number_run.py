@@ -15,7 +15,7 @@ from scanlens.atomic import replacing, write_text
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError
 from scanlens.explanation.diverging import number_picture, number_png
-from scanlens.explanation.run import predictions_of_test
+from scanlens.explanation.ranking import predictions_of_test
 from scanlens.preprocess.shown import is_colour, shown
 
 if TYPE_CHECKING:

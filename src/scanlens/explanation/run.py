@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from scanlens.atomic import replacing
 from scanlens.config.schema import Explanation
-from scanlens.errors import SettingsError, UnreadableScan
+from scanlens.errors import UnreadableScan
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.files import MapFiles
@@ -27,6 +27,7 @@ from scanlens.explanation.geometry import ScanGeometry
 from scanlens.explanation.legend import Legend, legend_png
 from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps, upsample
 from scanlens.explanation.neighbours import Neighbour
+from scanlens.explanation.ranking import most_uncertain_first, predictions_of_test
 from scanlens.explanation.regions import Region, region_rows, region_table, scan_regions
 from scanlens.explanation.scores import LesionScore, lesion_score, summarise
 from scanlens.preprocess.shown import is_colour, shown
@@ -108,7 +109,7 @@ def explain(
     rows = store.rows("test")
     table = predictions_of_test(predictions, store, rows)
     logits = table[[f"logit_{label}" for label in store.labels]].to_numpy(np.float64)
-    ranked = _ranked(table)
+    ranked = most_uncertain_first(table)
     pictured = set(ranked.index[: config.max_overlays])
 
     colour = is_colour(store)
@@ -208,22 +209,6 @@ def explain(
     }
 
 
-def pictured_rows(predictions: pd.DataFrame, store: Store, most: int) -> npt.NDArray[np.int64]:
-    """Store rows of the test scans that get a picture: the most uncertain first.
-
-    Args:
-        predictions: Evaluation's table.
-        store: The preprocessed scans.
-        most: Pictures.
-    """
-    rows = store.rows("test")
-    return np.asarray(rows[_ranked(predictions_of_test(predictions, store, rows)).index[:most]], np.int64)
-
-
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    return table.sort_values(["uncertainty", "scan_id"], ascending=[False, True])
-
-
 def tracked_files(folder: Path) -> list[Path]:
     """What of the maps is worth a copy in every tracked run: arrays, tables, figures, uncertain overlays.
 
@@ -239,25 +224,6 @@ def tracked_files(folder: Path) -> list[Path]:
     arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
     figures = sorted(folder.glob("*.png"))
     return [*arrays, *figures, folder / "index.parquet", folder / "regions.parquet", *overlays]
-
-
-def predictions_of_test(
-    predictions: pd.DataFrame, store: Store, rows: npt.NDArray[np.integer]
-) -> pd.DataFrame:
-    """The test rows of the predictions in the order of ``rows``, numbered from 0."""
-    if not len(rows):
-        raise SettingsError(
-            "The test split is empty, so there is nothing to explain.", "Check manifest.split."
-        )
-    scan_ids = store.index["scan_id"].iloc[rows]
-    test = predictions[predictions["split"] == "test"].set_index("scan_id", drop=False)
-    missing = scan_ids[~scan_ids.isin(test.index)]
-    if len(missing):
-        raise SettingsError(
-            f"The predictions lack {len(missing)} of {len(rows)} test scans, first {missing.iloc[0]}.",
-            "Run the evaluation stage on this store.",
-        )
-    return test.loc[scan_ids].reset_index(drop=True)
 
 
 def _regions(
