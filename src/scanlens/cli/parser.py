@@ -1,17 +1,12 @@
-"""The ``scanlens`` command. Every import that takes time stands inside the command that needs it."""
+"""The command line: one subcommand a task, each with ``--help``."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
 from pathlib import Path
 
 from scanlens import __version__
-from scanlens.errors import ScanlensError
-
-DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+from scanlens.cli import commands
 
 
 def _positive(text: str) -> int:
@@ -22,178 +17,10 @@ def _positive(text: str) -> int:
     return number
 
 
-def _params(arguments: argparse.Namespace) -> int:
-    from scanlens.config.compose import PARAMS, compose_text, write_params
-    from scanlens.config.load import load_section
-    from scanlens.config.schema import Data
-
-    project = Path()
-    if arguments.check:
-        current = project / PARAMS
-        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
-            project, arguments.overrides
-        ):
-            return DONE
-        raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
-    changed = write_params(project, arguments.overrides)
-    root = Path(load_section(Data, project).root).expanduser()
-    if not root.exists():
-        raise ScanlensError(f"data.root {root} does not exist.", "Set data.root to the folder of the scans.")
-    print(f"{PARAMS} {'written' if changed else 'is up to date'}")
-    return DONE
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict, replace
-
-    from scanlens.manifest.survey import CHECKS, as_table, survey, write_survey
-    from scanlens.scaling.cores import available_cores
-    from scanlens.scaling.engine import Engine
-
-    found = survey(
-        arguments.path,
-        dims=None if arguments.dims == "auto" else int(arguments.dims),
-        checks=replace(CHECKS, timeout_s=arguments.limit_seconds, max_memory_mib=arguments.max_memory),
-        engine=Engine("local", arguments.workers or available_cores(), None),
-        progress=sys.stderr.isatty(),
-    )
-    if arguments.report is not None:
-        write_survey(found, arguments.report)
-    print(json.dumps([asdict(scan) for scan in found.scans], indent=2) if arguments.json else as_table(found))
-    return DONE
-
-
-def _model(arguments: argparse.Namespace) -> int:
-    import yaml
-
-    from scanlens.config.compose import compose_text
-    from scanlens.config.load import parse
-    from scanlens.config.schema import Model
-    from scanlens.models.registry import resolve
-    from scanlens.models.summary import as_text, summarise
-
-    size = tuple(arguments.size * 2 if len(arguments.size) == 1 else arguments.size)
-    if len(size) > 3:
-        raise ScanlensError(f"--size has {len(size)} numbers.", "Give one, two, or three for a volume.")
-    is_group = Path("conf", "model", f"{arguments.name}.yaml").is_file()
-    # A bare timm name takes the other settings of a group whose comments speak of every timm network.
-    chosen = [f"model={arguments.name}"] if is_group else ["model=resnet18", f"model.name={arguments.name}"]
-    changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
-    section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
-    made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
-    summary = summarise(made, arguments.depth)
-    print(json.dumps(summary.to_json(), indent=2) if arguments.json else as_text(summary))
-    return DONE
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    from scanlens.inference.batch import predict_batch
-    from scanlens.inference.bundle import open_bundle
-    from scanlens.inference.runtime import choose
-    from scanlens.scaling.cores import available_cores
-
-    bundle = open_bundle(arguments.bundle)
-    threads = arguments.threads or available_cores()
-    name, run = choose(bundle, arguments.runtime, threads)
-    good, bad = predict_batch(
-        bundle,
-        run,
-        arguments.input,
-        arguments.output,
-        batch_size=arguments.batch_size,
-        maps=not arguments.no_maps,
-    )
-    if arguments.json:
-        print(json.dumps({"predicted": good, "failed": bad, "bundle": bundle.bundle_id, "runtime": name}))
-    else:
-        print(
-            f"predict: {good} scans predicted, {bad} failed in {arguments.output} "
-            f"(bundle {bundle.bundle_id}, {name})"
-        )
-    return SOME_FAILED if bad else DONE
-
-
-def _explain(arguments: argparse.Namespace) -> int:
-    from importlib.util import find_spec
-
-    from scanlens.explanation.views import OPTIONS, choose_options
-    from scanlens.inference.bundle import open_bundle
-
-    methods = tuple(dict.fromkeys(arguments.method or ["probability"]))
-    options = choose_options(methods, {name: getattr(arguments, name) for name in OPTIONS})
-    if missing := [name for name in ("torch", "captum") if find_spec(name) is None]:
-        raise ScanlensError(f"scanlens explain needs {' and '.join(missing)}.", "Run: pip install scanlens")
-    bundle = open_bundle(arguments.bundle)
-
-    from scanlens.inference.explain import as_text, explain, report_failures, use_device
-    from scanlens.inference.viewer import Request
-
-    request = Request(
-        methods,
-        tuple(arguments.classes or ["predicted"]),
-        options,
-        side=arguments.side,
-        batch_size=arguments.batch_size,
-        device=use_device(arguments.device, arguments.threads, bundle.dims),
-        progress=sys.stderr.isatty(),
-    )
-    facts = explain(bundle, arguments.input, arguments.output, request)
-    report_failures(facts)
-    print(json.dumps(facts, indent=2) if arguments.json else as_text(facts, arguments.output))
-    return SOME_FAILED if facts["failures"] else DONE
-
-
-def _sweep(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from scanlens.search.plan import read_plan
-    from scanlens.search.sweep import as_lines, sweep
-
-    names = ("name", "sampler", "trials", "metric", "direction", "pruner", "until", "jobs", "seed")
-    plan = read_plan(Path(), arguments.space, {name: getattr(arguments, name) for name in names})
-    outcome = sweep(Path(), plan)
-    print(json.dumps(asdict(outcome), indent=2) if arguments.json else as_lines(outcome))
-    return DONE
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    from scanlens.config.load import load_section
-    from scanlens.config.schema import Tracking
-    from scanlens.search.comparison import as_json, as_text, compare, write_page
-
-    if arguments.log and arguments.html is None:
-        raise ScanlensError("--log needs a page to log.", "Add --html FILE.")
-    tracking = load_section(Tracking)
-    found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
-    if arguments.html is not None:
-        write_page(found, arguments.html, tracking if arguments.log else None)
-    print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
-    return DONE
-
-
-def _pool(arguments: argparse.Namespace) -> int:
-    from scanlens.evaluation.pooled import as_text, pool
-
-    found = pool(arguments.predictions, resamples=arguments.resamples)
-    print(json.dumps(found, indent=2) if arguments.json else as_text(found))
-    return DONE
-
-
-def _bundle(arguments: argparse.Namespace) -> int:
-    from scanlens.inference.bundle import CARD, open_bundle
-
-    bundle = open_bundle(arguments.bundle)
-    if arguments.json:
-        print(json.dumps(bundle.description, indent=2))
-    else:
-        print((bundle.folder / CARD).read_text(encoding="utf-8"), end="")
-    return DONE
-
-
-def _explain_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _explain_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     from scanlens.explanation.views import METHODS
 
-    explain = commands.add_parser(
+    explain = subparsers.add_parser(
         "explain",
         help="show what a network sees in scans",
         description="Shows scans through a bundle's network: maps, attributions, activations, filters.",
@@ -245,7 +72,7 @@ def _explain_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU where there is one")
     add("--threads", type=_positive, metavar="N", help="arithmetic threads (default: all cores)")
     add("--json", action="store_true", help="print explanation.json instead of a summary")
-    explain.set_defaults(run=_explain)
+    explain.set_defaults(run=commands.explain)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -256,14 +83,14 @@ def parser() -> argparse.ArgumentParser:
         epilog="The pipeline runs with: dvc repro, or dvc exp run -S group=choice -S section.key=value",
     )
     top.add_argument("--version", action="version", version=f"scanlens {__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    params = commands.add_parser("params", help="write params.yaml from conf/")
+    params = subparsers.add_parser("params", help="write params.yaml from conf/")
     params.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model=resnet50 training.lr=3e-4")
     params.add_argument("--check", action="store_true", help="only say whether params.yaml is up to date")
-    params.set_defaults(run=_params)
+    params.set_defaults(run=commands.params)
 
-    check = commands.add_parser("check", help="read every file of a folder and say which are scans")
+    check = subparsers.add_parser("check", help="read every file of a folder and say which are scans")
     check.add_argument("path", type=Path, metavar="PATH", help="a folder searched for scans, or one scan")
     check.add_argument(
         "--dims",
@@ -282,9 +109,9 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
     check.add_argument("--json", action="store_true", help="print every file as JSON")
-    check.set_defaults(run=_check)
+    check.set_defaults(run=commands.check)
 
-    model = commands.add_parser("model", help="layers, parameters, FLOPs and receptive fields of a network")
+    model = subparsers.add_parser("model", help="layers, parameters, FLOPs and receptive fields of a network")
     model.add_argument("name", metavar="NAME", help="a group of conf/model, or any timm name")
     model.add_argument(
         "overrides",
@@ -304,9 +131,9 @@ def parser() -> argparse.ArgumentParser:
         help="nested modules shown (default: all of a small network, else 3)",
     )
     model.add_argument("--json", action="store_true", help="print everything as JSON")
-    model.set_defaults(run=_model)
+    model.set_defaults(run=commands.model)
 
-    predict = commands.add_parser("predict", help="predict scans with a bundle")
+    predict = subparsers.add_parser("predict", help="predict scans with a bundle")
     predict.add_argument("--bundle", type=Path, required=True, help="folder written by stage packaging")
     predict.add_argument("--input", type=Path, required=True, help="a scan, or a folder searched for scans")
     predict.add_argument(
@@ -321,11 +148,11 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=commands.predict)
 
-    _explain_parser(commands)
+    _explain_parser(subparsers)
 
-    sweep = commands.add_parser(
+    sweep = subparsers.add_parser(
         "sweep",
         help="search settings by many trial runs",
         description="Runs the pipeline under many settings; the best goes to conf/experiment/<name>.yaml.",
@@ -359,9 +186,9 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=_positive, metavar="N", help="trials at a time (default 1)")
     sweep.add_argument("--seed", type=int, metavar="N", help="of the sampler (default 0)")
     sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    sweep.set_defaults(run=_sweep)
+    sweep.set_defaults(run=commands.sweep)
 
-    compare = commands.add_parser(
+    compare = subparsers.add_parser(
         "compare", help="tracked runs side by side, the two best tested against each other"
     )
     compare.add_argument("runs", nargs="*", metavar="RUN", help="ids or names (default: the newest)")
@@ -386,39 +213,18 @@ def parser() -> argparse.ArgumentParser:
         "--log", action="store_true", help="also log the page to the newest or the parent run"
     )
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
-    compare.set_defaults(run=_compare)
+    compare.set_defaults(run=commands.compare)
 
-    pool = commands.add_parser("pool", help="metrics over the test scans of a cross-validation's runs")
+    pool = subparsers.add_parser("pool", help="metrics over the test scans of a cross-validation's runs")
     pool.add_argument("predictions", type=Path, nargs="+", help="predictions.parquet of each run")
     pool.add_argument(
         "--resamples", type=_positive, default=1000, metavar="N", help="of the bootstrap (default 1000)"
     )
     pool.add_argument("--json", action="store_true", help="everything, as JSON")
-    pool.set_defaults(run=_pool)
+    pool.set_defaults(run=commands.pool)
 
-    bundle = commands.add_parser("bundle", help="verify a bundle and print its model card")
+    bundle = subparsers.add_parser("bundle", help="verify a bundle and print its model card")
     bundle.add_argument("bundle", type=Path, help="bundle folder")
     bundle.add_argument("--json", action="store_true", help="print bundle.json instead")
-    bundle.set_defaults(run=_bundle)
+    bundle.set_defaults(run=commands.bundle)
     return top
-
-
-def main() -> int:
-    """Entry point: 0 done, 1 refused with a reason, 2 wrong usage, 3 done but some scans failed."""
-    arguments = parser().parse_args()
-    try:
-        return int(arguments.run(arguments))
-    except ScanlensError as error:
-        print(f"scanlens {arguments.command}: {error}", file=sys.stderr)
-        return REFUSED
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except KeyboardInterrupt:
-        print(f"scanlens {arguments.command}: interrupted", file=sys.stderr)
-        return 130
-
-
-if __name__ == "__main__":
-    sys.exit(main())

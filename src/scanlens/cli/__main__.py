@@ -1,0 +1,7 @@
+"""``python -m scanlens.cli``."""
+
+import sys
+
+from scanlens.cli import main
+
+sys.exit(main())

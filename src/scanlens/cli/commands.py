@@ -1,0 +1,189 @@
+"""What each subcommand does. Every import that takes time stands inside the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from scanlens.errors import ScanlensError
+
+DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+
+
+def params(arguments: argparse.Namespace) -> int:
+    """Write params.yaml, or say whether it is up to date."""
+    from scanlens.config.compose import PARAMS, compose_text, write_params
+    from scanlens.config.load import load_section
+    from scanlens.config.schema import Data
+
+    project = Path()
+    if arguments.check:
+        current = project / PARAMS
+        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
+            project, arguments.overrides
+        ):
+            return DONE
+        raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
+    changed = write_params(project, arguments.overrides)
+    root = Path(load_section(Data, project).root).expanduser()
+    if not root.exists():
+        raise ScanlensError(f"data.root {root} does not exist.", "Set data.root to the folder of the scans.")
+    print(f"{PARAMS} {'written' if changed else 'is up to date'}")
+    return DONE
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Say which files of a folder are scans."""
+    from dataclasses import asdict, replace
+
+    from scanlens.manifest.survey import CHECKS, as_table, survey, write_survey
+    from scanlens.scaling.cores import available_cores
+    from scanlens.scaling.engine import Engine
+
+    found = survey(
+        arguments.path,
+        dims=None if arguments.dims == "auto" else int(arguments.dims),
+        checks=replace(CHECKS, timeout_s=arguments.limit_seconds, max_memory_mib=arguments.max_memory),
+        engine=Engine("local", arguments.workers or available_cores(), None),
+        progress=sys.stderr.isatty(),
+    )
+    if arguments.report is not None:
+        write_survey(found, arguments.report)
+    print(json.dumps([asdict(scan) for scan in found.scans], indent=2) if arguments.json else as_table(found))
+    return DONE
+
+
+def model(arguments: argparse.Namespace) -> int:
+    """Show a network."""
+    import yaml
+
+    from scanlens.config.compose import compose_text
+    from scanlens.config.load import parse
+    from scanlens.config.schema import Model
+    from scanlens.models.registry import resolve
+    from scanlens.models.summary import as_text, summarise
+
+    size = tuple(arguments.size * 2 if len(arguments.size) == 1 else arguments.size)
+    if len(size) > 3:
+        raise ScanlensError(f"--size has {len(size)} numbers.", "Give one, two, or three for a volume.")
+    is_group = Path("conf", "model", f"{arguments.name}.yaml").is_file()
+    # A bare timm name takes the other settings of a group whose comments speak of every timm network.
+    chosen = [f"model={arguments.name}"] if is_group else ["model=resnet18", f"model.name={arguments.name}"]
+    changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
+    section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
+    made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
+    summary = summarise(made, arguments.depth)
+    print(json.dumps(summary.to_json(), indent=2) if arguments.json else as_text(summary))
+    return DONE
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Predict scans with a bundle."""
+    from scanlens.inference.batch import predict_batch
+    from scanlens.inference.bundle import open_bundle
+    from scanlens.inference.runtime import choose
+    from scanlens.scaling.cores import available_cores
+
+    bundle = open_bundle(arguments.bundle)
+    threads = arguments.threads or available_cores()
+    name, run = choose(bundle, arguments.runtime, threads)
+    good, bad = predict_batch(
+        bundle,
+        run,
+        arguments.input,
+        arguments.output,
+        batch_size=arguments.batch_size,
+        maps=not arguments.no_maps,
+    )
+    if arguments.json:
+        print(json.dumps({"predicted": good, "failed": bad, "bundle": bundle.bundle_id, "runtime": name}))
+    else:
+        print(
+            f"predict: {good} scans predicted, {bad} failed in {arguments.output} "
+            f"(bundle {bundle.bundle_id}, {name})"
+        )
+    return SOME_FAILED if bad else DONE
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Show what a bundle's network sees in scans."""
+    from importlib.util import find_spec
+
+    from scanlens.explanation.views import OPTIONS, choose_options
+    from scanlens.inference.bundle import open_bundle
+
+    methods = tuple(dict.fromkeys(arguments.method or ["probability"]))
+    options = choose_options(methods, {name: getattr(arguments, name) for name in OPTIONS})
+    if missing := [name for name in ("torch", "captum") if find_spec(name) is None]:
+        raise ScanlensError(f"scanlens explain needs {' and '.join(missing)}.", "Run: pip install scanlens")
+    bundle = open_bundle(arguments.bundle)
+
+    from scanlens.inference.explain import as_text, explain, report_failures, use_device
+    from scanlens.inference.viewer import Request
+
+    request = Request(
+        methods,
+        tuple(arguments.classes or ["predicted"]),
+        options,
+        side=arguments.side,
+        batch_size=arguments.batch_size,
+        device=use_device(arguments.device, arguments.threads, bundle.dims),
+        progress=sys.stderr.isatty(),
+    )
+    facts = explain(bundle, arguments.input, arguments.output, request)
+    report_failures(facts)
+    print(json.dumps(facts, indent=2) if arguments.json else as_text(facts, arguments.output))
+    return SOME_FAILED if facts["failures"] else DONE
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """Search settings."""
+    from dataclasses import asdict
+
+    from scanlens.search.plan import read_plan
+    from scanlens.search.sweep import as_lines, sweep
+
+    names = ("name", "sampler", "trials", "metric", "direction", "pruner", "until", "jobs", "seed")
+    plan = read_plan(Path(), arguments.space, {name: getattr(arguments, name) for name in names})
+    outcome = sweep(Path(), plan)
+    print(json.dumps(asdict(outcome), indent=2) if arguments.json else as_lines(outcome))
+    return DONE
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Compare tracked runs."""
+    from scanlens.config.load import load_section
+    from scanlens.config.schema import Tracking
+    from scanlens.search.comparison import as_json, as_text, compare, write_page
+
+    if arguments.log and arguments.html is None:
+        raise ScanlensError("--log needs a page to log.", "Add --html FILE.")
+    tracking = load_section(Tracking)
+    found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
+    if arguments.html is not None:
+        write_page(found, arguments.html, tracking if arguments.log else None)
+    print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
+    return DONE
+
+
+def pool(arguments: argparse.Namespace) -> int:
+    """Score a cross-validation."""
+    from scanlens.evaluation.pooled import as_text, pool
+
+    found = pool(arguments.predictions, resamples=arguments.resamples)
+    print(json.dumps(found, indent=2) if arguments.json else as_text(found))
+    return DONE
+
+
+def bundle(arguments: argparse.Namespace) -> int:
+    """Verify a bundle and print its card."""
+    from scanlens.inference.bundle import CARD, open_bundle
+
+    bundle = open_bundle(arguments.bundle)
+    if arguments.json:
+        print(json.dumps(bundle.description, indent=2))
+    else:
+        print((bundle.folder / CARD).read_text(encoding="utf-8"), end="")
+    return DONE
