@@ -97,7 +97,7 @@ def ours(network: Classifier, scans: Tensor) -> np.ndarray:
     """Probability maps of all classes as large as the scan; Grad-CAM of all classes on the way."""
     with torch.inference_mode():
         evidence = network.explain(scans)
-    grad_cam(evidence.contributions.numpy())
+    grad_cam(evidence.cams.numpy())
     return upsample(probability_maps(evidence.local.numpy(), TEMPERATURE), scans.shape[2:])
 
 

@@ -36,10 +36,13 @@ class Case:
     predictions: pd.DataFrame
     masks: dict[str, np.ndarray]
 
+    rest = np.array([[0.1, -0.2, 0.3]], np.float32)
+    """Biases of the linear head."""
+
     @property
-    def contributions(self) -> np.ndarray:
-        """Of a linear head with bias 0.1, -0.2, 0.3 after average pooling, for every row."""
-        bias = np.array([0.1, -0.2, 0.3], np.float32).reshape(1, -1, *[1] * (self.local.ndim - 2))
+    def cams(self) -> np.ndarray:
+        """After average pooling, for every row."""
+        bias = self.rest.reshape(1, -1, *[1] * (self.local.ndim - 2))
         return (self.local - bias) / self.local[0, 0].size
 
     def batches(self, size: int = 4):
@@ -48,7 +51,7 @@ class Case:
             chosen = rows[start : start + size]
             local = self.local[chosen]
             logits = local.reshape(*local.shape[:2], -1).mean(-1)
-            yield Local(chosen, logits, local, self.contributions[chosen])
+            yield Local(chosen, logits, local, self.rest.repeat(len(chosen), 0), self.cams[chosen])
 
 
 def make_case(

@@ -79,8 +79,21 @@ def test_the_analytic_form_equals_the_gradient_form(dims: int, head: str, hidden
         assert (ours > 0).any(), "there should be something to compare"
         close(ours, class_maps(network, scans, method, LAST))
     with torch.no_grad():
-        by_stage = maps.grad_cam(network.explain(scans).contributions.numpy())
+        by_stage = maps.grad_cam(network.explain(scans).cams.numpy())
     close(class_maps(network, scans), by_stage)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("pooling", ["gem", "flatten"])
+def test_the_stage_s_raw_maps_are_grad_cam_whatever_the_pooling(
+    pooling: str, hidden: tuple[int, ...]
+) -> None:
+    network, scans = network_and_scans(2, hidden=hidden, pooling=pooling)
+    with torch.no_grad():
+        by_stage = maps.grad_cam(network.explain(scans).cams.numpy())
+    assert (by_stage > 0).any()
+    close(class_maps(network, scans), by_stage)
+    assert not np.allclose(class_maps(network, scans, "hires_cam"), by_stage, rtol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -180,7 +193,7 @@ def test_a_network_held_in_bfloat16_gives_float32_maps() -> None:
 
 
 @pytest.mark.parametrize("layer", [None, "1"])
-def test_an_ensemble_s_maps_are_what_places_contribute_to_its_mean_logit(layer: str | None) -> None:
+def test_an_ensemble_s_maps_are_those_of_its_mean_logit(layer: str | None) -> None:
     members = [network_and_scans(2, seed=seed)[0] for seed in (3, 4)]
     scans = network_and_scans(2)[1]
     ensemble = Ensemble(members).eval()
@@ -189,7 +202,7 @@ def test_an_ensemble_s_maps_are_what_places_contribute_to_its_mean_logit(layer: 
     assert not torch.allclose(found, torch.stack(apart).mean(0)), "the positive part is kept of the mean"
     if layer is None:
         with torch.no_grad():
-            close(found, maps.grad_cam(ensemble.explain(scans).contributions.numpy()))
+            close(found, maps.grad_cam(ensemble.explain(scans).cams.numpy()))
 
 
 def test_a_class_that_is_not_there_is_refused() -> None:

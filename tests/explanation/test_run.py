@@ -43,7 +43,7 @@ def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: P
     cams = np.load(tmp_path / "gradcam-00000.npy")
     assert (maps.dtype, cams.dtype) == (np.float32, np.float32)
     np.testing.assert_allclose(maps, probability_maps(case.local[rows], 1.5), atol=1e-3)
-    np.testing.assert_allclose(cams, np.maximum(case.contributions[rows], 0), rtol=1e-6)
+    np.testing.assert_allclose(cams, np.maximum(case.cams[rows], 0), rtol=1e-6)
     assert (cams > 0).any()
     assert index["scan_id"].tolist() == case.store.index["scan_id"].iloc[rows].tolist()
     assert index["store_row"].tolist() == rows.tolist()

@@ -10,15 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from scanlens.explanation.probes.settings import ShortcutSettings
+from scanlens.config.schema import Shortcuts
 from scanlens.explanation.shortcuts import probe_shortcuts
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble, Network
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from tests.helpers.readers import corner, judged, middle, planted_store, reader
+from tests.helpers.settings import shortcuts
 
-SETTINGS = ShortcutSettings(bootstrap=500)
+SETTINGS = shortcuts(bootstrap=500)
 MACHINE = Machine("cpu", "32", 1, 16)
 
 
@@ -26,7 +27,7 @@ def probe(
     network: Classifier,
     store: Store,
     output: Path,
-    settings: ShortcutSettings = SETTINGS,
+    settings: Shortcuts = SETTINGS,
     instead: Network | None = None,
 ) -> dict[str, Any]:
     predictions, maps = judged(network, store)

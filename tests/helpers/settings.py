@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from scanlens.config.load import load_section
-from scanlens.config.schema import Explanation
+from scanlens.config.schema import Explanation, MapScores, Shortcuts
 
 
 def explanation(**changes: Any) -> Explanation:
@@ -14,3 +14,13 @@ def explanation(**changes: Any) -> Explanation:
     return dataclasses.replace(
         load_section(Explanation), **{"max_overlays": 5, "overlay_side": 48, **changes}
     )
+
+
+def map_scores(**changes: Any) -> MapScores:
+    """The shipped settings of the scores; keywords replace them."""
+    return dataclasses.replace(load_section(Explanation).scores, **changes)
+
+
+def shortcuts(**changes: Any) -> Shortcuts:
+    """The shipped settings of the probes; keywords replace them."""
+    return dataclasses.replace(load_section(Explanation).shortcuts, **changes)

@@ -30,7 +30,7 @@ def check_export(network: Network, architecture: Architecture, folder: Path) -> 
     for count in (1, 2, 7):
         scans = torch.randn(count, architecture.channels, *architecture.size, generator=noise)
         with torch.inference_mode():
-            logits, local, _ = network.explain(scans)
+            logits, local, _, _ = network.explain(scans)
         found = session.run(None, {"scans": scans.numpy()})
         assert logits.std() > 1e-4
         np.testing.assert_allclose(found[0], logits, atol=1e-4)

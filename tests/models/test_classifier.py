@@ -59,7 +59,7 @@ def test_contributions_are_gradient_times_feature_and_local_outputs_average_to_t
 ) -> None:
     network = small(dims, head, pooling, hidden, activation)
     maps = torch.randn(3, 5, *GRIDS[dims])
-    contributions, rest = network.evidence(maps)
+    contributions, rest, cams = network.evidence(maps)
     outputs = network(maps)
     places = contributions[0, 0].numel()
     local = contributions * places + rest.reshape(*rest.shape, *[1] * dims)
@@ -68,16 +68,24 @@ def test_contributions_are_gradient_times_feature_and_local_outputs_average_to_t
     jacobian = torch.autograd.functional.jacobian(network, maps)
     own = torch.stack([jacobian[scan, :, scan] for scan in range(3)])
     torch.testing.assert_close(contributions, (own * maps[:, None]).sum(2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(cams, _grad_cam(own, maps), rtol=1e-4, atol=1e-5)
 
     evidence = network.explain(maps)
     torch.testing.assert_close(evidence.logits, network.logits(maps), rtol=1e-4, atol=1e-5)
-    assert evidence.local.shape == evidence.contributions.shape == (3, 4, *GRIDS[dims])
+    assert evidence.local.shape == evidence.cams.shape == (3, 4, *GRIDS[dims])
     torch.testing.assert_close(evidence.local, network.to_logits(local), rtol=1e-4, atol=1e-5)
     if network.kind.linear:
         torch.testing.assert_close(evidence.local.flatten(2).mean(2), evidence.logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(evidence.rest, rest)
     of_logits = torch.autograd.functional.jacobian(network.logits, maps)
     own = torch.stack([of_logits[scan, :, scan] for scan in range(3)])
-    torch.testing.assert_close(evidence.contributions, (own * maps[:, None]).sum(2), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(evidence.cams, _grad_cam(own, maps), rtol=1e-3, atol=1e-5)
+
+
+def _grad_cam(gradient: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Of gradients ``(batch, output, feature, *grid)`` as Selvaraju et al. write it."""
+    weights = gradient.flatten(3).mean(3)
+    return torch.einsum("bof,bf...->bo...", weights, maps)
 
 
 def check_law(network: Classifier, scans: torch.Tensor) -> None:

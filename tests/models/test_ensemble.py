@@ -36,9 +36,7 @@ def test_it_says_the_mean_of_what_its_members_say(
         torch.testing.assert_close(network(scans), logits)
         torch.testing.assert_close(evidence.logits, logits)
         torch.testing.assert_close(evidence.local, sum(one.explain(scans).local for one in single) / 3)
-        torch.testing.assert_close(
-            evidence.contributions, sum(one.explain(scans).contributions for one in single) / 3
-        )
+        torch.testing.assert_close(evidence.cams, sum(one.explain(scans).cams for one in single) / 3)
     if head == "softmax":
         torch.testing.assert_close(evidence.local.flatten(2).mean(2), logits)
 

@@ -10,7 +10,16 @@ from torch import nn
 
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
-from scanlens.models.layers import ENOUGH, FEATURES, LEAST_GRID, LEAST_POOLINGS, build_plain
+from scanlens.models.layers import (
+    ENOUGH,
+    FEATURES,
+    LEAST_GRID,
+    LEAST_POOLINGS,
+    build_plain,
+    pooling_for,
+)
+from scanlens.models.registry import resolve
+from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
 
@@ -34,6 +43,22 @@ def test_no_more_is_pooled_than_the_maps_bear(architecture: Make) -> None:
         network = build_plain(architecture(size=(side, side), width=0.1)).eval()
         with torch.inference_mode():
             assert network(torch.zeros(1, 1, side, side)).shape[2] == places
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+@pytest.mark.parametrize(
+    ("shape", "pooling"),
+    [((1, 28, 28), "average"), ((1, 35, 20), "average"), ((1, 40, 20), "gem"), ((1, 128, 128), "gem"),
+     ((3, 512, 400), "gem"), ((1, 28, 28, 28), "average"), ((1, 96, 96, 48), "average")],
+)  # fmt: skip
+def test_fine_grids_of_images_are_pooled_by_the_generalised_mean(
+    name: str, shape: tuple[int, ...], pooling: str
+) -> None:
+    """By itself only in the default network; a setting is taken as it is."""
+    auto = resolve(model(name=name, pooling="auto"), shape, 2)
+    assert auto.pooling == (pooling if name == "cnn" else "average")
+    assert pooling_for(shape[1:], auto.stem) == pooling
+    assert resolve(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
 
 
 @pytest.mark.parametrize("width", [0.001, 0.25, 1.0, 1.5])

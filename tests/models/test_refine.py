@@ -95,6 +95,6 @@ def test_networks_know_their_guide(
         evidence = network.explain(scans)
         assert torch.allclose(evidence.logits, network.logits(scans), atol=1e-5)
     assert torch.allclose(evidence.local.flatten(2).mean(2), evidence.logits, atol=1e-4)
-    finer = zip(evidence.local.shape[2:], evidence.contributions.shape[2:], strict=True)
+    finer = zip(evidence.local.shape[2:], evidence.cams.shape[2:], strict=True)
     assert all(a >= b for a, b in finer)
     assert all(not module._forward_hooks for module in network.modules()) or name.startswith(("vit", "swin"))

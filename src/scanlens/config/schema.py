@@ -9,6 +9,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scanlens.config.explanation import Explanation, MapScores, Regions, Shortcuts
+from scanlens.config.training import (
+    AuxiliaryTask,
+    Averaging,
+    Loss,
+    Mixing,
+    Optimiser,
+    Penalties,
+    Penalty,
+    Schedule,
+    Training,
+)
+
+__all__ = [
+    "Acquire",
+    "Augmentation",
+    "Auto",
+    "AuxiliaryTask",
+    "Averaging",
+    "Checks",
+    "Columns",
+    "Data",
+    "Evaluation",
+    "Explanation",
+    "Leakage",
+    "Loss",
+    "Manifest",
+    "MapScores",
+    "Mixing",
+    "Model",
+    "Optimiser",
+    "Packaging",
+    "Penalties",
+    "Penalty",
+    "Phantom",
+    "Policy",
+    "Preprocess",
+    "Pretraining",
+    "Regions",
+    "Runtime",
+    "Schedule",
+    "Shortcuts",
+    "SplitConfig",
+    "Synthesis",
+    "Task",
+    "Tracking",
+    "Training",
+    "Transfer",
+]
+
 Task = Literal["binary", "multiclass", "ordinal", "regression"]
 Auto = Literal["auto"]
 
@@ -191,7 +241,7 @@ class Model:
     width: float
     dropout: float
     head: Literal["auto", "softmax", "sigmoid", "linear", "ordinal", "regression"]
-    pooling: Literal["average", "gem", "flatten"]
+    pooling: Literal["auto", "average", "gem", "flatten"]
     hidden: list[int]
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"]
     args: dict[str, Any]
@@ -215,104 +265,6 @@ class Transfer:
 
 
 @dataclass(frozen=True)
-class Optimiser:
-    """What takes the steps."""
-
-    name: Literal["sgd", "momentum", "rmsprop", "adam", "adamw"]
-    momentum: float
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the learning rate moves, a step at a time."""
-
-    name: Literal["one_cycle", "cosine", "step", "exponential", "constant"]
-    warmup: float
-    final: float
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What training minimises."""
-
-    name: Literal["auto", "cross_entropy", "bce", "focal", "mse"]
-    label_smoothing: float
-    focal_gamma: float
-    class_weights: Literal["none", "inverse", "effective"]
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """Factors of the sums of absolute and of squared weights, added to the loss."""
-
-    l1: float
-    l2: float
-
-
-@dataclass(frozen=True)
-class Penalties:
-    """Penalties by layer group."""
-
-    backbone: Penalty
-    head: Penalty
-
-
-@dataclass(frozen=True)
-class Averaging:
-    """Averages of the weights over the steps, which are what is validated and kept."""
-
-    method: Literal["none", "ema", "swa"]
-    decay: float
-    start: float
-
-
-@dataclass(frozen=True)
-class Mixing:
-    """Scans mixed with others of their batch, targets likewise."""
-
-    mixup: float
-    cutmix: float
-    share: float
-
-
-@dataclass(frozen=True)
-class AuxiliaryTask:
-    """A further column learnt jointly; it shapes the features and is dropped afterwards."""
-
-    column: str
-    kind: Literal["auto", "class", "number"]
-    weight: float
-
-
-@dataclass(frozen=True)
-class Training:
-    """The training loop."""
-
-    epochs: int
-    epoch_scans: int
-    batch_size: int
-    accumulate: int
-    lr: Auto | float
-    weight_decay: float
-    optimiser: Optimiser
-    schedule: Schedule
-    loss: Loss
-    penalties: Penalties
-    averaging: Averaging
-    mixing: Mixing
-    sampling: Literal["plain", "balanced"]
-    auxiliary: list[AuxiliaryTask]
-    patience: int
-    gradient_clip: float
-    augment: bool
-    use_bank: bool
-    use_synthetic: bool
-    folds: int
-    checkpoint_steps: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """The report."""
 
@@ -320,55 +272,6 @@ class Evaluation:
     confidence: float
     calibration: Literal["temperature", "none"]
     seed: int
-
-
-@dataclass(frozen=True)
-class Regions:
-    """Which parts of a probability map are suspicious regions."""
-
-    threshold: float
-    least_probability: float
-    least_places: float
-    labels: list[str]
-
-
-@dataclass(frozen=True)
-class MapScores:
-    """How much of the maps is put to the test, and how surely."""
-
-    scans: int
-    curve_scans: int
-    steps: int
-    changes: int
-    randomisations: int
-    levels: int
-    resamples: int
-    confidence: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class Shortcuts:
-    """How much is looked at for shortcuts, and how surely a verdict must hold."""
-
-    scans: int
-    border: float
-    bootstrap: int
-    confidence: float
-    seed: int
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The probability maps, their scores and the shortcut probes."""
-
-    max_overlays: int
-    overlay_side: int
-    neighbours: int
-    files: Literal["none", "auto", "nifti", "npy"]
-    regions: Regions
-    scores: MapScores
-    shortcuts: Shortcuts
 
 
 @dataclass(frozen=True)

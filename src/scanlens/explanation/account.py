@@ -17,13 +17,11 @@ from scanlens.explanation.geometry import geometry_reader
 from scanlens.explanation.masks import mask_reader
 from scanlens.explanation.neighbours import nearest_training
 from scanlens.explanation.number_run import VALUES, explain_numbers
-from scanlens.explanation.probes.settings import ShortcutSettings
 from scanlens.explanation.ranking import pictured_rows
 from scanlens.explanation.run import Aids, explain
 from scanlens.explanation.scores import tracked_scores
 from scanlens.explanation.scoring import facts as score_facts
 from scanlens.explanation.scoring.run import score_maps
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.explanation.shortcuts import probe_shortcuts
 from scanlens.explanation.written import write_maps
 from scanlens.models.ensemble import Network, is_linear
@@ -123,7 +121,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             temperature,
             inputs.statistics,
             masks,
-            ScoreSettings(**dataclasses.asdict(config.scores)),
+            config.scores,
             machine,
             figures=output,
         )
@@ -135,7 +133,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             temperature,
             inputs.statistics,
             np.load(output / MAPS, mmap_mode="r"),
-            ShortcutSettings(**dataclasses.asdict(config.shortcuts)),
+            config.shortcuts,
             machine,
             output / SHORTCUTS,
         )

@@ -69,44 +69,35 @@ def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[
     return (scaled - others).astype(np.float32)
 
 
-def evidence_maps(
-    logits: FloatArray, local_logits: FloatArray, contributions: FloatArray
-) -> npt.NDArray[np.float32]:
+def evidence_maps(local_logits: FloatArray, rest: FloatArray) -> npt.NDArray[np.float32]:
     """What each place adds to each class's logit, where it was seen: the local logits without what none adds.
 
     Args:
-        logits: ``(batch, class)``, the mean of the local logits (linear heads).
-        local_logits: ``(batch, class, *grid)``.
-        contributions: Of the last feature map's places, ``(batch, class, *coarser)``; what their sum lacks to
-            the logits (biases) no place adds.
+        local_logits: ``(batch, class, *grid)``; their mean is the logit (linear heads).
+        rest: Logits no place adds (biases), ``(batch, class)``.
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit: the positive part, as in Grad-CAM.
     """
     local_logits = np.asarray(local_logits, np.float32)
     places = tuple(range(2, local_logits.ndim))
-    rest = logits - np.sum(contributions, axis=places, dtype=np.float64)
     added = local_logits - np.expand_dims(rest, places).astype(np.float32)
     return np.maximum(added / np.float32(np.prod(local_logits.shape[2:])), 0)
 
 
-def grad_cam(contributions: FloatArray) -> npt.NDArray[np.float32]:
-    """Raw Grad-CAM of every class from what each place contributes, without a gradient.
+def grad_cam(cams: FloatArray) -> npt.NDArray[np.float32]:
+    """Raw Grad-CAM of every class: the positive part of what the network gives.
 
-    With average pooling the gradient of a logit is the same at every place of a channel, so Grad-CAM's sum
-    over channels of mean gradient times feature is the place's contribution, whatever layers follow the
-    pooling; its positive part is kept. Where pooling is flattening or the generalised mean, every place has a
-    gradient of its own and the same positive part is HiResCAM (Draelos and Carin 2020, "Use HiResCAM
-    instead of Grad-CAM for faithful explanations"). For ordinal heads the logits are log-probabilities: a
-    place counts for a class as far as it raises the probability of that very class.
+    Of ordinal heads the logits are log-probabilities: a place counts for a class as far as it raises the
+    probability of that very class.
 
     Args:
-        contributions: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.
+        cams: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
     """
-    return np.maximum(np.asarray(contributions, dtype=np.float32), 0)
+    return np.maximum(np.asarray(cams, dtype=np.float32), 0)
 
 
 def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:

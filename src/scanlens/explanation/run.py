@@ -118,15 +118,15 @@ def explain(
     difference = 0.0
     kinds = ("probability_map", "evidence_map", "grad_cam") if linear else ("probability_map", "grad_cam")
     region_records: list[dict[str, object]] = []
-    for batch_rows, whole, local, contributions in batches:
-        maps, cams = probability_maps(local, temperature), grad_cam(contributions)
+    for batch_rows, whole, local, rest, gradients in batches:
+        maps, cams = probability_maps(local, temperature), grad_cam(gradients)
         positions = files.put(batch_rows, maps, cams)
         means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64) if linear else whole
         for own in (whole, means):
             difference = max(difference, float(np.abs(own - logits[positions]).max()))
         scored = {"probability_map": maps, "grad_cam": cams}
         if linear:
-            scored["evidence_map"] = evidence_maps(whole, local, contributions)
+            scored["evidence_map"] = evidence_maps(local, rest)
         orders = {"probability_map": log_odds(local, temperature)}
         for number, (row, position) in enumerate(zip(batch_rows, positions, strict=True)):
             prediction = table.iloc[position].to_dict()

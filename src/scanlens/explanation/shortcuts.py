@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scanlens.config.schema import Shortcuts
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.evaluation.metrics import auc_macro, auc_per_class
@@ -25,7 +26,6 @@ from scanlens.explanation.probes.mass import Mass, weigh
 from scanlens.explanation.probes.origins import Origin, origins, told_from_features
 from scanlens.explanation.probes.page import write_page
 from scanlens.explanation.probes.regions import coverage
-from scanlens.explanation.probes.settings import ShortcutSettings
 from scanlens.explanation.probes.verdicts import (
     Interval,
     Resampling,
@@ -79,7 +79,7 @@ def probe_shortcuts(
     temperature: float,
     statistics: dict[str, object],
     maps: npt.NDArray[np.floating],
-    settings: ShortcutSettings,
+    settings: Shortcuts,
     machine: Machine,
     output: Path,
     split: str = "test",
@@ -168,7 +168,7 @@ def probe_shortcuts(
     return facts
 
 
-def _chosen(index: pd.DataFrame, settings: ShortcutSettings) -> npt.NDArray[np.int64]:
+def _chosen(index: pd.DataFrame, settings: Shortcuts) -> npt.NDArray[np.int64]:
     """Positions of whole patients, drawn until there are as many scans as asked for; ascending."""
     if len(index) <= settings.scans:
         return np.arange(len(index))

@@ -52,14 +52,16 @@ class Evidence(NamedTuple):
         local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
             places is ``logits``. Where the network has a guide its grid is the guide's
             (:mod:`scanlens.models.refine`).
-        contributions: Of each place of the last feature map to the logits, ``(batch, class, *grid)``: the
-            logits' derivative with respect to the features there, times these features. Their positive part
-            is raw Grad-CAM where pooling is the average, else HiResCAM (Draelos and Carin 2020).
+        rest: Logits no place argues for (biases), ``(batch, class)``; for a linear head the local logits less
+            these are what the places add.
+        cams: Grad-CAM of each class on the last feature map before its positive part is kept,
+            ``(batch, class, *grid)`` (Selvaraju et al. 2017): features weighted by the logit's mean gradient.
     """
 
     logits: Tensor
     local: Tensor
-    contributions: Tensor
+    rest: Tensor
+    cams: Tensor
 
 
 # softplus of it is 2: steps below 1.39 would leave no score at which a middle class is the likeliest.
@@ -240,56 +242,69 @@ class Classifier(nn.Module):
         """Logits ``(batch, class, ...)`` of outputs ``(batch, output, ...)``."""
         return self.kind.to_logits(outputs, self.classes)
 
-    def evidence(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """What each place contributes to the outputs, and what none does.
+    def evidence(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What each place contributes to the outputs, what none does, and the outputs' Grad-CAM.
 
         Args:
             maps: Feature maps ``(batch, feature, *grid)``; dropout must be off.
 
         Returns:
-            Contributions ``(batch, output, *grid)`` and the rest ``(batch, output)``: over places the
-            contributions sum to the outputs less the rest.
+            Contributions ``(batch, output, *grid)``, the outputs' derivative by the features at a place times
+            these features (HiResCAM, Draelos and Carin 2020); the rest ``(batch, output)``: the contributions
+            of all places and the rest sum to the outputs; and Grad-CAM ``(batch, output, *grid)``, which
+            weights the features by the mean derivative instead: with average pooling it is the same.
         """
         # Not len(maps): an export would keep its number of scans for ever.
         flat = maps.float().flatten(2)
-        weight = self.head.weight
-        if self.pooling == "gem":
-            # Gradient times feature; the generalised mean is homogeneous, so their mean over places is it.
-            pooled = self.pool(maps)[:, :, None]
-            flat = flat.clamp(min=LEAST_FEATURE).pow(EXPONENT) / pooled.pow(EXPONENT - 1)
-        if not self.hidden and self.pooling != "flatten":
-            contributions = torch.matmul(weight, flat) / flat.shape[2]
-            rest = self.head.bias.expand(maps.shape[0], -1)
-            return contributions.unflatten(2, maps.shape[2:]), rest
-        value, slopes = self.pool(maps), []
+        pooled = self.pool(maps)
+        jacobian, outputs = self._jacobian(pooled)
+        if self.pooling == "flatten":
+            jacobian = jacobian.unflatten(2, flat.shape[1:])
+            contributions = (jacobian * flat[:, None]).sum(2)
+            cams = torch.matmul(jacobian.mean(3), flat)
+        elif self.pooling == "gem":
+            slopes = self._slopes_of_gem(flat, pooled)
+            contributions = torch.matmul(jacobian, slopes * flat)
+            cams = torch.matmul(jacobian * slopes.mean(2)[:, None], flat)
+        else:
+            contributions = cams = torch.matmul(jacobian, flat) / flat.shape[2]
+        if self.hidden or self.pooling == "gem":
+            rest = outputs - contributions.sum(2)
+        else:
+            rest = self.head.bias.expand(maps.shape[0], -1).clone()
+        grid = maps.shape[2:]
+        return contributions.unflatten(2, grid), rest, cams.unflatten(2, grid)
+
+    def _slopes_of_gem(self, flat: Tensor, pooled: Tensor) -> Tensor:
+        """Derivative of the generalised mean by the features ``(batch, feature, place)``, of that shape."""
+        relative = flat.clamp(min=LEAST_FEATURE) / pooled[:, :, None]
+        return torch.where(flat < LEAST_FEATURE, 0.0, relative.pow(EXPONENT - 1) / flat.shape[2])
+
+    def _jacobian(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs' derivative by pooled features ``(batch or 1, output, pooled)``, and the outputs."""
+        value, slopes = pooled, []
         for layer in self.hidden:
             before = layer(value)
             value = self.act(before)
             slopes.append(_slope(self.activation, before, value))
-        jacobian = weight.expand(maps.shape[0], -1, -1)
+        jacobian = self.head.weight[None]
         for layer, slope in zip(reversed(self.hidden), reversed(slopes), strict=True):
             jacobian = torch.matmul(jacobian * slope[:, None], cast(Tensor, layer.weight))
-        if self.pooling == "flatten":
-            jacobian = jacobian.unflatten(2, flat.shape[1:])
-            contributions = (jacobian * flat[:, None]).sum(2)
-        else:
-            contributions = torch.matmul(jacobian, flat) / flat.shape[2]
-        rest = self.head(value) - contributions.sum(2)
-        return contributions.unflatten(2, maps.shape[2:]), rest
+        return jacobian, self.head(value)
 
     def explain(self, scans: Tensor) -> Evidence:
-        """Logits of the scans and of every place, and what each place contributes; dropout must be off."""
+        """Logits of the scans and of every place, and Grad-CAM; dropout must be off."""
         maps, guide = self.features_and_guide(scans)
-        contributions, rest = self.evidence(maps)
+        contributions, rest, cams = self.evidence(maps)
         grid = contributions.shape[2:]
         outputs = contributions.flatten(2).sum(2) + rest
         refined = contributions if guide is None else refine(contributions, guide)
         local = refined * refined.shape[2:].numel() + rest.reshape(*rest.shape, *[1] * len(grid))
         if self.kind.slope is not None:
-            # One score stands behind all outputs, so every output has the same contributions.
+            # One score stands behind all outputs, so every output has the same map.
             slope = self.kind.slope(outputs, self.classes)
-            contributions = contributions[:, :1] * slope.reshape(*slope.shape, *[1] * len(grid))
-        return Evidence(self.to_logits(outputs), self.to_logits(local), contributions)
+            cams = cams[:, :1] * slope.reshape(*slope.shape, *[1] * len(grid))
+        return Evidence(self.to_logits(outputs), self.to_logits(local), self.to_logits(rest), cams)
 
     def logits(self, scans: Tensor) -> Tensor:
         """Logits ``(batch, class)``."""

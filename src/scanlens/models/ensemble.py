@@ -38,7 +38,7 @@ class Ensemble(nn.Module):
         return self.logits(scans)
 
     def explain(self, scans: Tensor) -> Evidence:
-        """Mean logits, local logits and contributions."""
+        """Means of what the members say."""
         parts = [member.explain(scans) for member in self.networks()]
         return Evidence(*(torch.stack(same).mean(0) for same in zip(*parts, strict=True)))
 

@@ -24,6 +24,10 @@ LEAST_POOLINGS = 2
 """However small the scan, as far as ``LEAST_GRID`` lets."""
 
 
+FINE_GRID = 8
+"""An image with more places along a side has so many that a lesion fills few: see :func:`pooling_for`."""
+
+
 def build_plain(architecture: Architecture) -> nn.Module:
     """The default network without pooling over all places and head.
 
@@ -38,24 +42,45 @@ def build_plain(architecture: Architecture) -> nn.Module:
             f"model.args do not fit cnn: {', '.join(architecture.args)}.",
             "It takes none; model=pattern takes any layers.",
         )
-    side = max(architecture.size)
-    blocks = []
-    for number, features in enumerate(FEATURES):
-        stride = 2 if architecture.stem == "standard" and number == 0 else 1
-        side = -(-side // stride)
-        wanted = number < LEAST_POOLINGS or side > ENOUGH[len(architecture.size)]
-        pooled = wanted and side // 2 >= LEAST_GRID
-        blocks.append(
-            Block(
-                filters=max(1, round(features * architecture.width)),
-                convolutions=2,
-                kernel=3,
-                stride=stride,
-                padding="same",
-                pool="max" if pooled else "none",
-                pool_size=2,
-                pool_stride=None,
-            )
+    halved, pooled = _plan(architecture.size, architecture.stem)
+    blocks = [
+        Block(
+            filters=max(1, round(features * architecture.width)),
+            convolutions=2,
+            kernel=3,
+            stride=2 if halved and number == 0 else 1,
+            padding="same",
+            pool="max" if pooled[number] else "none",
+            pool_size=2,
+            pool_stride=None,
         )
-        side = side // 2 if pooled else side
+        for number, features in enumerate(FEATURES)
+    ]
     return build_blocks(blocks, architecture, norm=True)
+
+
+def pooling_for(size: tuple[int, ...], stem: str) -> str:
+    """Which pooling over all places suits scans of this size: ``average`` or ``gem``.
+
+    Over a thousand places the mean hardly feels a lesion that fills a few; the generalised mean does. Over
+    fifty places of a small image the mean is as good or better, and volumes have coarse grids.
+
+    Args:
+        size: Spatial size of the scans.
+        stem: Of the network.
+    """
+    halved, pooled = _plan(size, stem)
+    side = -(-max(size) // 2) if halved else max(size)
+    return "gem" if len(size) == 2 and side >> sum(pooled) > FINE_GRID else "average"
+
+
+def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool]]:
+    """Whether the first convolution halves the scan, and which stages end in a pooling that does."""
+    halved = stem == "standard"
+    side = -(-max(size) // 2) if halved else max(size)
+    pooled = []
+    for number in range(len(FEATURES)):
+        wanted = number < LEAST_POOLINGS or side > ENOUGH[len(size)]
+        pooled.append(wanted and side // 2 >= LEAST_GRID)
+        side = side // 2 if pooled[-1] else side
+    return halved, pooled

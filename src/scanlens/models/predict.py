@@ -30,14 +30,15 @@ class Local(NamedTuple):
         rows: Their rows in the store.
         logits: ``(n, class)``.
         local: Logits each place argues for, ``(n, class, *grid)``.
-        contributions: Of each place to the logits, ``(n, class, *grid)``; their positive part is the raw
-            Grad-CAM of a network with average pooling.
+        rest: Logits no place argues for, ``(n, class)``.
+        cams: Grad-CAM before its positive part is kept, ``(n, class, *grid)``.
     """
 
     rows: np.ndarray
     logits: FloatArray
     local: FloatArray
-    contributions: FloatArray
+    rest: FloatArray
+    cams: FloatArray
 
 
 def local_logits(

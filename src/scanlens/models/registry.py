@@ -16,7 +16,7 @@ from scanlens.models.baselines import build_dense, build_edges
 from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
-from scanlens.models.layers import build_plain
+from scanlens.models.layers import build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
 from scanlens.models.stems import REDUCTION, say_what_is_left
 
@@ -98,6 +98,9 @@ def resolve(
     medium = (PATTERN_MEDIUM_SIDE if model.name == "pattern" else MEDIUM_SIDE)[dims]
     by_side = "small" if side <= SMALL_SIDE[dims] else "medium" if side <= medium else "standard"
     stem = by_side if model.stem == "auto" else model.stem
+    pooling: str = model.pooling
+    if pooling == "auto":
+        pooling = pooling_for(shape[1:], stem) if model.name == "cnn" else "average"
     return Architecture(
         name=model.name,
         library=library,
@@ -108,7 +111,7 @@ def resolve(
         classes=classes,
         dropout=model.dropout,
         head=HEAD_OF_TASK[task] if model.head == "auto" else model.head,
-        pooling=model.pooling,
+        pooling=pooling,
         hidden=tuple(model.hidden),
         activation=model.activation,
         args=dict(model.args),

@@ -6,7 +6,7 @@ import pytest
 
 from scanlens.explanation.scoring.controls import compare, edge_map, random_map
 from scanlens.explanation.scoring.estimates import Estimator
-from scanlens.explanation.scoring.settings import ScoreSettings
+from tests.helpers.settings import map_scores
 
 
 def test_the_random_map_is_as_coarse_as_the_method_and_belongs_to_the_scan() -> None:
@@ -53,7 +53,7 @@ def test_the_verdict_is_paired(shift: float, better: str, verdict: str) -> None:
     scans = rng.normal(0, 5, 40)
     patients = np.array([f"p{scan}" for scan in range(40)])
     values, control = scans + shift + rng.normal(0, 0.1, 40), scans + rng.normal(0, 0.1, 40)
-    found = compare(Estimator(patients, ScoreSettings()), "map", "edges", "road", values, control, better)
+    found = compare(Estimator(patients, map_scores()), "map", "edges", "road", values, control, better)
     assert found.verdict == verdict
     assert found.difference["value"] == pytest.approx((values - control).mean())
 
@@ -61,8 +61,8 @@ def test_the_verdict_is_paired(shift: float, better: str, verdict: str) -> None:
 def test_a_control_may_be_drawn_several_times_and_no_interval_decides_nothing() -> None:
     control = np.random.default_rng(0).random((6, 3)) / 10
     patients = np.array([f"p{scan}" for scan in range(6)])
-    found = compare(Estimator(patients, ScoreSettings()), "map", "random", "road", np.ones(6), control)
+    found = compare(Estimator(patients, map_scores()), "map", "random", "road", np.ones(6), control)
     assert found.verdict == "beats"
     assert found.difference["value"] == pytest.approx(1 - control.mean())
-    alone = Estimator(patients, ScoreSettings(resamples=0))
+    alone = Estimator(patients, map_scores(resamples=0))
     assert compare(alone, "map", "random", "road", np.ones(6), control).verdict == "undecided"

@@ -15,8 +15,8 @@ from scanlens.explanation.scoring.facts import (
 from scanlens.explanation.scoring.fidelity import fractions
 from scanlens.explanation.scoring.lesions import CHANCE, LESION_SCORES
 from scanlens.explanation.scoring.randomisation import Cascade
-from scanlens.explanation.scoring.settings import ScoreSettings
 from tests.helpers.planted import Planted
+from tests.helpers.settings import map_scores
 
 PLACES = np.arange(1, 16, 2)
 
@@ -36,7 +36,7 @@ def alike(level: float, draws: int) -> dict[str, np.ndarray]:
 def test_lesions_in_all_and_by_label(planted: Planted) -> None:
     sample = planted.sample()
     scores = {"good": lesions(0.6), "bad": lesions(0.05), "random": lesions(0.1), "edges": lesions(0.2)}
-    estimator = Estimator(sample.patients, ScoreSettings())
+    estimator = Estimator(sample.patients, map_scores())
     facts, verdicts = lesion_facts(sample, ["good", "bad"], scores, PLACES, estimator)
     assert facts["scans"] == 8
     assert facts["chance"]["value"] == pytest.approx(0.1)
@@ -60,7 +60,7 @@ def test_fidelity_in_all_and_by_predicted_class(planted: Planted) -> None:
         for kind, (low, high) in heights.items()
     }
     facts, verdicts = fidelity_facts(
-        sample, ["good"], curves, places, Estimator(sample.patients, ScoreSettings()), 4
+        sample, ["good"], curves, places, Estimator(sample.patients, map_scores()), 4
     )
     assert facts["kinds"]["good"]["road"]["value"] == pytest.approx(0.8)
     assert facts["kinds"]["good"]["curves"]["deletion"]["low"] == pytest.approx([0.1] * 5)
@@ -78,7 +78,7 @@ def test_fidelity_in_all_and_by_predicted_class(planted: Planted) -> None:
 def test_maps_that_outlive_their_weights_are_told(
     planted: Planted, random_lesions: float, random_alike: float, sentences: int
 ) -> None:
-    estimator = Estimator(planted.sample().patients, ScoreSettings())
+    estimator = Estimator(planted.sample().patients, map_scores())
     below = lesions(random_lesions - 0.01, 3) if random_lesions == 0.1 else lesions(random_lesions, 3)
     steps = Cascade([1.0], [{"map": alike(random_alike, 3)}], [{"map": below}])
     facts, verdicts, failed = randomisation_facts(
@@ -91,7 +91,7 @@ def test_maps_that_outlive_their_weights_are_told(
 
 
 def test_randomisation_without_masks_or_changes(planted: Planted) -> None:
-    estimator = Estimator(planted.sample().patients, ScoreSettings())
+    estimator = Estimator(planted.sample().patients, map_scores())
     steps = Cascade([1.0], [{"map": alike(0.1, 2)}], [{"map": {}}])
     facts, verdicts, failed = randomisation_facts(steps, {}, "left out", np.array([], int), 16, estimator)
     assert set(facts["levels"][0]["kinds"]["map"]) == {"spearman", "ssim"}
@@ -99,7 +99,7 @@ def test_randomisation_without_masks_or_changes(planted: Planted) -> None:
 
 
 def test_repeatability_gives_numbers_or_the_reason(planted: Planted) -> None:
-    estimator = Estimator(planted.sample().patients, ScoreSettings())
+    estimator = Estimator(planted.sample().patients, map_scores())
     facts = repeatability_facts({"map": alike(0.9, 0)}, "there is one network", 16, estimator)
     assert facts["changes"]["kinds"]["map"]["ssim"]["value"] == pytest.approx(0.9, abs=0.02)
     assert facts["members"] == {"scans": 0, "reason": "there is one network"}

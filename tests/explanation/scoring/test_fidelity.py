@@ -20,8 +20,8 @@ from scanlens.explanation.scoring.fidelity import (
 )
 from scanlens.explanation.scoring.kinds import MapKinds
 from scanlens.explanation.scoring.pictures import draw
-from scanlens.explanation.scoring.settings import ScoreSettings
 from tests.helpers.planted import Planted, bright_network
+from tests.helpers.settings import map_scores
 
 
 def generators(scans: int, seed: int = 0) -> list[np.random.Generator]:
@@ -160,7 +160,7 @@ def test_the_true_map_beats_the_controls_and_a_wrong_one_does_not(
     curves = score_curves(network, sample, pictures, places, temperature=1.0, steps=10)
     assert set(curves["wrong"]) == set(CURVES)
     scores = {kind: areas(own, 10) for kind, own in curves.items()}
-    estimator = Estimator(sample.patients[places], ScoreSettings())
+    estimator = Estimator(sample.patients[places], map_scores())
     for control in CONTROLS:
         for score, better in BETTER.items():
             right, other = (

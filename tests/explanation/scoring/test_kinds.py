@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import evidence_maps, grad_cam, probability_maps
+from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps
 from scanlens.explanation.scoring.kinds import MapKinds, of_class
 from tests.helpers.planted import Planted, bright_network
 
@@ -21,9 +21,12 @@ def test_every_kind_of_map(planted: Planted) -> None:
     with torch.no_grad():
         evidence = network.explain(batch.inputs)
     np.testing.assert_array_equal(maps["probability_map"], probability_maps(evidence.local.numpy(), 2.0))
-    np.testing.assert_array_equal(maps["grad_cam"], grad_cam(evidence.contributions.numpy()))
-    parts = (part.numpy() for part in evidence)
-    np.testing.assert_array_equal(maps["evidence_map"], evidence_maps(*parts))
+    np.testing.assert_array_equal(maps["grad_cam"], grad_cam(evidence.cams.numpy()))
+    local, rest = evidence.local.numpy(), evidence.rest.numpy()
+    np.testing.assert_array_equal(maps["evidence_map"], evidence_maps(local, rest))
+    orders = kinds.ordered(network, batch.inputs)[1]
+    assert list(orders) == ["probability_map"], "the other kinds rank their places themselves"
+    np.testing.assert_array_equal(orders["probability_map"], log_odds(local, 2.0))
     assert maps["gradient"].shape == (5, 2, 32, 32)
     np.testing.assert_array_equal(kinds.given(np.array([3, 1]))["given"], given[[3, 1]])
 

@@ -14,8 +14,9 @@ from scanlens.explanation.scoring.lesions import (
     score_all,
     scored_places,
 )
-from scanlens.explanation.scoring.settings import ScoreSettings
+from scanlens.explanation.scoring.pictures import Pictures
 from tests.helpers.planted import Planted
+from tests.helpers.settings import map_scores
 
 
 def square(side: int = 20) -> np.ndarray:
@@ -91,14 +92,18 @@ def test_several_kinds_over_a_sample(planted: Planted) -> None:
     places = scored_places(sample)
     assert places.tolist() == list(range(1, 16, 2))
 
-    def picture(kind: str, place: int) -> np.ndarray:
-        mask = sample.mask(place)
-        return (mask if kind == "right" else ~mask).astype(np.float32)
-
-    scores = score_all(sample, picture, ["right", "wrong"], places)
+    masks = [sample.mask(place) for place in range(16)]
+    inside = np.stack([np.zeros(sample.size, bool) if mask is None else mask for mask in masks])
+    flat = np.ones(inside.shape)
+    drawn = {"right": inside * 1.0, "wrong": ~inside * 1.0, "sure": flat}
+    pictures = Pictures(sample, drawn, {"sure": inside * 1.0})
+    scores = score_all(sample, pictures, ["right", "wrong", "sure"], places)
     assert scores["right"]["pointing_game"].shape == (8,)
-    estimator = Estimator(sample.patients[places], ScoreSettings())
+    estimator = Estimator(sample.patients[places], map_scores())
     right, wrong = (lesion_estimates(scores[kind], estimator) for kind in ("right", "wrong"))
     assert right["average_precision"] == {"value": 1, "low": 1, "high": 1}
     assert right["mass_over_area"]["value"] == pytest.approx(1 / scores["right"][CHANCE].mean())
     assert wrong["mass_over_area"]["value"] == 0
+    assert (scores["sure"]["pointing_game"] == 1).all(), "ranked by its order"
+    assert (scores["sure"]["average_precision"] == 1).all()
+    np.testing.assert_allclose(scores["sure"]["mass_in_mask"], scores["sure"][CHANCE])

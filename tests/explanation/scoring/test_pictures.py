@@ -18,8 +18,17 @@ def test_maps_and_controls_at_the_scans_size(planted: Planted) -> None:
     np.testing.assert_array_equal(pictures.at("edges", 3), edge_map(sample.scan(3)))
     np.testing.assert_array_equal(pictures.at("random", 3), pictures.at("random", 3))
     assert (pictures.at("random", 3) != pictures.at("random", 4)).any()
-    assert pictures.some("random", np.array([3, 4])).shape == (2, 32, 32)
+    assert pictures.ordered("random", np.array([3, 4])).shape == (2, 32, 32)
     assert pictures.coarse("map", np.array([3, 4])).shape == (2, 32, 32)
+
+
+def test_a_map_may_be_ranked_by_something_else(planted: Planted) -> None:
+    orders = np.random.default_rng(0).random((16, 4, 4)).astype(np.float32)
+    pictures = Pictures(planted.sample(), {"sure": np.ones((16, 4, 4))}, {"sure": orders})
+    assert (pictures.at("sure", 3) == 1).all()
+    np.testing.assert_array_equal(pictures.order("sure", 3), upsample(orders[3], (32, 32)))
+    np.testing.assert_array_equal(pictures.ordered("sure", np.array([3]))[0], pictures.order("sure", 3))
+    np.testing.assert_array_equal(pictures.order("edges", 3), pictures.at("edges", 3))
 
 
 def test_large_maps_are_compared_smaller_in_proportion() -> None:

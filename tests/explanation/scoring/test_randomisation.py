@@ -12,10 +12,10 @@ from scanlens.explanation.scoring.kinds import MapKinds
 from scanlens.explanation.scoring.lesions import CHANCE, LESION_SCORES, score_all, scored_places
 from scanlens.explanation.scoring.pictures import draw
 from scanlens.explanation.scoring.randomisation import TOLERATED, cascade, randomised, shares
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
 from tests.helpers.planted import Planted, bright_network, level_network, plant
+from tests.helpers.settings import map_scores
 
 
 def deep(head: str = "softmax") -> Classifier:
@@ -101,11 +101,11 @@ def level(tmp_path_factory: pytest.TempPathFactory) -> Planted:
 
 
 def test_the_random_network_is_at_chance(level: Planted) -> None:
-    network, sample, settings = level_network(), level.sample(), ScoreSettings(levels=2, randomisations=6)
+    network, sample, settings = level_network(), level.sample(), map_scores(levels=2, randomisations=6)
     kinds = MapKinds(1.0)
     (pictures,) = draw(network, sample, kinds, np.arange(16), (sample.targets,))
     places = scored_places(sample)
-    trained = score_all(sample, pictures.at, ["probability_map"], places)["probability_map"]
+    trained = score_all(sample, pictures, ["probability_map"], places)["probability_map"]
     steps = cascade(network, sample, kinds, pictures, places, settings)
     assert [one["grad_cam"]["ssim"].shape for one in steps.alike] == [(16, 1), (16, 6)]
     whole = steps.lesions[-1]["probability_map"]
@@ -124,7 +124,7 @@ def test_settings_change_the_cascade_and_given_maps_are_left_out(planted: Plante
     (pictures,) = draw(network, sample, kinds, np.arange(16), (sample.targets,))
 
     def numbers(**changes: int) -> np.ndarray:
-        steps = cascade(network, sample, kinds, pictures, np.array([1]), ScoreSettings(**changes))
+        steps = cascade(network, sample, kinds, pictures, np.array([1]), map_scores(**changes))
         assert set(steps.alike[0]) == {"probability_map", "evidence_map", "grad_cam"}
         assert len(steps.alike) == changes["levels"]
         return steps.alike[-1]["probability_map"]["spearman"]

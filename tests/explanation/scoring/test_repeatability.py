@@ -9,9 +9,9 @@ import torch
 from scanlens.explanation.scoring.kinds import MapKinds
 from scanlens.explanation.scoring.pictures import draw
 from scanlens.explanation.scoring.repeatability import CHANGES, Changes, over_changes, over_members
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.models.classifier import Classifier
 from tests.helpers.planted import Planted, bright_network
+from tests.helpers.settings import map_scores
 
 NONE = dataclasses.replace(CHANGES, **{field.name: 0.0 for field in dataclasses.fields(CHANGES)})
 
@@ -41,7 +41,7 @@ def test_without_geometry_maps_stay() -> None:
 
 
 def repeat(planted: Planted, policy=CHANGES, further=None, **changes) -> dict[str, dict[str, np.ndarray]]:
-    sample, network, settings = planted.sample(), bright_network(), ScoreSettings(**changes)
+    sample, network, settings = planted.sample(), bright_network(), map_scores(**changes)
     kinds = MapKinds(1.0, further)
     (pictures,) = draw(network, sample, kinds, np.arange(16), (sample.targets,))
     return over_changes(network, sample, kinds, pictures, settings, policy)

@@ -12,12 +12,12 @@ from PIL import Image
 from scanlens.errors import SettingsError
 from scanlens.explanation.scoring.facts import tracked_scores
 from scanlens.explanation.scoring.run import FIGURES, score_maps
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.models.ensemble import Ensemble
 from scanlens.scaling.device import Machine
 from tests.helpers.planted import STATISTICS, Planted, bright_network
+from tests.helpers.settings import map_scores
 
-QUICK = ScoreSettings(curve_scans=8, steps=6, changes=1, randomisations=2, levels=2, resamples=200)
+QUICK = map_scores(curve_scans=8, steps=6, changes=1, randomisations=2, levels=2, resamples=200)
 MACHINE = Machine("cpu", "32", 1, 8)
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.explanation.scoring.settings import ScoreSettings
+from scanlens.explanation.scoring.settings import check_settings
+from tests.helpers.settings import map_scores
 
 
 @pytest.mark.parametrize(
@@ -12,4 +13,4 @@ from scanlens.explanation.scoring.settings import ScoreSettings
 )
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"explanation\.scores\.{name}"):
-        ScoreSettings(**{name: value})
+        check_settings(map_scores(**{name: value}))

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from scanlens.config.schema import MapScores
 from scanlens.evaluation.intervals import bootstrap_intervals
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.types import FloatArray
 
 Estimate: TypeAlias = dict[str, float | None]
@@ -25,7 +25,7 @@ class Estimator:
         settings: Resamples, confidence and seed.
     """
 
-    def __init__(self, patients: np.ndarray, settings: ScoreSettings) -> None:
+    def __init__(self, patients: np.ndarray, settings: MapScores) -> None:
         self._patients = np.asarray(patients)
         self._settings = settings
 

@@ -184,7 +184,7 @@ def score_curves(
             fidelity = Fidelity(judge, batch.inputs, noise, steps)
             for kind in pictures.names:
                 generators = [sample.generator(int(place), _TIES) for place in batch.places]
-                placed = ranks(pictures.some(kind, batch.places), generators)
+                placed = ranks(pictures.ordered(kind, batch.places), generators)
                 for name, values in fidelity.curves(placed).items():
                     found[kind].setdefault(name, []).append(values)
                 progress.update(len(batch.places))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import evidence_maps, grad_cam, probability_maps
+from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps
 from scanlens.models.ensemble import Network
 from scanlens.types import FloatArray
 
@@ -57,28 +57,38 @@ class MapKinds:
         return [*self.computed, *self._arrays]
 
     def compute(self, network: Network, inputs: Tensor) -> dict[str, FloatArray]:
-        """Maps ``(batch, class, *grid)`` of the computed kinds.
+        """Maps ``(batch, class, *grid)`` of the computed kinds: :meth:`ordered` without the orders."""
+        return self.ordered(network, inputs)[0]
+
+    def ordered(
+        self, network: Network, inputs: Tensor
+    ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+        """Maps of the computed kinds, and what ranks their places where the maps themselves do not.
 
         Args:
             network: In evaluation mode.
             inputs: Standardised scans ``(batch, channel, *spatial)``.
+
+        Returns:
+            Maps ``(batch, class, *grid)`` by kind. Orders of that shape: of the probability map its log-odds,
+            for its places are often 1 to the last digit; other kinds rank their places themselves.
 
         Raises:
             ScanlensError: A map is not finite.
         """
         with torch.no_grad():
             evidence = network.explain(inputs)
-            logits, local, contributions = (_numbers(part) for part in evidence)
+            local, rest, cams = (_numbers(part) for part in evidence[1:])
             maps = {
                 PROBABILITY_MAP: probability_maps(local, self._temperature),
-                **({EVIDENCE_MAP: evidence_maps(logits, local, contributions)} if self._linear else {}),
-                GRAD_CAM: grad_cam(contributions),
+                **({EVIDENCE_MAP: evidence_maps(local, rest)} if self._linear else {}),
+                GRAD_CAM: grad_cam(cams),
                 **{name: _numbers(make(network, inputs)) for name, make in self._functions.items()},
             }
         for name, values in maps.items():
             if not np.isfinite(values).all():
                 raise ScanlensError(f"Maps of kind {name} hold values that are not finite: nothing to score.")
-        return maps
+        return maps, {PROBABILITY_MAP: log_odds(local, self._temperature)}
 
     def given(self, positions: np.ndarray) -> dict[str, FloatArray]:
         """Maps of the kinds that were computed beforehand, at these positions of their first axis."""

@@ -9,7 +9,7 @@ above those outside? Chance is the lesion's share of the image for all three.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from sklearn.metrics import average_precision_score
 
 from scanlens.explanation.scores import lesion_score
 from scanlens.explanation.scoring.estimates import Estimate, Estimator
+from scanlens.explanation.scoring.pictures import Pictures
 from scanlens.explanation.scoring.sample import IntArray, Sample
 from scanlens.types import FloatArray
 
@@ -24,12 +25,15 @@ LESION_SCORES = ("pointing_game", "mass_in_mask", "average_precision")
 CHANCE = "area_share"
 
 
-def lesion_scores(values: FloatArray, mask: npt.NDArray[np.bool_]) -> dict[str, float] | None:
+def lesion_scores(
+    values: FloatArray, mask: npt.NDArray[np.bool_], order: FloatArray | None = None
+) -> dict[str, float] | None:
     """All scores of one map against one mask, and the share of the image that the mask covers.
 
     Args:
         values: ``(*spatial)``, >= 0, larger where more argues for the scan's label.
         mask: True inside the lesion, ``(*spatial)``.
+        order: What ranks the pixels, ``(*spatial)``; None: ``values``.
 
     Returns:
         :data:`LESION_SCORES` and :data:`CHANCE`, each in [0, 1], or None where the mask is empty or full.
@@ -37,10 +41,11 @@ def lesion_scores(values: FloatArray, mask: npt.NDArray[np.bool_]) -> dict[str, 
     Raises:
         SettingsError: The shapes differ.
     """
-    score = lesion_score(values, mask)
+    order = values if order is None else order
+    score = lesion_score(values, mask, order)
     if score is None or mask.all():
         return None
-    precision = average_precision_score(mask.ravel(), np.asarray(values).ravel())
+    precision = average_precision_score(mask.ravel(), np.asarray(order).ravel())
     return {
         "pointing_game": score.hit,
         "mass_in_mask": score.mass,
@@ -50,13 +55,13 @@ def lesion_scores(values: FloatArray, mask: npt.NDArray[np.bool_]) -> dict[str, 
 
 
 def score_all(
-    sample: Sample, picture: Callable[[str, int], FloatArray], kinds: Sequence[str], places: IntArray
+    sample: Sample, pictures: Pictures, kinds: Sequence[str], places: IntArray
 ) -> dict[str, dict[str, FloatArray]]:
     """Lesion scores of several kinds of map.
 
     Args:
         sample: The scans.
-        picture: From kind and place to a map ``(*spatial)``.
+        pictures: Maps of each scan's label.
         kinds: To score.
         places: Scans to score, of :func:`scored_places`.
 
@@ -67,7 +72,9 @@ def score_all(
     for place in places.tolist():
         mask = sample.mask(place)
         for kind in kinds:
-            scores = None if mask is None else lesion_scores(picture(kind, place), mask)
+            if mask is None:
+                continue
+            scores = lesion_scores(pictures.at(kind, place), mask, pictures.order(kind, place))
             for name, value in (scores or {}).items():
                 found[kind].setdefault(name, []).append(value)
     return {kind: {name: np.array(column) for name, column in own.items()} for kind, own in found.items()}

@@ -25,11 +25,15 @@ class Pictures:
     Args:
         sample: The scans.
         maps: ``(scan, *grid)`` by kind.
+        orders: What ranks a map's places, of the same shape; kinds that are not named rank by their values.
     """
 
-    def __init__(self, sample: Sample, maps: Mapping[str, FloatArray]) -> None:
+    def __init__(
+        self, sample: Sample, maps: Mapping[str, FloatArray], orders: Mapping[str, FloatArray] | None = None
+    ) -> None:
         self._sample = sample
         self.maps = dict(maps)
+        self.orders = dict(orders or {})
         self.names = [*self.maps, *CONTROLS]
 
     def at(self, kind: str, place: int) -> FloatArray:
@@ -45,9 +49,15 @@ class Pictures:
             return random_map(grid, size, self._sample.generator(place, _RANDOM_MAP))
         return upsample(self.maps[kind][place], size)
 
-    def some(self, kind: str, places: IntArray) -> FloatArray:
-        """Maps of several scans, ``(len(places), *spatial)``."""
-        return np.stack([self.at(kind, int(place)) for place in places])
+    def order(self, kind: str, place: int) -> FloatArray:
+        """What ranks the pixels of the map of one scan, ``(*spatial)``."""
+        if kind in self.orders:
+            return upsample(self.orders[kind][place], self._sample.size)
+        return self.at(kind, place)
+
+    def ordered(self, kind: str, places: IntArray) -> FloatArray:
+        """What ranks the pixels of the maps of several scans, ``(len(places), *spatial)``."""
+        return np.stack([self.order(kind, int(place)) for place in places])
 
     def coarse(self, kind: str, places: IntArray) -> FloatArray:
         """Maps of several scans at the size they are compared at; not of the controls."""
@@ -77,14 +87,34 @@ def draw(
         positions: Of the scans in maps that were computed beforehand.
         classes: ``(scan,)`` each: whose map is wanted; one result for each.
     """
-    found: list[dict[str, list[FloatArray]]] = [{} for _ in classes]
+    found = [Parts() for _ in classes]
     with tqdm(total=len(sample), desc="maps to score", unit="scan") as progress:
         for batch in sample.batches():
-            maps = {**kinds.compute(network, batch.inputs), **kinds.given(positions[batch.places])}
+            maps, orders = kinds.ordered(network, batch.inputs)
+            maps |= kinds.given(positions[batch.places])
             for own, wanted in zip(found, classes, strict=True):
-                for name, values in of_class(maps, wanted[batch.places]).items():
-                    own.setdefault(name, []).append(values)
+                own.add(of_class(maps, wanted[batch.places]), of_class(orders, wanted[batch.places]))
             progress.update(len(batch.places))
-    return tuple(
-        Pictures(sample, {name: np.concatenate(parts) for name, parts in own.items()}) for own in found
-    )
+    return tuple(own.pictures(sample) for own in found)
+
+
+class Parts:
+    """Maps and orders of one batch after another, each of the class wanted of its scan."""
+
+    def __init__(self) -> None:
+        self._maps: dict[str, list[FloatArray]] = {}
+        self._orders: dict[str, list[FloatArray]] = {}
+
+    def add(self, maps: Mapping[str, FloatArray], orders: Mapping[str, FloatArray]) -> None:
+        """Those of the next scans, ``(batch, *grid)`` by kind."""
+        for kept, new in ((self._maps, maps), (self._orders, orders)):
+            for name, values in new.items():
+                kept.setdefault(name, []).append(values)
+
+    def pictures(self, sample: Sample) -> Pictures:
+        """All of them."""
+        maps, orders = (
+            {name: np.concatenate(parts) for name, parts in kept.items()}
+            for kept in (self._maps, self._orders)
+        )
+        return Pictures(sample, maps, orders)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
+from scanlens.config.schema import MapScores
 from scanlens.explanation.scoring.kinds import MapKinds, of_class
 from scanlens.explanation.scoring.lesions import score_all
-from scanlens.explanation.scoring.pictures import Pictures
+from scanlens.explanation.scoring.pictures import Parts, Pictures
 from scanlens.explanation.scoring.sample import IntArray, Sample
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.explanation.scoring.similarity import similarity
 from scanlens.models.ensemble import Ensemble, Network
 from scanlens.types import FloatArray
@@ -119,7 +119,7 @@ def cascade(
     kinds: MapKinds,
     trained: Pictures,
     places: IntArray,
-    settings: ScoreSettings,
+    settings: MapScores,
 ) -> Cascade:
     """Compare the trained network's maps with those of networks that know ever less.
 
@@ -145,7 +145,7 @@ def cascade(
                 other = randomised(network, share, settings.seed + draw, reference)
                 own = _maps_of_labels(other, sample, kinds)
                 similar.append(_compare(sample, kinds.computed, trained, own))
-                scored.append(score_all(sample, own.at, kinds.computed, places))
+                scored.append(score_all(sample, own, kinds.computed, places))
                 progress.update()
             alike.append(_stacked(similar))
             lesions.append(_stacked(scored))
@@ -153,12 +153,12 @@ def cascade(
 
 
 def _maps_of_labels(network: Network, sample: Sample, kinds: MapKinds) -> Pictures:
-    found: dict[str, list[FloatArray]] = {kind: [] for kind in kinds.computed}
+    parts = Parts()
     for batch in sample.batches():
-        maps = of_class(kinds.compute(network, batch.inputs), sample.targets[batch.places])
-        for kind, values in maps.items():
-            found[kind].append(values)
-    return Pictures(sample, {kind: np.concatenate(parts) for kind, parts in found.items()})
+        maps, orders = kinds.ordered(network, batch.inputs)
+        targets = sample.targets[batch.places]
+        parts.add(of_class(maps, targets), of_class(orders, targets))
+    return parts.pictures(sample)
 
 
 def _compare(

@@ -16,11 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from scanlens.augmentation.policy import BatchPolicy, build_policy
-from scanlens.config.schema import Policy
+from scanlens.config.schema import MapScores, Policy
 from scanlens.explanation.scoring.kinds import MapKinds, of_class
 from scanlens.explanation.scoring.pictures import Pictures, compared
 from scanlens.explanation.scoring.sample import Sample
-from scanlens.explanation.scoring.settings import ScoreSettings
 from scanlens.explanation.scoring.similarity import similarity
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Network
@@ -82,7 +81,7 @@ def over_changes(
     sample: Sample,
     kinds: MapKinds,
     drawn: Pictures,
-    settings: ScoreSettings,
+    settings: MapScores,
     policy: Policy = CHANGES,
 ) -> dict[str, dict[str, FloatArray]]:
     """How alike maps are before and after random changes of the scan.

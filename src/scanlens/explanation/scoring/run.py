@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from scanlens.config.schema import MapScores
 from scanlens.errors import SettingsError
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.explanation.scoring.controls import CONTROLS
@@ -32,7 +33,7 @@ from scanlens.explanation.scoring.pictures import draw
 from scanlens.explanation.scoring.randomisation import cascade
 from scanlens.explanation.scoring.repeatability import over_changes, over_members
 from scanlens.explanation.scoring.sample import MaskReader, Sample, stratified
-from scanlens.explanation.scoring.settings import ScoreSettings
+from scanlens.explanation.scoring.settings import check_settings
 from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
 
@@ -56,7 +57,7 @@ def score_maps(
     temperature: float,
     statistics: dict[str, Any],
     masks: MaskReader,
-    settings: ScoreSettings,
+    settings: MapScores,
     machine: Machine,
     *,
     further: Mapping[str, MapFunction | FloatArray] | None = None,
@@ -94,6 +95,7 @@ def score_maps(
             else "Scores of maps are for classes, and data.task is regression.",
             "Leave explanation.scores out.",
         )
+    check_settings(settings)
     torch.backends.cudnn.allow_tf32 = False
     network = network.to(machine.device).eval()
     if len(store.shape) == 3:
@@ -109,7 +111,7 @@ def score_maps(
     estimator = Estimator(sample.patients, settings)
 
     places = scored_places(sample)
-    found = score_all(sample, of_label.at, of_label.names, places)
+    found = score_all(sample, of_label, of_label.names, places)
     lesions, verdicts = lesion_facts(sample, kinds.names, found, places, estimator)
 
     some = stratified(labels[chosen], settings.curve_scans, settings.seed)
