@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import nn
 
 from scanlens.models.architecture import Architecture
-from scanlens.models.refine import CALM, REACH, along_axes, refine, window
+from scanlens.models.classifier import Classifier
+from scanlens.models.refine import BACK, CALM, FINER, REACH, Guide, along_axes, refine, window
 from scanlens.models.registry import build
 
 Make = Callable[..., Architecture]
@@ -74,22 +76,22 @@ def test_windows_multiply_each_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "library", "size", "guide"),
+    ("name", "library", "size", "guides"),
     [
-        ("cnn", "scanlens", (64, 64), "0"),
-        ("cnn", "scanlens", (28, 28, 28), "0"),
-        ("resnet18", "timm", (64, 64), "layer3"),
-        ("resnet10", "monai", (32, 32, 32), "layers.2"),
-        ("edges", "scanlens", (64, 64), None),
-        ("vit_tiny_patch16_224", "timm", (224, 224), None),
-        ("swin_tiny_patch4_window7_224", "timm", (224, 224), None),
+        ("cnn", "scanlens", (64, 64), [("2", BACK), ("0", FINER)]),
+        ("cnn", "scanlens", (28, 28, 28), [("2", BACK), ("0", FINER)]),
+        ("resnet18", "timm", (64, 64), [("layer3", REACH)]),
+        ("resnet10", "monai", (32, 32, 32), [("layers.2", REACH)]),
+        ("edges", "scanlens", (64, 64), []),
+        ("vit_tiny_patch16_224", "timm", (224, 224), []),
+        ("swin_tiny_patch4_window7_224", "timm", (224, 224), []),
     ],
 )
-def test_networks_know_their_guide(
-    architecture: Make, name: str, library: str, size: tuple[int, ...], guide: str | None
+def test_networks_know_their_guides(
+    architecture: Make, name: str, library: str, size: tuple[int, ...], guides: list[tuple[str, float]]
 ) -> None:
     network = build(architecture(name=name, library=library, size=size, width=1.0)).eval()
-    assert network.guide == guide
+    assert list(network.guides) == guides
     scans = torch.randn(2, 1, *size)
     with torch.inference_mode():
         evidence = network.explain(scans)
@@ -98,3 +100,18 @@ def test_networks_know_their_guide(
     finer = zip(evidence.local.shape[2:], evidence.cams.shape[2:], strict=True)
     assert all(a >= b for a, b in finer)
     assert all(not module._forward_hooks for module in network.modules()) or name.startswith(("vit", "swin"))
+
+
+def test_evidence_walks_back_from_guide_to_guide() -> None:
+    """By the guides' own features, one after the other, as refine does for each."""
+    torch.manual_seed(2)
+    layers = nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.AvgPool2d(2), nn.Conv2d(3, 5, 3, padding=1))
+    guides = (Guide("1", 2.0), Guide("0", 0.5))
+    network = Classifier(layers, 5, 2, 0.0, guides=guides).eval()
+    scans = torch.randn(2, 1, 12, 10)
+    with torch.inference_mode():
+        fine = layers[0](scans)
+        coarse = layers[1](fine)
+        contributions, rest, _ = network.evidence(layers[2](coarse))
+        expected = refine(refine(contributions, coarse, 2.0), fine, 0.5) * 120
+        torch.testing.assert_close(network.explain(scans).local, expected + rest[:, :, None, None])

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.models.heads import HEADS
-from scanlens.models.refine import refine
+from scanlens.models.refine import Guide, refine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -50,7 +50,7 @@ class Evidence(NamedTuple):
     Attributes:
         logits: ``(batch, class)``.
         local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
-            places is ``logits``. Where the network has a guide its grid is the guide's
+            places is ``logits``. Where the network has guides its grid is the last guide's
             (:mod:`scanlens.models.refine`).
         rest: Logits no place argues for (biases), ``(batch, class)``; for a linear head the local logits less
             these are what the places add.
@@ -154,8 +154,8 @@ class Classifier(nn.Module):
         activation: Key of ``ACTIVATIONS``.
         centre: Mean of the numbers to predict; for head ``regression`` and one class.
         spread: Their standard deviation.
-        guide: Name of the module within the backbone whose features say where evidence was seen; None where
-            there is none, and evidence stays where the last feature map has it.
+        guides: Layers of the backbone that say where evidence was seen, last first; without any, evidence
+            stays where the last feature map has it.
     """
 
     def __init__(
@@ -171,11 +171,11 @@ class Classifier(nn.Module):
         activation: str = "relu",
         centre: float = 0.0,
         spread: float = 1.0,
-        guide: str | None = None,
+        guides: tuple[Guide, ...] = (),
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.guide = guide
+        self.guides = guides
         self.dropout = nn.Dropout(dropout)
         self.kind = HEADS[head]
         self.classes = classes
@@ -201,19 +201,25 @@ class Classifier(nn.Module):
         maps: Tensor = self.backbone(scans)
         return maps
 
-    def features_and_guide(self, scans: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Feature maps, and those of the guide on the way to them, ``(batch, feature, *finer)``."""
-        if self.guide is None:
-            return self.features(scans), None
-        passed: list[Tensor] = []
-        guide = self.backbone.get_submodule(self.guide)
-        # A copy: an in-place activation may follow.
-        handle = guide.register_forward_hook(lambda module, inputs, output: passed.append(output.clone()))
+    def features_and_guides(self, scans: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Feature maps, and those of each guide on the way to them, ``(batch, feature, *grid)``."""
+        passed: dict[str, Tensor] = {}
+
+        def note(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+            def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+                # A copy: an in-place activation may follow.
+                passed[name] = output.clone()
+
+            return hook
+
+        names = [guide.name for guide in self.guides]
+        handles = [self.backbone.get_submodule(name).register_forward_hook(note(name)) for name in names]
         try:
             maps = self.features(scans)
         finally:
-            handle.remove()
-        return maps, passed[-1]
+            for handle in handles:
+                handle.remove()
+        return maps, [passed[name] for name in names]
 
     def pool(self, maps: Tensor) -> Tensor:
         """Feature maps to the input of the fully connected layers, ``(batch, pooled)``, float32."""
@@ -294,11 +300,13 @@ class Classifier(nn.Module):
 
     def explain(self, scans: Tensor) -> Evidence:
         """Logits of the scans and of every place, and Grad-CAM; dropout must be off."""
-        maps, guide = self.features_and_guide(scans)
+        maps, passed = self.features_and_guides(scans)
         contributions, rest, cams = self.evidence(maps)
         grid = contributions.shape[2:]
         outputs = contributions.flatten(2).sum(2) + rest
-        refined = contributions if guide is None else refine(contributions, guide)
+        refined = contributions
+        for guide, features in zip(self.guides, passed, strict=True):
+            refined = refine(refined, features, guide.reach)
         local = refined * refined.shape[2:].numel() + rest.reshape(*rest.shape, *[1] * len(grid))
         if self.kind.slope is not None:
             # One score stands behind all outputs, so every output has the same map.

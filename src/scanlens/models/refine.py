@@ -1,11 +1,12 @@
-"""Evidence at the places where it was seen: one layer's evidence shared out by what an earlier layer found.
+"""Evidence at the places where it was seen: one layer's evidence shared out by what earlier layers found.
 
 A place of the last feature map answers for all it sees, and often its strongest place lies beside the
-lesion: each convolution may look a place further. A layer before the last pooling still knows where
-something was, and has more places. So the evidence of each place is shared out among the places around it
-in proportion to the earlier layer's activity there, the length of its feature vector. Nothing is added or
-lost: the shares of a place sum to one, so sums, and with them the mean of the local logits, stay what they
-were. It takes no gradient and serves all classes at once.
+lesion: each convolution may look a place further. Earlier layers still know where something was, the one
+before the last pooling at more places. So evidence walks back: first to the layer before the last block where
+that has as many places, then to the last one that has more. The evidence of each place is shared out among
+the places around it in proportion to the earlier layer's activity there, the length of its feature vector.
+Nothing is added or lost: the shares of a place sum to one, so sums, and with them the mean of the local
+logits, stay what they were. It takes no gradient and serves all classes at once.
 
 The idea of guiding a coarse map by a finer one is that of joint bilateral upsampling (Kopf et al. 2007); that
 activity without any gradient tells where objects are is known from Muhammad and Yeasin 2020, "Eigen-CAM".
@@ -13,11 +14,17 @@ activity without any gradient tells where objects are is known from Muhammad and
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+BACK = 2.0
+"""Standard deviation, in places, of the window in which evidence is shared out among as many places."""
+FINER = 0.5
+"""The same among finer places, after that; in places of the last map."""
 REACH = 1.0
-"""Standard deviation of the window in which a place's evidence is shared out, in places of the last map."""
+"""The same among finer places, where no layer before the last block has as many."""
 CALM = 0.75
 """Standard deviation by which the activity is smoothed, likewise: single pixels are noise."""
 LEAST_SHARE = 1e-6
@@ -50,12 +57,25 @@ def activity(features: Tensor) -> Tensor:
     return features.float().square().sum(1, keepdim=True).sqrt()
 
 
-def refine(contributions: Tensor, guide: Tensor) -> Tensor:
+class Guide(NamedTuple):
+    """A layer that says where evidence was seen.
+
+    Attributes:
+        name: Of the module within the backbone.
+        reach: Standard deviation of the window, in places of the map that is shared out.
+    """
+
+    name: str
+    reach: float
+
+
+def refine(contributions: Tensor, guide: Tensor, reach: float = REACH) -> Tensor:
     """Share each place's contributions out among the places around it where the guide was active.
 
     Args:
         contributions: ``(batch, class, *grid)`` of any sign.
         guide: Features of an earlier layer, ``(batch, feature, *finer)``.
+        reach: Standard deviation of the window, in places of ``contributions``.
 
     Returns:
         ``(batch, class, *finer)``, float32, whose sum over places is that of ``contributions``.
@@ -65,6 +85,6 @@ def refine(contributions: Tensor, guide: Tensor) -> Tensor:
     calm = [window(b, b, CALM * b / a, active) for a, b in zip(coarse, fine, strict=True)]
     active = along_axes(active, [matrix / matrix.sum(0) for matrix in calm])
     active = active + LEAST_SHARE * active.mean(dim=tuple(range(1, active.ndim)), keepdim=True) + 1e-12
-    near = [window(a, b, REACH, active) for a, b in zip(coarse, fine, strict=True)]
+    near = [window(a, b, reach, active) for a, b in zip(coarse, fine, strict=True)]
     given = along_axes(active, [matrix.T for matrix in near])
     return active * along_axes(contributions.float() / given, near)

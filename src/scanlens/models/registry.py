@@ -18,6 +18,7 @@ from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
+from scanlens.models.refine import BACK, FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
@@ -213,17 +214,17 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             activation=architecture.activation,
             centre=architecture.centre,
             spread=architecture.spread,
-            guide=_guide(backbone, architecture, tuple(grid.shape[2:])),
+            guides=_guides(backbone, architecture, tuple(grid.shape[2:])),
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
             initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)
     return network.train()
 
 
-def _guide(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> str | None:
-    """The last end of a block that has more places than the last feature map along every axis.
+def _guides(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> tuple[Guide, ...]:
+    """The last end of a block with as many places as the last feature map, then the last that has more.
 
-    Transformers with tokens or features last have none, nor have networks that never pool.
+    Transformers with tokens or features last have none, nor have networks of one block.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -239,15 +240,21 @@ def _guide(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...
         backbone(torch.zeros(1, architecture.channels, *architecture.size))
     for handle in handles:
         handle.remove()
-    for end in reversed(ends):
+    same = finer = None
+    for end in ends:
         found = shapes.get(end, ())
         if len(found) != len(grid):
             continue
         ratios = [fine / coarse for fine, coarse in zip(found, grid, strict=True)]
+        if set(ratios) == {1}:
+            same = end
         # Features last would show as one axis that has grown out of all proportion.
-        if min(ratios) > 1 and max(ratios) <= MOST_FINER:
-            return end
-    return None
+        elif min(ratios) > 1 and max(ratios) <= MOST_FINER:
+            finer = end
+    guides = [] if same is None else [Guide(same, BACK)]
+    if finer is not None:
+        guides.append(Guide(finer, FINER if guides else REACH))
+    return tuple(guides)
 
 
 def _backbone(architecture: Architecture) -> nn.Module:
