@@ -170,3 +170,13 @@ def test_a_report_that_could_not_be_drawn_leaves_no_facts(tmp_path: Path) -> Non
         run(tmp_path, *case())
     assert not {"evaluation.json", "metrics.json", "report.html"} & set(content(tmp_path))
     assert not [name for name in content(tmp_path) if name.endswith(".part")]
+
+
+def test_a_report_without_test_scans_shows_no_figures_of_an_earlier_one(tmp_path: Path) -> None:
+    predicted, index = case()
+    run(tmp_path, predicted, index)
+    assert list((tmp_path / "figures").iterdir())
+    held = (index["split"] == "val").to_numpy()
+    run(tmp_path, predicted[held], index[held].reset_index(drop=True))
+    assert not list((tmp_path / "figures").iterdir())
+    assert "<img" not in (tmp_path / "report.html").read_text(encoding="utf-8")

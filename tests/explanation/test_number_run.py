@@ -178,3 +178,20 @@ def test_what_does_not_fit_the_store_is_refused_and_looks_like_no_result(
     with pytest.raises(SettingsError, match="test split is empty"):
         run(case, tmp_path / "out", [])
     nothing_but(f"{VALUES}.partial")
+
+
+def test_numbers_that_are_not_finite_and_scans_that_come_twice_are_refused(
+    case: Numbers, tmp_path: Path
+) -> None:
+    first, second, third = case.batches()
+    with pytest.raises(ScanlensError, match="Maps came for 6 of 7 test scans"):
+        run(case, tmp_path / "out", [first, second, second])
+    third.local[:] = np.nan
+    with pytest.raises(ScanlensError, match="not finite"):
+        run(case, tmp_path / "out", [first, second, third])
+
+
+def test_pictures_of_an_earlier_run_are_gone(case: Numbers, tmp_path: Path) -> None:
+    for count in (3, 1):
+        run(case, tmp_path / "out", max_overlays=count)
+        assert len(list((tmp_path / "out/overlays").iterdir())) == count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,10 @@ def _write(
     kept = ("method", "temperature", "half_width", "confidence")
     write_json(output / "calibration.json", {key: facts["calibration"][key] for key in kept})
     figures = output / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
+    # A report shows what lies here: nothing of an earlier run.
+    if figures.is_dir():
+        shutil.rmtree(figures)
+    figures.mkdir(parents=True)
     if len(test):
         predicted, targets = test["predicted"].to_numpy(), test["label"].to_numpy()
         size = f"{len(test)} test scans of {facts['counts']['test']['patients']} patients"

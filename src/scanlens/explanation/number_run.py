@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,9 +60,10 @@ def explain_numbers(
 
     Raises:
         SettingsError: There is no test scan, or the predictions do not fit the store.
-        ScanlensError: The batches do not cover the test split.
+        ScanlensError: The batches do not cover the test split, or a number is not finite.
     """
-    (output / "overlays").mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(output / "overlays", ignore_errors=True)
+    (output / "overlays").mkdir(parents=True)
     rows = store.rows("test")
     table = predictions_of_test(predictions, store, rows)
     wanted = table["error"].abs().sort_values(ascending=False, kind="stable").index[: config.max_overlays]
@@ -69,11 +71,17 @@ def explain_numbers(
     position_of = {int(row): position for position, row in enumerate(rows)}
     overlays = [""] * len(rows)
     slices = [-1] * len(rows)
-    colour, difference, done = is_colour(store), 0.0, 0
+    colour, difference = is_colour(store), 0.0
+    done: set[int] = set()
     maps: np.memmap | None = None
     partial = output / f"{VALUES}.partial"
     for batch in batches:
         values = batch.local[:, 0]
+        if not np.isfinite(values).all():
+            raise ScanlensError(
+                "The network's local numbers are not finite, so there is no map.",
+                "Train again with a lower training.lr or a smaller training.gradient_clip.",
+            )
         if maps is None:
             shape = (len(rows), *values.shape[1:])
             maps = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
@@ -83,7 +91,7 @@ def explain_numbers(
             maps[position] = own
             said = table.iloc[position].to_dict()
             difference = max(difference, *(abs(float(one) - said["predicted"]) for one in (mean, whole)))
-            done += 1
+            done.add(position)
             if position in pictured:
                 image = shown(store.read(np.array([row]))[0], colour)
                 picture = number_picture(image, own, masks(said["scan_id"]), *scale, config.overlay_side)
@@ -91,8 +99,8 @@ def explain_numbers(
                 overlays[position] = f"overlays/{position:05d}.png"
                 slices[position] = -1 if picture.slice is None else picture.slice
                 (output / overlays[position]).write_bytes(number_png(picture, caption, *scale))
-    if maps is None or done != len(rows):
-        raise ScanlensError(f"Maps came for {done} of {len(rows)} test scans.")
+    if maps is None or len(done) != len(rows):
+        raise ScanlensError(f"Maps came for {len(done)} of {len(rows)} test scans.")
     maps.flush()
     grid = list(maps.shape[1:])
     partial.replace(output / VALUES)
