@@ -13,7 +13,7 @@ from scanlens.explanation.scoring.facts import (
     sentence,
 )
 from scanlens.explanation.scoring.fidelity import fractions
-from scanlens.explanation.scoring.lesions import CHANCE, LESION_SCORES
+from scanlens.explanation.scoring.lesions import AREA, LESION_SCORES, NEAR_AREA
 from scanlens.explanation.scoring.randomisation import Cascade
 from tests.helpers.planted import Planted
 from tests.helpers.settings import map_scores
@@ -25,7 +25,7 @@ def lesions(level: float, draws: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(int(level * 100))
     shape = (len(PLACES), draws) if draws else (len(PLACES),)
     scores = {name: level + rng.normal(0, 0.02, shape) for name in LESION_SCORES}
-    return {**scores, CHANCE: np.full(shape, 0.1)}
+    return {**scores, AREA: np.full(shape, 0.1), NEAR_AREA: np.full(shape, 0.11)}
 
 
 def alike(level: float, draws: int) -> dict[str, np.ndarray]:
@@ -40,10 +40,11 @@ def test_lesions_in_all_and_by_label(planted: Planted) -> None:
     facts, verdicts = lesion_facts(sample, ["good", "bad"], scores, PLACES, estimator)
     assert facts["scans"] == 8
     assert facts["chance"]["value"] == pytest.approx(0.1)
+    assert facts["chance_near"]["value"] == pytest.approx(0.11)
     assert set(facts["kinds"]) == set(scores)
     assert list(facts["per_label"]) == ["lesion"]
     assert facts["per_label"]["lesion"]["kinds"]["good"] == facts["kinds"]["good"]
-    assert len(verdicts) == 2 * 3 * 3
+    assert len(verdicts) == 2 * 3 * 4
     assert {(one.kind, one.verdict) for one in verdicts} == {("good", "beats"), ("bad", "loses")}
     assert lesion_facts(sample, ["good"], scores, np.array([], int), estimator)[0]["reason"]
 
@@ -73,7 +74,7 @@ def test_fidelity_in_all_and_by_predicted_class(planted: Planted) -> None:
 
 @pytest.mark.parametrize(
     ("random_lesions", "random_alike", "sentences"),
-    [(0.1, 0.0, 0), (0.4, 0.0, 3), (0.1, 0.95, 1)],
+    [(0.1, 0.0, 0), (0.4, 0.0, 4), (0.1, 0.95, 1)],
 )
 def test_maps_that_outlive_their_weights_are_told(
     planted: Planted, random_lesions: float, random_alike: float, sentences: int
@@ -86,7 +87,7 @@ def test_maps_that_outlive_their_weights_are_told(
     )
     assert facts["networks"] == 3
     assert facts["levels"][0]["kinds"]["map"]["spearman"]["value"] == pytest.approx(random_alike, abs=0.02)
-    assert [one.verdict for one in verdicts] == ["beats"] * 3
+    assert [one.verdict for one in verdicts] == ["beats"] * 4
     assert len(failed) == sentences, failed
 
 

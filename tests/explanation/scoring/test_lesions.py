@@ -7,8 +7,10 @@ from scipy.ndimage import gaussian_filter
 from scanlens.errors import SettingsError
 from scanlens.explanation.scoring.estimates import Estimator
 from scanlens.explanation.scoring.lesions import (
+    AREA,
     CHANCE,
     LESION_SCORES,
+    NEAR_AREA,
     lesion_estimates,
     lesion_scores,
     score_all,
@@ -34,7 +36,20 @@ def maps(cases: int = 6) -> np.ndarray:
 
 def test_the_mask_itself_is_perfect() -> None:
     scores = lesion_scores(square().astype(np.float32), square())
-    assert scores == {**dict.fromkeys(LESION_SCORES, 1.0), CHANCE: 24 / 400}
+    assert scores == {**dict.fromkeys(LESION_SCORES, 1.0), AREA: 24 / 400, NEAR_AREA: 24 / 400}
+
+
+def test_a_peak_beside_the_lesion_counts_as_near() -> None:
+    """Three percent of 100 pixels are three."""
+    mask = np.zeros((100, 40), bool)
+    mask[50:60, 10:20] = True
+    for row, near in ((47, 1), (46, 0)):
+        values = np.zeros(mask.shape, np.float32)
+        values[row, 15] = 1
+        scores = lesion_scores(values, mask)
+        assert (scores["pointing_game"], scores["pointing_game_near"]) == (0, near)
+    # The square, three rows or columns at each side, and of each corner four pixels.
+    assert scores["near_share"] == (100 + 4 * 30 + 4 * 4) / 4000
 
 
 def test_the_wrong_way_round_scores_nothing() -> None:
@@ -47,7 +62,8 @@ def test_random_maps_score_chance() -> None:
     rng = np.random.default_rng(0)
     found = [lesion_scores(rng.random((20, 20)), square()) for _ in range(200)]
     for name in LESION_SCORES:
-        assert np.mean([scores[name] for scores in found]) == pytest.approx(24 / 400, abs=0.03)
+        chance = found[0][CHANCE[name]]
+        assert np.mean([scores[name] for scores in found]) == pytest.approx(chance, abs=0.03)
 
 
 def test_average_precision_by_its_definition() -> None:
@@ -102,8 +118,8 @@ def test_several_kinds_over_a_sample(planted: Planted) -> None:
     estimator = Estimator(sample.patients[places], map_scores())
     right, wrong = (lesion_estimates(scores[kind], estimator) for kind in ("right", "wrong"))
     assert right["average_precision"] == {"value": 1, "low": 1, "high": 1}
-    assert right["mass_over_area"]["value"] == pytest.approx(1 / scores["right"][CHANCE].mean())
+    assert right["mass_over_area"]["value"] == pytest.approx(1 / scores["right"][AREA].mean())
     assert wrong["mass_over_area"]["value"] == 0
     assert (scores["sure"]["pointing_game"] == 1).all(), "ranked by its order"
     assert (scores["sure"]["average_precision"] == 1).all()
-    np.testing.assert_allclose(scores["sure"]["mass_in_mask"], scores["sure"][CHANCE])
+    np.testing.assert_allclose(scores["sure"]["mass_in_mask"], scores["sure"][AREA])

@@ -10,7 +10,7 @@ import numpy as np
 from scanlens.explanation.scoring.controls import CONTROLS, Verdict, compare
 from scanlens.explanation.scoring.estimates import Estimate, Estimator, said
 from scanlens.explanation.scoring.fidelity import BETTER, areas, fractions
-from scanlens.explanation.scoring.lesions import CHANCE, LESION_SCORES, lesion_estimates
+from scanlens.explanation.scoring.lesions import AREA, CHANCE, LESION_SCORES, NEAR_AREA, lesion_estimates
 from scanlens.explanation.scoring.randomisation import TOLERATED, Cascade
 from scanlens.explanation.scoring.sample import IntArray, Sample
 from scanlens.types import FloatArray
@@ -36,8 +36,8 @@ def lesion_facts(
         estimator: Of the whole sample.
 
     Returns:
-        ``scans``, ``chance``, ``kinds`` and ``per_label``, or a ``reason``; and a verdict of every kind
-        against every control and against chance.
+        ``scans``, ``chance``, ``chance_near``, ``kinds`` and ``per_label``, or a ``reason``; and a verdict of
+        every kind against every control and against chance.
     """
     if not len(places):
         return {"scans": 0, "reason": NO_MASKS}, []
@@ -49,7 +49,7 @@ def lesion_facts(
                 compare(own, kind, control, score, scores[kind][score], scores[control][score])
                 for control in CONTROLS
             ]
-            chance = scores[kind][CHANCE]
+            chance = scores[kind][CHANCE[score]]
             verdicts.append(compare(own, kind, "chance", score, scores[kind][score], chance))
     return {
         **_lesion_estimates(scores, own),
@@ -65,10 +65,12 @@ def lesion_facts(
 
 
 def _lesion_estimates(scores: Scores, estimator: Estimator) -> dict[str, Any]:
-    area = next(iter(scores.values()))[CHANCE]
+    first = next(iter(scores.values()))
+    chance = estimator.means({name: first[name] for name in (AREA, NEAR_AREA)})
     return {
-        "scans": len(area),
-        "chance": estimator.means({CHANCE: area})[CHANCE],
+        "scans": len(first[AREA]),
+        "chance": chance[AREA],
+        "chance_near": chance[NEAR_AREA],
         "kinds": {kind: lesion_estimates(own, estimator) for kind, own in scores.items()},
     }
 
@@ -176,12 +178,12 @@ def randomisation_facts(
     for kind, scores in whole_lesions.items():
         if not scores:
             continue
-        beyond = own.means({name: scores[name] - scores[CHANCE] for name in LESION_SCORES})
+        beyond = own.means({name: scores[name] - scores[CHANCE[name]] for name in LESION_SCORES})
         above[kind] = beyond
         for score in LESION_SCORES:
             verdicts.append(compare(own, kind, RANDOM_WEIGHTS, score, trained[kind][score], scores[score]))
-            gain = (trained[kind][score] - trained[kind][CHANCE])[:, None]
-            left = own.means({score: scores[score] - scores[CHANCE] - TOLERATED * gain})[score]
+            gain = (trained[kind][score] - trained[kind][CHANCE[score]])[:, None]
+            left = own.means({score: scores[score] - scores[CHANCE[score]] - TOLERATED * gain})[score]
             if _above_zero(left):
                 failed.append(
                     f"{kind}: of a network with random weights it still scores above chance in {score}, "

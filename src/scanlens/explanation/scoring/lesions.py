@@ -1,10 +1,11 @@
 """Scores of maps against lesion masks.
 
-Three questions to the map of a scan's own label. Pointing game: does its greatest value lie in the lesion
-(Zhang et al. 2016, "Top-down Neural Attention by Excitation Backprop", without the tolerance)? Mass in mask:
-which share of its sum does (relevance mass accuracy of Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for
-the ground truth evaluation of neural network explanations")? Average precision: do pixels in the lesion rank
-above those outside? Chance is the lesion's share of the image for all three.
+Four questions to the map of a scan's own label. Pointing game: does its greatest value lie in the lesion?
+The same with the tolerance of its authors: in it or near (Zhang et al. 2016, "Top-down Neural Attention by
+Excitation Backprop"; :data:`scanlens.explanation.scores.TOLERANCE`)? Mass in mask: which share of its sum
+does (relevance mass accuracy of Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for the ground truth
+evaluation of neural network explanations")? Average precision: do pixels in the lesion rank above those
+outside? Chance is the lesion's share of the image; near the lesion, that of all places so near.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from scanlens.explanation.scoring.pictures import Pictures
 from scanlens.explanation.scoring.sample import IntArray, Sample
 from scanlens.types import FloatArray
 
-LESION_SCORES = ("pointing_game", "mass_in_mask", "average_precision")
-CHANCE = "area_share"
+LESION_SCORES = ("pointing_game", "pointing_game_near", "mass_in_mask", "average_precision")
+AREA, NEAR_AREA = "area_share", "near_share"
+CHANCE = {score: NEAR_AREA if score == "pointing_game_near" else AREA for score in LESION_SCORES}
+"""Which share is each score's chance level."""
 
 
 def lesion_scores(
     values: FloatArray, mask: npt.NDArray[np.bool_], order: FloatArray | None = None
 ) -> dict[str, float] | None:
-    """All scores of one map against one mask, and the share of the image that the mask covers.
+    """All scores of one map against one mask, and the shares of the image that the mask covers.
 
     Args:
         values: ``(*spatial)``, >= 0, larger where more argues for the scan's label.
@@ -36,7 +39,8 @@ def lesion_scores(
         order: What ranks the pixels, ``(*spatial)``; None: ``values``.
 
     Returns:
-        :data:`LESION_SCORES` and :data:`CHANCE`, each in [0, 1], or None where the mask is empty or full.
+        :data:`LESION_SCORES`, :data:`AREA` and :data:`NEAR_AREA`, each in [0, 1], or None where the mask is
+        empty or full.
 
     Raises:
         SettingsError: The shapes differ.
@@ -48,9 +52,11 @@ def lesion_scores(
     precision = average_precision_score(mask.ravel(), np.asarray(order).ravel())
     return {
         "pointing_game": score.hit,
+        "pointing_game_near": score.near,
         "mass_in_mask": score.mass,
         "average_precision": float(precision),
-        CHANCE: score.area,
+        AREA: score.area,
+        NEAR_AREA: score.near_area,
     }
 
 
@@ -99,5 +105,5 @@ def lesion_estimates(scores: Mapping[str, FloatArray], estimator: Estimator) -> 
     """
     return {
         **estimator.means({name: scores[name] for name in LESION_SCORES}),
-        "mass_over_area": estimator.ratio(scores["mass_in_mask"], scores[CHANCE]),
+        "mass_over_area": estimator.ratio(scores["mass_in_mask"], scores[AREA]),
     }
