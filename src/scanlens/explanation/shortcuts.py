@@ -23,7 +23,8 @@ from scanlens.explanation.probes import numbers
 from scanlens.explanation.probes.asking import Answers, ask
 from scanlens.explanation.probes.marks import LEAST_SIDE
 from scanlens.explanation.probes.mass import Mass, weigh
-from scanlens.explanation.probes.origins import Origin, origins, told_from_features
+from scanlens.explanation.probes.origin_verdicts import judge_origin
+from scanlens.explanation.probes.origins import origins
 from scanlens.explanation.probes.page import write_page
 from scanlens.explanation.probes.regions import coverage
 from scanlens.explanation.probes.verdicts import (
@@ -32,7 +33,6 @@ from scanlens.explanation.probes.verdicts import (
     Verdict,
     Weighted,
     intervals,
-    join,
     judge,
     too_few,
 )
@@ -50,10 +50,7 @@ from scanlens.explanation.probes.wording import (
     LOST,
     QUESTIONS,
     REMAINS,
-    TOGETHER_FROM,
-    TOLD_FROM,
     fact,
-    origin_fact,
 )
 from scanlens.models.ensemble import Network
 from scanlens.preprocess.store import Store
@@ -68,8 +65,6 @@ _LEAST_OUTSIDE = 0.02
 _LEAST_MARKED = 0.03
 """Share of the scans that must have a mark to ask about marks."""
 _FEWEST_MARKED = 5
-_SAMPLE = 2000
-"""Scans of the whole store that the association of a column with the label is taken from."""
 
 
 def probe_shortcuts(
@@ -150,7 +145,7 @@ def probe_shortcuts(
     found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
     found |= {name: Interval(np.nan, np.nan, np.nan, why) for name, why in missing.items()}
     probes = [_fact(name, found, reason, whole, views, targets, store.labels) for name in QUESTIONS]
-    probes += [_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
+    probes += [judge_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
     verdict = _overall([probe["verdict"] for probe in probes])
     facts = {
         "verdict": verdict,
@@ -278,40 +273,6 @@ def _fact(
         question = replace(question, measure=f"{question.measure}, {label} against the rest")
         return fact(name, question, found[best], "found", label=label, **details)
     return fact(name, question, interval, judge(interval, question.threshold), **details)
-
-
-def _origin(
-    origin: Origin,
-    features: FloatArray,
-    store: Store,
-    index: pd.DataFrame,
-    reason: str,
-    shared: Resampling,
-) -> dict[str, Any]:
-    """The verdict on one column: told from features, and going with the label."""
-    patients = index["patient"].to_numpy(dtype=object)[origin.places]
-    told = told_from_features(features[origin.places], origin.codes, patients)
-    together = _association(origin, store, shared)
-    seen = Interval(np.nan, np.nan, np.nan, f"a {origin.column} has too few patients to be learned and tried")
-    if told is not None:
-        seen = intervals({"auc": numbers.auc(told, origin.codes)}, origin.codes, patients, shared)["auc"]
-    reason = reason or seen.reason or together.reason
-    if reason:
-        seen, verdict = Interval(seen.value, np.nan, np.nan, reason), join(["cannot tell"])
-    else:
-        verdict = join([judge(seen, TOLD_FROM), judge(together, TOGETHER_FROM)])
-    return origin_fact(origin.column, seen, together, verdict, origin.values)
-
-
-def _association(origin: Origin, store: Store, shared: Resampling) -> Interval:
-    """Cramér's V of a column and the label over the whole store: the network learned from all of it."""
-    table = store.index[store.index[origin.column].isin(origin.values)]
-    if len(table) > _SAMPLE:
-        table = table.sample(_SAMPLE, random_state=shared.seed)
-    codes = np.asarray(pd.Categorical(table[origin.column], categories=origin.values).codes, np.int64)
-    labels = store.targets(table.index.to_numpy())
-    patients = table["patient"].to_numpy(dtype=object)
-    return intervals({"v": numbers.association(codes, labels)}, labels, patients, shared)["v"]
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:
