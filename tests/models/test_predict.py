@@ -52,9 +52,10 @@ def test_local_logits_come_with_their_rows(tmp_path: Path) -> None:
     assert whole.dtype == np.float32
     logits = predict(network, store, rows, store.statistics, 3, "cpu")
     assert np.allclose(whole.mean((2, 3)), logits, atol=1e-6)
-    contributions = np.concatenate([batch.contributions for batch in batches])
     bias = network.head.bias.detach().numpy()
-    assert np.allclose(contributions.sum((2, 3)) + bias, logits, atol=1e-6)
+    assert all(np.array_equal(batch.rest, np.broadcast_to(bias, batch.rest.shape)) for batch in batches)
+    cams = np.concatenate([batch.cams for batch in batches])
+    assert np.allclose(cams.sum((2, 3)) + bias, logits, atol=1e-6), "Grad-CAM under average pooling"
 
 
 @pytest.mark.parametrize("head", ["softmax", "ordinal", "regression"])

@@ -48,7 +48,7 @@ class AugmentPolicy(Protocol):
         ...
 
 
-def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
+def build_policy(policy: Policy, dims: int, channels: int, share: float = 1.0) -> BatchPolicy:
     """Make the policy for images or volumes.
 
     Units of the fields: ``rotate_deg`` degrees to either side; ``translate`` fraction of the side;
@@ -61,6 +61,7 @@ def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
         policy: Ranges; zero switches a change off.
         dims: 2 or 3.
         channels: Of a scan; all get the same changes but the noise, which is drawn for each.
+        share: Of the scans are changed, the others given back as they are; in [0, 1].
 
     Raises:
         SettingsError: A range is negative or too large, or no scan has such a shape.
@@ -84,17 +85,27 @@ def build_policy(policy: Policy, dims: int, channels: int) -> BatchPolicy:
         from scanlens.augmentation.volumes import VolumePolicy
 
         single = VolumePolicy(policy)
-    return BatchPolicy(single)
+    if not 0 <= share <= 1:
+        raise SettingsError(f"The share of changed scans is {share}.", "Expected 0 to 1.")
+    return BatchPolicy(single, share)
 
 
 class BatchPolicy:
-    """A policy for one scan and for batches of them."""
+    """A policy for one scan and for batches of them.
 
-    def __init__(self, single: AugmentPolicy) -> None:
+    Args:
+        single: Changes one scan.
+        share: Of the scans are changed; the seed says which.
+    """
+
+    def __init__(self, single: AugmentPolicy, share: float = 1.0) -> None:
         self._single = single
+        self.share = share
 
     def apply(self, image: ImageArray, seed: int) -> ImageArray:
-        """Change one scan, see :class:`AugmentPolicy`."""
+        """Change one scan or leave it, see :class:`AugmentPolicy`."""
+        if self.share < 1 and np.random.default_rng(seed).random() >= self.share:
+            return image.copy()
         return self._single.apply(image, seed)
 
     def apply_batch(self, images: ImageArray, seeds: Sequence[int] | npt.NDArray[np.int64]) -> ImageArray:
@@ -109,5 +120,5 @@ class BatchPolicy:
         """
         changed = np.empty_like(images)
         for row, (image, seed) in enumerate(zip(images, seeds, strict=True)):
-            changed[row] = self._single.apply(image, int(seed))
+            changed[row] = self.apply(image, int(seed))
         return changed

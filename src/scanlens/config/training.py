@@ -99,6 +99,7 @@ class Training:
     patience: int
     gradient_clip: float
     augment: bool
+    augment_share: float
     use_bank: bool
     use_synthetic: bool
     folds: int

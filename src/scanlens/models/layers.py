@@ -2,8 +2,9 @@
 
 It is the default because it learns from few scans. Up to 160 pixels its first layers see every one of them,
 so a lesion of a few pixels is found before anything is thrown away; a ResNet's stem halves the image twice
-first. Larger images are halved once, by the first convolution. It pools no more than it must: the probability
-map has about thirty places along a side, that of small images seven or more.
+first. Larger images are halved once, by the first convolution. It pools no more than it must: the last
+feature map has about sixteen places along a side, that of small images seven or more. With twice as many
+small lesions are found late or never, with half as many maps are coarse.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ FEATURES = (16, 32, 64, 128)
 """Features of each stage at width 1."""
 LEAST_GRID = 7
 """No pooling that would leave fewer places along the longest side."""
-ENOUGH = {2: 32, 3: 8}
+ENOUGH = {2: 16, 3: 8}
 """Places along the longest side, by dimensions, that are not pooled any further; volumes are dear."""
 LEAST_POOLINGS = 2
 """However small the scan, as far as ``LEAST_GRID`` lets."""
-
-
 FINE_GRID = 8
 """An image with more places along a side has so many that a lesion fills few: see :func:`pooling_for`."""
 
@@ -42,7 +41,7 @@ def build_plain(architecture: Architecture) -> nn.Module:
             f"model.args do not fit cnn: {', '.join(architecture.args)}.",
             "It takes none; model=pattern takes any layers.",
         )
-    halved, pooled = _plan(architecture.size, architecture.stem)
+    halved, pooled, _ = _plan(architecture.size, architecture.stem)
     blocks = [
         Block(
             filters=max(1, round(features * architecture.width)),
@@ -69,13 +68,12 @@ def pooling_for(size: tuple[int, ...], stem: str) -> str:
         size: Spatial size of the scans.
         stem: Of the network.
     """
-    halved, pooled = _plan(size, stem)
-    side = -(-max(size) // 2) if halved else max(size)
-    return "gem" if len(size) == 2 and side >> sum(pooled) > FINE_GRID else "average"
+    _, _, side = _plan(size, stem)
+    return "gem" if len(size) == 2 and side > FINE_GRID else "average"
 
 
-def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool]]:
-    """Whether the first convolution halves the scan, and which stages end in a pooling that does."""
+def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool], int]:
+    """Whether the first convolution halves, which stages end in a pooling, and the longest side's places."""
     halved = stem == "standard"
     side = -(-max(size) // 2) if halved else max(size)
     pooled = []
@@ -83,4 +81,4 @@ def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool]]:
         wanted = number < LEAST_POOLINGS or side > ENOUGH[len(size)]
         pooled.append(wanted and side // 2 >= LEAST_GRID)
         side = side // 2 if pooled[-1] else side
-    return halved, pooled
+    return halved, pooled, side

@@ -159,7 +159,9 @@ def with_features(
     prune(FEATURES)
     made: list[ScanBatches] = []
     for scans, count, policy in ((seen, views, train.policy), (val, 1, val.policy)):
-        changes = asdict(augmentation.policy) if isinstance(policy, BatchPolicy) else {}
+        changes = {}
+        if isinstance(policy, BatchPolicy):
+            changes = {**asdict(augmentation.policy), "share": policy.share}
         folder = FEATURES / feature_key(network, architecture, scans, changes, count, machine)
         folder.mkdir(parents=True, exist_ok=True)
         made.append(FeatureBatches(scans, compute(network, scans, count, machine, folder, width), count))

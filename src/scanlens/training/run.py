@@ -140,14 +140,17 @@ def train(
         known = store.index["scan_id"].iloc[parts[0].rows].tolist()
         further = read_auxiliary(training.auxiliary, known, folders["manifest"], folders["raw"])
     dims = len(store.shape) - 1
-    policy = build_policy(augmentation.policy, dims, store.shape[0]) if training.augment else None
+    policy = None
+    if training.augment:
+        policy = build_policy(augmentation.policy, dims, store.shape[0], training.augment_share)
     lookup = None if further is None else further.of
     batches = ScanBatches(parts, store.statistics, policy, lookup)
     val = ScanBatches([judged], store.statistics, None, lookup)
     checkpoints = checkpoint_folder(
         asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.precision,
         [[part.store.digest, hashlib.sha256(part.rows.tobytes()).hexdigest()] for part in [*parts, judged]],
-        training.augment, [asdict(one) for one in training.auxiliary], _digest(network),
+        training.augment, training.augment_share, [asdict(one) for one in training.auxiliary],
+        _digest(network),
         [hashlib.sha256(scans.auxiliary.tobytes()).hexdigest() for scans in (batches, val)],
     )  # fmt: skip
     heads = auxiliary_heads(further, network, recipe.seed)

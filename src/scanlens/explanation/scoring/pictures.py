@@ -49,15 +49,16 @@ class Pictures:
             return random_map(grid, size, self._sample.generator(place, _RANDOM_MAP))
         return upsample(self.maps[kind][place], size)
 
-    def order(self, kind: str, place: int) -> FloatArray:
-        """What ranks the pixels of the map of one scan, ``(*spatial)``."""
+    def order(self, kind: str, place: int) -> FloatArray | None:
+        """What ranks the pixels of the map of one scan, ``(*spatial)``; None where its values do."""
         if kind in self.orders:
             return upsample(self.orders[kind][place], self._sample.size)
-        return self.at(kind, place)
+        return None
 
     def ordered(self, kind: str, places: IntArray) -> FloatArray:
         """What ranks the pixels of the maps of several scans, ``(len(places), *spatial)``."""
-        return np.stack([self.order(kind, int(place)) for place in places])
+        orders = [(self.order(kind, int(place)), int(place)) for place in places]
+        return np.stack([self.at(kind, place) if order is None else order for order, place in orders])
 
     def coarse(self, kind: str, places: IntArray) -> FloatArray:
         """Maps of several scans at the size they are compared at; not of the controls."""
