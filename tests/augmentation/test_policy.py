@@ -23,6 +23,23 @@ def smooth_scan(shape: tuple[int, ...]) -> ImageArray:
     return np.stack([grey * (1 - 0.1 * channel) for channel in range(shape[0])]).astype(np.float32)
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_share_of_the_scans_is_changed_as_ever_and_the_others_are_not(policy: Policy, dims: int) -> None:
+    shape = (1, *[8] * dims)
+    image, seeds = smooth_scan(shape), np.arange(400)
+    every = build_policy(policy, dims, 1)
+    some = build_policy(policy, dims, 1, 0.3)
+    changed = some.apply_batch(np.stack([image] * 400), seeds)
+    left = np.array([np.array_equal(one, image) for one in changed])
+    assert 0.6 < left.mean() < 0.8
+    for seed in seeds[~left][:5]:
+        assert np.array_equal(changed[seed], every.apply(image, int(seed)))
+    assert some.apply(image, int(seeds[left][0])) is not image, "what is given back may be overwritten"
+    for share, word in ((-0.1, "-0.1"), (1.1, "1.1")):
+        with pytest.raises(SettingsError, match=word):
+            build_policy(policy, dims, 1, share)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_laws(policy: Policy, shape: tuple[int, ...]) -> None:
     image = smooth_scan(shape)

@@ -79,6 +79,8 @@ def test_windows_multiply_each_axis() -> None:
     ("name", "library", "size", "guides"),
     [
         ("cnn", "scanlens", (64, 64), [("2", BACK), ("0", FINER)]),
+        ("cnn", "scanlens", (128, 128), [("2", BACK), ("1", FINER)]),
+        ("cnn", "scanlens", (24, 24), [("2", BACK)]),
         ("cnn", "scanlens", (28, 28, 28), [("2", BACK), ("0", FINER)]),
         ("resnet18", "timm", (64, 64), [("layer3", REACH)]),
         ("resnet10", "monai", (32, 32, 32), [("layers.2", REACH)]),
