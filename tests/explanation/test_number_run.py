@@ -170,14 +170,14 @@ def test_what_does_not_fit_the_store_is_refused_and_looks_like_no_result(
         run(case, tmp_path / "out", list(case.batches())[:-1])
     with pytest.raises(ScanlensError, match="Maps came for 0 of 7"):
         run(case, tmp_path / "out", [])
-    nothing_but(f"{VALUES}.partial")
+    nothing_but(f"{VALUES}.partial", "overlays.partial")
     case.predictions = case.predictions.iloc[2:]
     with pytest.raises(SettingsError, match="lack 2 of 7 test scans"):
         run(case, tmp_path / "out")
     case.store.rows = lambda split: np.zeros(0, int)  # type: ignore[method-assign]
     with pytest.raises(SettingsError, match="test split is empty"):
         run(case, tmp_path / "out", [])
-    nothing_but(f"{VALUES}.partial")
+    nothing_but(f"{VALUES}.partial", "overlays.partial")
 
 
 def test_numbers_that_are_not_finite_and_scans_that_come_twice_are_refused(

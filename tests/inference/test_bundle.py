@@ -62,7 +62,7 @@ def test_a_missing_key_is_named(bundle_folder: Path, key: str) -> None:
 
 def test_another_format_names_both_numbers(bundle_folder: Path) -> None:
     edit_json(bundle_folder / "bundle.json", format=1)
-    with pytest.raises(BundleError, match=r"bundle format 1, this scanlens reads 4"):
+    with pytest.raises(BundleError, match=r"bundle format 1, this scanlens reads 5"):
         open_bundle(bundle_folder)
 
 

@@ -48,6 +48,8 @@ def test_both_outputs_of_any_batch(tmp_path: Path, shape: tuple[int, ...]) -> No
     [
         ("softmax", "average", [6, 5]),
         ("sigmoid", "flatten", []),
+        ("softmax", "gem", []),
+        ("ordinal", "gem", [6]),
         ("linear", "flatten", [6]),
         ("ordinal", "average", []),
         ("ordinal", "flatten", [6, 5]),
@@ -61,6 +63,13 @@ def test_heads_pooling_and_hidden_layers(tmp_path: Path, head: str, pooling: Any
     )
     architecture = resolve(chosen, (1, 10, 8), 3)
     check_export(build(architecture, 1), architecture, tmp_path)
+
+
+def test_the_default_network_of_images_with_both_its_guides(tmp_path: Path) -> None:
+    architecture = resolve(model(pooling="auto", width=0.1), (1, 128, 112), 3)
+    network = build(architecture, 1)
+    assert (network.pooling, len(network.guides)) == ("gem", 2)
+    check_export(network, architecture, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("dense", (1, 9, 12, 8)), ("edges", (2, 19, 16))])

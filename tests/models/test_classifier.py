@@ -148,7 +148,7 @@ def test_local_logits_against_a_loop_over_places() -> None:
     torch.testing.assert_close(local[1, :, 3, 0, 1], expected)
 
 
-@pytest.mark.parametrize(("pooling", "hidden"), [("average", ()), ("flatten", (3,))])
+@pytest.mark.parametrize(("pooling", "hidden"), [("average", ()), ("gem", ()), ("flatten", (3,))])
 def test_the_head_judges_in_float32_under_autocast(pooling: str, hidden: tuple[int, ...]) -> None:
     network = Classifier(nn.Conv2d(1, 4, 3), 4, 2, 0.0, pooling=pooling, places=49, hidden=hidden).eval()
     scans = torch.randn(2, 1, 9, 9)

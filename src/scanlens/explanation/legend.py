@@ -1,7 +1,9 @@
 """The legend of all overlays of a run: the fixed colour scale, and how much of a scan one place sees.
 
 It is drawn at the scale of the overlays, so that its squares can be laid beside them: what is smaller than
-the square of one place is interpolation, and what a place says may come from anywhere in the field it sees.
+the square of one place is interpolation, and what a place of the last feature map says may come from anywhere
+in the field it sees. Where evidence walked back from it (:mod:`scanlens.models.refine`) it lies near that
+field's middle.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ gives the linear part.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,45 @@ def grad_cam(cams: FloatArray) -> npt.NDArray[np.float32]:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
     """
     return np.maximum(np.asarray(cams, dtype=np.float32), 0)
+
+
+PROBABILITY_MAP, EVIDENCE_MAP, GRAD_CAM = "probability_map", "evidence_map", "grad_cam"
+"""Kinds of map that come with the judgement itself."""
+
+
+class Kinds(NamedTuple):
+    """Maps of some scans by kind.
+
+    Attributes:
+        maps: ``(batch, class, *grid)`` by kind.
+        orders: What ranks the places of a map, of its shape: of the probability map its log-odds, for its
+            places are often 1 to the last digit. Other kinds rank their places themselves.
+    """
+
+    maps: dict[str, npt.NDArray[np.float32]]
+    orders: dict[str, npt.NDArray[np.float32]]
+
+
+def map_kinds(
+    local_logits: FloatArray, rest: FloatArray, cams: FloatArray, temperature: float, *, linear: bool
+) -> Kinds:
+    """All kinds of map from what a network says of some scans.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``.
+        rest: Logits no place adds, ``(batch, class)``.
+        cams: ``(batch, class, *coarser)``, signed.
+        temperature: The calibration's.
+        linear: Whether logits are sums over places; only then there are evidence maps.
+
+    Raises:
+        ScanlensError: A logit is not a finite number.
+    """
+    maps = {PROBABILITY_MAP: probability_maps(local_logits, temperature)}
+    if linear:
+        maps[EVIDENCE_MAP] = evidence_maps(local_logits, rest)
+    maps[GRAD_CAM] = grad_cam(cams)
+    return Kinds(maps, {PROBABILITY_MAP: log_odds(local_logits, temperature)})
 
 
 def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ import pandas as pd
 from scanlens.atomic import replacing, write_text
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError
+from scanlens.explanation.album import FOLDER as OVERLAYS
 from scanlens.explanation.diverging import number_picture, number_png
 from scanlens.explanation.ranking import predictions_of_test
 from scanlens.preprocess.shown import is_colour, shown
@@ -62,10 +63,11 @@ def explain_numbers(
         SettingsError: There is no test scan, or the predictions do not fit the store.
         ScanlensError: The batches do not cover the test split, or a number is not finite.
     """
-    shutil.rmtree(output / "overlays", ignore_errors=True)
-    (output / "overlays").mkdir(parents=True)
     rows = store.rows("test")
     table = predictions_of_test(predictions, store, rows)
+    pictures = output / f"{OVERLAYS}.partial"
+    shutil.rmtree(pictures, ignore_errors=True)
+    pictures.mkdir(parents=True)
     wanted = table["error"].abs().sort_values(ascending=False, kind="stable").index[: config.max_overlays]
     pictured = {int(position) for position in wanted}
     position_of = {int(row): position for position, row in enumerate(rows)}
@@ -96,12 +98,15 @@ def explain_numbers(
                 image = shown(store.read(np.array([row]))[0], colour)
                 picture = number_picture(image, own, masks(said["scan_id"]), *scale, config.overlay_side)
                 caption = f"{said['predicted']:.4g}, label {said['label']:.4g}"
-                overlays[position] = f"overlays/{position:05d}.png"
+                name = f"{position:05d}.png"
+                overlays[position] = f"{OVERLAYS}/{name}"
                 slices[position] = -1 if picture.slice is None else picture.slice
-                (output / overlays[position]).write_bytes(number_png(picture, caption, *scale))
+                (pictures / name).write_bytes(number_png(picture, caption, *scale))
     if maps is None or len(done) != len(rows):
         raise ScanlensError(f"Maps came for {len(done)} of {len(rows)} test scans.")
     maps.flush()
+    shutil.rmtree(output / OVERLAYS, ignore_errors=True)
+    pictures.replace(output / OVERLAYS)
     grid = list(maps.shape[1:])
     partial.replace(output / VALUES)
     index = table[["scan_id", "label", "predicted", "error"]].assign(

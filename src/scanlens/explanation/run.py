@@ -25,7 +25,7 @@ from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import write_gallery
 from scanlens.explanation.geometry import ScanGeometry
 from scanlens.explanation.legend import Legend, legend_png
-from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps, upsample
+from scanlens.explanation.maps import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds, upsample
 from scanlens.explanation.neighbours import Neighbour
 from scanlens.explanation.ranking import most_uncertain_first, predictions_of_test
 from scanlens.explanation.regions import Region, region_rows, region_table, scan_regions
@@ -116,18 +116,15 @@ def explain(
     files, album = MapFiles(output, rows), Album(output, store.labels, config.overlay_side)
     explained: dict[int, _Explained] = {}
     difference = 0.0
-    kinds = ("probability_map", "evidence_map", "grad_cam") if linear else ("probability_map", "grad_cam")
+    kinds = (PROBABILITY_MAP, EVIDENCE_MAP, GRAD_CAM) if linear else (PROBABILITY_MAP, GRAD_CAM)
     region_records: list[dict[str, object]] = []
-    for batch_rows, whole, local, rest, gradients in batches:
-        maps, cams = probability_maps(local, temperature), grad_cam(gradients)
-        positions = files.put(batch_rows, maps, cams)
+    for batch_rows, whole, local, rest, signed in batches:
+        drawn = map_kinds(local, rest, signed, temperature, linear=linear)
+        maps = drawn.maps[PROBABILITY_MAP]
+        positions = files.put(batch_rows, maps, drawn.maps[GRAD_CAM])
         means = local.reshape(*local.shape[:2], -1).mean(axis=2, dtype=np.float64) if linear else whole
         for own in (whole, means):
             difference = max(difference, float(np.abs(own - logits[positions]).max()))
-        scored = {"probability_map": maps, "grad_cam": cams}
-        if linear:
-            scored["evidence_map"] = evidence_maps(local, rest)
-        orders = {"probability_map": log_odds(local, temperature)}
         for number, (row, position) in enumerate(zip(batch_rows, positions, strict=True)):
             prediction = table.iloc[position].to_dict()
             mask = masks(prediction["scan_id"])
@@ -136,8 +133,10 @@ def explain(
             for kind in kinds:
                 if mask is None:
                     break
-                own_order = upsample(orders[kind][number, label], store.shape[1:]) if kind in orders else None
-                own_map = upsample(scored[kind][number, label], store.shape[1:])
+                own_map = upsample(drawn.maps[kind][number, label], store.shape[1:])
+                own_order = None
+                if kind in drawn.orders:
+                    own_order = upsample(drawn.orders[kind][number, label], store.shape[1:])
                 if (score := lesion_score(own_map, mask, own_order)) is not None:
                     scores[kind] = score
             regions = _regions(prediction, maps[number], store.labels, config, aids, region_records)

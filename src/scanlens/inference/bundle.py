@@ -13,7 +13,7 @@ from scanlens.config.schema import Checks
 from scanlens.errors import BundleError, SettingsError
 from scanlens.preprocess.preprocessor import Preprocessor
 
-FORMAT = 4
+FORMAT = 5
 DESCRIPTION = "bundle.json"
 WEIGHTS = "model.safetensors"
 ONNX = "model.onnx"

@@ -52,8 +52,8 @@ class Evidence(NamedTuple):
         local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
             places is ``logits``. Where the network has guides its grid is the last guide's
             (:mod:`scanlens.models.refine`).
-        rest: Logits no place argues for (biases), ``(batch, class)``; for a linear head the local logits less
-            these are what the places add.
+        rest: For a linear head logits no place argues for (biases), ``(batch, class)``: the local logits less
+            these are what the places add. For others the logits of that rest alone.
         cams: Grad-CAM of each class on the last feature map before its positive part is kept,
             ``(batch, class, *grid)`` (Selvaraju et al. 2017): features weighted by the logit's mean gradient.
     """

@@ -30,7 +30,7 @@ class Local(NamedTuple):
         rows: Their rows in the store.
         logits: ``(n, class)``.
         local: Logits each place argues for, ``(n, class, *grid)``.
-        rest: Logits no place argues for, ``(n, class)``.
+        rest: For a linear head logits no place argues for, ``(n, class)``.
         cams: Grad-CAM before its positive part is kept, ``(n, class, *grid)``.
     """
 

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from scanlens.errors import ScanlensError
-from scanlens.explanation.maps import evidence_maps, grad_cam, log_odds, probability_maps
+from scanlens.explanation.maps import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds
 from scanlens.models.ensemble import Network
 from scanlens.types import FloatArray
 
 MapFunction: TypeAlias = Callable[[Network, Tensor], Tensor]
 """From a network and its input ``(batch, channel, *spatial)`` to maps ``(batch, class, *grid)``, any number
 of places. It is called without gradients and may switch them on."""
-PROBABILITY_MAP, EVIDENCE_MAP, GRAD_CAM = "probability_map", "evidence_map", "grad_cam"
 
 
 class MapKinds:
@@ -77,18 +76,16 @@ class MapKinds:
             ScanlensError: A map is not finite.
         """
         with torch.no_grad():
-            evidence = network.explain(inputs)
-            local, rest, cams = (_numbers(part) for part in evidence[1:])
+            _, local, rest, cams = (_numbers(part) for part in network.explain(inputs))
+            own = map_kinds(local, rest, cams, self._temperature, linear=self._linear)
             maps = {
-                PROBABILITY_MAP: probability_maps(local, self._temperature),
-                **({EVIDENCE_MAP: evidence_maps(local, rest)} if self._linear else {}),
-                GRAD_CAM: grad_cam(cams),
+                **own.maps,
                 **{name: _numbers(make(network, inputs)) for name, make in self._functions.items()},
             }
         for name, values in maps.items():
             if not np.isfinite(values).all():
                 raise ScanlensError(f"Maps of kind {name} hold values that are not finite: nothing to score.")
-        return maps, {PROBABILITY_MAP: log_odds(local, self._temperature)}
+        return maps, dict(own.orders)
 
     def given(self, positions: np.ndarray) -> dict[str, FloatArray]:
         """Maps of the kinds that were computed beforehand, at these positions of their first axis."""
