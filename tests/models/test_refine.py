@@ -12,7 +12,7 @@ from torch import nn
 
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.refine import BACK, CALM, FINER, REACH, Guide, along_axes, refine, window
+from scanlens.models.refine import CALM, FINER, REACH, Guide, along_axes, refine, window
 from scanlens.models.registry import build
 
 Make = Callable[..., Architecture]
@@ -78,12 +78,12 @@ def test_windows_multiply_each_axis() -> None:
 @pytest.mark.parametrize(
     ("name", "library", "size", "guides"),
     [
-        ("cnn", "scanlens", (64, 64), [("2", BACK), ("0", FINER)]),
-        ("cnn", "scanlens", (128, 128), [("2", BACK), ("1", FINER)]),
-        ("cnn", "scanlens", (24, 24), [("2", BACK)]),
-        ("cnn", "scanlens", (28, 28, 28), [("2", BACK), ("0", FINER)]),
-        ("resnet18", "timm", (64, 64), [("layer3", REACH)]),
-        ("resnet10", "monai", (32, 32, 32), [("layers.2", REACH)]),
+        ("cnn", "scanlens", (64, 64), [("2", REACH), ("0", FINER)]),
+        ("cnn", "scanlens", (128, 128), [("2", REACH), ("1", FINER), ("0", FINER)]),
+        ("cnn", "scanlens", (24, 24), [("2", REACH)]),
+        ("cnn", "scanlens", (28, 28, 28), [("2", REACH), ("0", FINER)]),
+        ("resnet18", "timm", (64, 64), [("layer3", REACH), ("layer2", FINER)]),
+        ("resnet10", "monai", (32, 32, 32), [("layers.2", REACH), ("layers.1", FINER)]),
         ("edges", "scanlens", (64, 64), []),
         ("vit_tiny_patch16_224", "timm", (224, 224), []),
         ("swin_tiny_patch4_window7_224", "timm", (224, 224), []),

@@ -2,9 +2,10 @@
 
 A place of the last feature map answers for all it sees, and often its strongest place lies beside the
 lesion: each convolution may look a place further. Earlier layers still know where something was, the one
-before the last pooling at more places. So evidence walks back: first to the layer before the last block where
-that has as many places, then to the last one that has more. The evidence of each place is shared out among
-the places around it in proportion to the earlier layer's activity there, the length of its feature vector.
+before the last pooling at more places. So evidence walks back: to the layer before the last block where that
+has as many places, then from one layer with more places to the next. At each step the evidence of a place is
+shared out among the places around it in proportion to the earlier layer's activity there, the length of its
+feature vector.
 Nothing is added or lost: the shares of a place sum to one, so sums, and with them the mean of the local
 logits, stay what they were. It takes no gradient and serves all classes at once.
 
@@ -19,13 +20,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-BACK = 2.0
-"""Standard deviation, in places, of the window in which evidence is shared out among as many places."""
-FINER = 0.5
-"""The same among finer places, after that; in places of the last map."""
 REACH = 1.0
-"""The same among finer places, where no layer before the last block has as many."""
-CALM = 0.75
+"""Standard deviation, in places, of the window in which a place's evidence is shared out at the first step."""
+FINER = 0.5
+"""The same at the steps after it, in places of the map at hand."""
+CALM = 0.5
 """Standard deviation by which the activity is smoothed, likewise: single pixels are noise."""
 LEAST_SHARE = 1e-6
 """Of the mean activity: where nothing was active evidence is shared out evenly."""

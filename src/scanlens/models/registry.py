@@ -18,7 +18,7 @@ from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
-from scanlens.models.refine import BACK, FINER, REACH, Guide
+from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
@@ -222,7 +222,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
 
 
 def _guides(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> tuple[Guide, ...]:
-    """The last end of a block with as many places as the last feature map, then the last that has more.
+    """The last ends of blocks with as many places as the last feature map, then with ever more.
 
     Transformers with tokens or features last have none, nor have networks of one block.
     """
@@ -240,21 +240,18 @@ def _guides(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ..
         backbone(torch.zeros(1, architecture.channels, *architecture.size))
     for handle in handles:
         handle.remove()
-    same = finer = None
-    for end in ends:
+    names: list[str] = []
+    before: tuple[int, ...] = ()
+    for end in reversed(ends):
         found = shapes.get(end, ())
-        if len(found) != len(grid):
+        if len(found) != len(grid) or found == before:
             continue
         ratios = [fine / coarse for fine, coarse in zip(found, grid, strict=True)]
-        if set(ratios) == {1}:
-            same = end
         # Features last would show as one axis that has grown out of all proportion.
-        elif min(ratios) > 1 and max(ratios) <= MOST_FINER:
-            finer = end
-    guides = [] if same is None else [Guide(same, BACK)]
-    if finer is not None:
-        guides.append(Guide(finer, FINER if guides else REACH))
-    return tuple(guides)
+        if (set(ratios) == {1} or min(ratios) > 1) and max(ratios) <= MOST_FINER:
+            names.append(end)
+            before = found
+    return tuple(Guide(name, FINER if number else REACH) for number, name in enumerate(names))
 
 
 def _backbone(architecture: Architecture) -> nn.Module:
