@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 REACH = 1.0
-"""Standard deviation, in places, of the window in which a place's evidence is shared out at the first step."""
+"""Standard deviation of the window in which evidence is shared out at the first step, in places."""
 FINER = 0.5
 """The same at the steps after it, in places of the map at hand."""
 CALM = 0.5
