@@ -109,7 +109,10 @@ def make_gallery(
     album.close()
     page = folder / "gallery.html"
     wrong = sum(card.label != card.predicted for card in cards)
-    summary = {"scans": scans, "pointing_game": 0.8, "area_share": 0.03, "mass_over_area": 4.2}
+    summary = {
+        "scans": scans, "pointing_game": 0.8, "area_share": 0.03, "mass_over_area": 4.2,
+        "pointing_game_near": 0.9, "near_share": 0.05,
+    }  # fmt: skip
     heading = Heading(
         labels,
         scans + 3,
