@@ -3,8 +3,7 @@
 It is the default because it learns from few scans. Up to 160 pixels its first layers see every one of them,
 so a lesion of a few pixels is found before anything is thrown away; a ResNet's stem halves the image twice
 first. Larger images are halved once, by the first convolution. It pools no more than it must: the last
-feature map has about sixteen places along a side, that of small images seven or more. With twice as many
-small lesions are found late or never, with half as many maps are coarse.
+feature map has about thirty places along a side, that of small images seven or more.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ FEATURES = (16, 32, 64, 128)
 """Features of each stage at width 1."""
 LEAST_GRID = 7
 """No pooling that would leave fewer places along the longest side."""
-ENOUGH = {2: 16, 3: 8}
+ENOUGH = {2: 32, 3: 8}
 """Places along the longest side, by dimensions, that are not pooled any further; volumes are dear."""
 LEAST_POOLINGS = 2
 """However small the scan, as far as ``LEAST_GRID`` lets."""
