@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -16,8 +18,22 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from scanlens.scaling import heap
+
 WARM_UP = 2
 LR = 1e-3
+
+
+@contextmanager
+def usual_malloc() -> Iterator[None]:
+    """The C library as other programs find it, at the thresholds that glibc reaches by itself."""
+    heap.set_malloc(
+        (heap.MMAP_MAX, 1 << 16), (heap.MMAP_THRESHOLD, 32 << 20), (heap.TRIM_THRESHOLD, 64 << 20)
+    )
+    try:
+        yield
+    finally:
+        heap.keep_feature_maps()
 
 
 def speed(times: list[float], batch: int) -> float:

@@ -23,7 +23,7 @@ GRIDS = [((7, 7), (7, 7)), ((7, 5), (14, 10)), ((8, 8), (17, 19)), ((3, 4, 2), (
 def test_sums_stay_what_they_were(coarse: tuple[int, ...], fine: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     contributions = torch.randn(2, 3, *coarse)
-    shared = refine(contributions, torch.rand(2, 5, *fine))
+    shared = refine(contributions, torch.rand(2, 5, *fine), REACH)
     assert shared.shape == (2, 3, *fine)
     assert torch.allclose(shared.flatten(2).sum(2), contributions.flatten(2).sum(2), atol=1e-5)
 
@@ -44,7 +44,7 @@ def test_it_is_the_loop_over_places(coarse: tuple[int, ...], fine: tuple[int, ..
             gap = ((np.arange(m) + 0.5) * n / m - (place[axis] + 0.5)) / REACH
             share = share * np.exp(-(gap**2) / 2).reshape([-1 if a == axis else 1 for a in range(len(fine))])
         expected += float(contributions[0, 0][place]) * share / share.sum()
-    assert np.allclose(refine(contributions, guide)[0, 0].numpy(), expected, atol=1e-4)
+    assert np.allclose(refine(contributions, guide, REACH)[0, 0].numpy(), expected, atol=1e-4)
 
 
 def test_evidence_beside_a_spot_goes_to_the_spot() -> None:
@@ -52,19 +52,19 @@ def test_evidence_beside_a_spot_goes_to_the_spot() -> None:
     contributions[0, 0, 4, 5] = 1.0
     guide = torch.full((1, 1, 18, 18), 0.001)
     guide[0, 0, 8, 8] = 1.0
-    shared = refine(contributions, guide)[0, 0]
+    shared = refine(contributions, guide, REACH)[0, 0]
     row, column = divmod(int(shared.argmax()), 18)
     assert row == 8
     assert 8 <= column <= 9, "towards the spot, at most a place from the evidence"
     guide = torch.full((1, 1, 18, 18), 0.01)
     guide[0, 0, 0, 0] = 1.0
-    assert refine(contributions, guide)[0, 0, 0, 0] < 0.01, "a spot out of reach takes nothing"
+    assert refine(contributions, guide, REACH)[0, 0, 0, 0] < 0.01, "a spot out of reach takes nothing"
 
 
 def test_a_silent_guide_shares_out_evenly() -> None:
     contributions = torch.zeros(1, 1, 31, 31)
     contributions[0, 0, 15, 15] = 1.0
-    shared = refine(contributions, torch.zeros(1, 4, 31, 31))[0, 0].numpy()
+    shared = refine(contributions, torch.zeros(1, 4, 31, 31), REACH)[0, 0].numpy()
     assert np.allclose(shared, gaussian_filter(contributions[0, 0].numpy(), REACH, truncate=9), atol=1e-6)
 
 

@@ -11,26 +11,27 @@ import pytest
 SCRIPT = """
 import resource, sys
 import numpy as np
-from scanlens.scaling.heap import keep_freed_memory
-if sys.argv[1] == "kept":
-    keep_freed_memory()
+from scanlens.scaling import heap
+if sys.argv[1] != "given back":
+    getattr(heap, sys.argv[1])()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for round in range(12):
     if round == 2:
         before = faults()
-    arrays = [np.ones(3 << 17) for _ in range(4)]  # 3 MiB each
+    arrays = [np.ones(int(sys.argv[2]) << 17) for _ in range(4)]  # so many MiB each
     del arrays
 print(faults() - before)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc has the setting")
-def test_freed_memory_is_used_again() -> None:
+@pytest.mark.parametrize(("function", "mebibytes"), [("keep_freed_memory", 3), ("keep_feature_maps", 40)])
+def test_freed_memory_is_used_again(function: str, mebibytes: int) -> None:
     kept, given_back = (
-        int(subprocess.check_output([sys.executable, "-c", SCRIPT, mode], timeout=60))
-        for mode in ("kept", "given back")
+        int(subprocess.check_output([sys.executable, "-c", SCRIPT, mode, str(mebibytes)], timeout=60))
+        for mode in (function, "given back")
     )
-    # Ten rounds of four times 768 pages.
+    # Ten rounds of four times 256 pages a MiB; of large arrays the system hands out larger pages.
     assert given_back > 5_000
     assert kept < given_back / 20

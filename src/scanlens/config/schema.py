@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from scanlens.config.explanation import Explanation, MapScores, Regions, Shortcuts
 from scanlens.config.training import (
+    Auto,
     AuxiliaryTask,
     Averaging,
     Loss,
@@ -60,7 +61,6 @@ __all__ = [
 ]
 
 Task = Literal["binary", "multiclass", "ordinal", "regression"]
-Auto = Literal["auto"]
 
 
 @dataclass(frozen=True)

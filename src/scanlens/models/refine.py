@@ -68,7 +68,7 @@ class Guide(NamedTuple):
     reach: float
 
 
-def refine(contributions: Tensor, guide: Tensor, reach: float = REACH) -> Tensor:
+def refine(contributions: Tensor, guide: Tensor, reach: float) -> Tensor:
     """Share each place's contributions out among the places around it where the guide was active.
 
     Args:

@@ -12,6 +12,7 @@ from scanlens.config.schema import Runtime
 from scanlens.errors import SettingsError
 from scanlens.ranks import launched
 from scanlens.scaling.cores import available_cores
+from scanlens.scaling.heap import keep_feature_maps
 
 Precision = Literal["32", "bf16", "fp16"]
 
@@ -91,6 +92,8 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
     share = max(1, available_cores() // devices)
     threads = share if runtime.threads == "auto" else int(runtime.threads)
     torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_feature_maps()
     # cuBLAS is repeatable only with a fixed workspace; it must be set before the first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
