@@ -55,7 +55,7 @@ def start_of(candidate: Candidate, side: int) -> Warp:
 
 def enlarged(warp: Warp, factor: float) -> Warp:
     """The same map for pictures ``factor`` times as large."""
-    shift = warp[:, 2] * factor + (warp[:, :2].sum(axis=1) - 1) / 2 * (factor - 1)
+    shift = warp[:, 2] * factor + (1 - warp[:, :2].sum(axis=1)) / 2 * (factor - 1)
     return np.column_stack([warp[:, :2], shift]).astype(np.float32)
 
 
