@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import torch
 from scanlens.augmentation.policy import build_policy
 from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
-from scanlens.training.datamodule import Part, ScanBatches, ScanData, loader_workers
+from scanlens.training.datamodule import PATIENCE, Batch, Part, ScanBatches, ScanData, loader_workers
 from tests.helpers.tiny import augmentation, write_store
 
 Make = Callable[..., ScanBatches]
@@ -152,6 +155,23 @@ def test_balanced_sampling_draws_classes_equally(store: Store, batches: Make) ->
 def test_fewer_scans_than_a_batch_are_one_batch(batches: Make) -> None:
     data = ScanData(batches("train"), batches("val"), 64, 0, epoch_scans=0)
     assert [len(batch.targets) for batch in data.train_dataloader()] == [16]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_batches_are_prepared_behind_the_arithmetic(store: Store, batches: Make) -> None:
+    seen = []
+
+    class Watched(ScanBatches):
+        def __getitems__(self, drawn: list[tuple[int, int]]) -> Batch:
+            seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            return super().__getitems__(drawn)
+
+    train = Watched([Part(store, store.rows("train"))], store.statistics, None)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    list(ScanData(train, batches("val"), 5, 0, epoch_scans=0).train_dataloader())
+    assert seen
+    assert set(seen) == {max(own, PATIENCE)}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
 
 
 def test_a_processor_prepares_its_own_batches() -> None:

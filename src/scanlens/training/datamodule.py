@@ -7,6 +7,8 @@ per-sample objects, no collation. The order draws positions and a seed a scan; t
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -139,6 +141,21 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
+PATIENCE = 10
+"""Niceness of the thread that prepares batches."""
+
+
+def _step_back() -> None:
+    """Let the arithmetic's threads go first: when one of them waits for a core, so do all the others.
+
+    On Linux alone a thread has a priority of its own.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        # Only root may lower what the whole process was given.
+        os.setpriority(os.PRIO_PROCESS, thread, max(PATIENCE, os.getpriority(os.PRIO_PROCESS, thread)))
+
+
 class PreparedAhead(DataLoader[Batch]):
     """A loader that prepares the next batch in a thread while the network works on this one.
 
@@ -149,7 +166,7 @@ class PreparedAhead(DataLoader[Batch]):
     def __iter__(self) -> Any:
         """Batches in the loader's own order."""
         batches = super().__iter__()
-        with ThreadPoolExecutor(1, "batches") as thread:
+        with ThreadPoolExecutor(1, "batches", _step_back) as thread:
             coming = thread.submit(next, batches, None)
             while (batch := coming.result()) is not None:
                 coming = thread.submit(next, batches, None)
