@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -15,6 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from scanlens.errors import ScanlensError
+from scanlens.preprocess import run
+from scanlens.preprocess.shard_file import beside, shard_path
 from tests.preprocess.scans import PROJECT, draw, facts_of, files_of, run_here, start_child
 
 REUSE = ("decoded", "reused_rows", "reused_shards")
@@ -209,6 +213,22 @@ def test_a_full_disk_ends_in_one_line_and_keeps_what_is_finished(tmp_path: Path,
     assert facts["reused_shards"] == finished
     assert facts["stored"] == quiet["stored"]
     assert files_of(second / "out") == files_of(tmp_path / "quiet")
+
+
+def test_what_an_ended_process_was_writing_is_removed(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+
+    def end_in_the_middle(*_: object) -> None:
+        shard_path(output, 0).write_bytes(b"finished")
+        beside(shard_path(output, 1)).write_bytes(b"of a process that was ended")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run, "_make_shards", end_in_the_middle)
+    with pytest.raises(ScanlensError, match="no room left"):
+        run_here(draw(root, 20), root, output)
+    assert [path.name for path in output.iterdir()] == ["shard-00000.npy"]
 
 
 def test_a_file_that_may_not_grow_is_the_same_refusal(tmp_path: Path, root: Path) -> None:

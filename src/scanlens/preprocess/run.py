@@ -130,6 +130,7 @@ def preprocess(
     started = time.perf_counter()
     with ExitStack() as stack:
         stack.enter_context(_full_disk_explained(output, cache is not None))
+        stack.enter_context(_nothing_half_written(output))
         clear_store(output)
         entries, pruner = None, None
         if cache is not None:
@@ -222,6 +223,17 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+@contextmanager
+def _nothing_half_written(output: Path) -> Iterator[None]:
+    """After an error remove what worker processes were at: they were ended and could not do it themselves."""
+    try:
+        yield
+    except BaseException:
+        for unfinished in output.glob(".shard-*.part"):
+            unfinished.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
