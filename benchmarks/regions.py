@@ -94,7 +94,9 @@ def moved(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[
     return np.roll(mask, [int(rng.integers(side)) for side in mask.shape], tuple(range(mask.ndim)))
 
 
-def judge(cases: list[Case], labels: list[str], threshold: float, probability: float, places: float) -> dict:
+def judge(
+    cases: list[Case], labels: list[str], threshold: float, probability: float, places: float
+) -> dict[str, float]:
     """One row of the table."""
     rng = np.random.default_rng(0)
     ill = set(suspicious_labels(labels))

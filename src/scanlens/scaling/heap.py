@@ -2,7 +2,7 @@
 
 By default glibc gives arrays of some MiB back to the system when they are freed and asks for them again for
 the next scan; the kernel then clears every page anew. A network's feature maps of some ten MiB each come and
-go with every layer, and the clearing takes up to a third of a training step.
+go with every layer, and clearing them takes a good part of a training step.
 """
 
 from __future__ import annotations
@@ -40,6 +40,6 @@ def keep_freed_memory() -> None:
 def keep_feature_maps() -> None:
     """The same for arrays of any size: for the process that computes with a network on its processor.
 
-    What is kept is at most what was in use at once, so the peak of the process stays where it was.
+    What is kept was in use at once before; gaps between arrays may cost a few percent of the peak more.
     """
     set_malloc((MMAP_MAX, 0), (TRIM_THRESHOLD, _ALL_KEPT_BYTES))
