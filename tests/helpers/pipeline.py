@@ -16,4 +16,8 @@ TINY = (
     "training.epochs=2",
     "training.epoch_scans=0",
     "evaluation.bootstrap=50",
+    "explanation.scores.scans=8",
+    "explanation.scores.curve_scans=2",
+    "explanation.scores.randomisations=1",
+    "explanation.scores.levels=2",
 )

@@ -18,6 +18,7 @@ from scanlens.models.layers import (
     build_plain,
     pooling_for,
 )
+from scanlens.models.receptive_field import theoretical
 from scanlens.models.registry import resolve
 from tests.helpers.tiny import model
 
@@ -78,23 +79,28 @@ def test_every_pixel_reaches_the_maps(architecture: Make) -> None:
 
 
 @pytest.mark.parametrize(("stem", "stride"), [("small", 1), ("medium", 1), ("standard", 2)])
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize(("dims", "side"), [(2, 56), (2, 28), (3, 28)])
 def test_it_is_twice_convolution_norm_and_relu_then_pooling(
-    architecture: Make, dims: int, stem: str, stride: int
+    architecture: Make, dims: int, side: int, stem: str, stride: int
 ) -> None:
     """Weights for weights what the layers written by hand give."""
     convolution, norm, pool = (
         (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d) if dims == 2 else (nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d)
     )
-    side = 56 if dims == 2 else 28
+    looks_once = side // stride == 56
     torch.manual_seed(5)
     network = build_plain(architecture(size=(side,) * dims, stem=stem)).eval()
     torch.manual_seed(5)
     layers: list[nn.Module] = []
     inputs, left = 1, side // stride
     for number, outputs in enumerate((4, 8, 16, 32)):
-        for source, step in ((inputs, 1 if number else stride), (outputs, 1)):
-            layers += [convolution(source, outputs, 3, step, 1, bias=False), norm(outputs), nn.ReLU()]
+        second = 1 if looks_once and number >= 2 else 3
+        for source, kernel, step in ((inputs, 3, 1 if number else stride), (outputs, second, 1)):
+            layers += [
+                convolution(source, outputs, kernel, step, kernel // 2, bias=False),
+                norm(outputs),
+                nn.ReLU(),
+            ]
         inputs = outputs
         if left // 2 >= LEAST_GRID and (number < LEAST_POOLINGS or left > ENOUGH[dims]):
             layers.append(pool(2))
@@ -102,6 +108,15 @@ def test_it_is_twice_convolution_norm_and_relu_then_pooling(
     scans = torch.randn(2, 1, *(side,) * dims)
     with torch.inference_mode():
         assert torch.equal(network(scans), nn.Sequential(*layers).eval()(scans))
+
+
+@pytest.mark.parametrize("side", [64, 112, 128, 160, 224, 256, 512])
+def test_a_place_of_a_fine_grid_sees_a_part_of_the_scan(side: int) -> None:
+    """A lesion argued for from afar has its evidence beside it."""
+    architecture = resolve(model(name="cnn", width=0.1), (1, side, side), 2)
+    seen = theoretical(build_plain(architecture), channels=1)
+    assert seen is not None
+    assert 0.1 * side <= seen <= 0.5 * side
 
 
 def test_the_activation_is_the_settings(architecture: Make) -> None:

@@ -110,6 +110,19 @@ def test_every_setting_of_a_block_changes_the_network(pattern: Make, change: dic
     assert seen(pattern(one())) != seen(pattern(one(**change)))
 
 
+@pytest.mark.parametrize(("padding", "grid"), [("same", (20, 18)), ("valid", (16, 14))])
+def test_convolutions_after_the_first_may_have_a_kernel_of_their_own(
+    pattern: Make, padding: str, grid: tuple[int, int]
+) -> None:
+    backbone = build_pattern(
+        pattern(one(kernel=5, next_kernel=1, convolutions=3, padding=padding, pool="none"))
+    )
+    kernels = [m.kernel_size[0] for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    assert kernels == [5, 1, 1]
+    with torch.inference_mode():
+        assert backbone(torch.zeros(1, 1, 20, 18)).shape[2:] == grid
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -164,6 +177,8 @@ def test_first_weights_have_the_published_spread(pattern: Make, initial: str, ac
         (one(padding="full"), r"blocks\[0\]\.padding is 'full'; expected same \| valid"),
         (one(filters=0), r"blocks\[0\]\.filters is 0; expected at least 1"),
         (one(pool_stride=0), r"blocks\[0\]\.pool_stride is 0"),
+        (one(next_kernel=2), r"blocks\[0\]\.next_kernel is 2, which has no middle"),
+        (one(next_kernel=0), r"blocks\[0\]\.next_kernel is 0; expected at least 1"),
         (one(kernel=4), r"blocks\[0\]\.kernel is 4, which has no middle.*valid"),
         (one(kernel=19, padding="valid"), r"Block 0 of pattern: the kernel of 19 is larger .* 20 x 18"),
         (one(pool_size=19), r"the pooling of 19 is larger than its map, 20 x 18.*preprocess\.size"),

@@ -15,8 +15,10 @@ from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank
 from scanlens.config.schema import AuxiliaryTask
 from scanlens.errors import ScanlensError, SettingsError
+from scanlens.models.classifier import Classifier
+from scanlens.models.displacement import measure
 from scanlens.models.held_out import held_out_logits
-from scanlens.models.predict import predict
+from scanlens.models.predict import predict, to_input
 from scanlens.models.registry import build, resolve
 from scanlens.models.saved import load_model
 from scanlens.models.weights import save_weights
@@ -72,6 +74,29 @@ def test_the_report_tells_what_was_done(folders: dict[str, Path], tmp_path: Path
     assert description["statistics"] == Store.open(folders["store"]).statistics
 
 
+def test_how_far_it_looks_aside_goes_with_the_weights(folders: dict[str, Path], tmp_path: Path) -> None:
+    facts = call(folders, tmp_path / "out")
+    network, description = load_model(tmp_path / "out")
+    assert isinstance(network, Classifier)
+    store = Store.open(folders["store"])
+    side = torch.tensor(store.shape[1:])
+    rows = store.rows("train")
+    again = measure(network, [to_input(store.read(rows), store.statistics, "cpu")])
+    assert torch.allclose(network.displacement, again, atol=1e-5)
+    assert (network.displacement.abs() * side).max() == pytest.approx(facts["displacement_px"], abs=1e-4)
+    assert description["displacement_px"] == facts["displacement_px"] > 0
+    train(
+        folders,
+        model(name="dense", width=1.0),
+        transfer(),
+        training(),
+        augmentation(),
+        CPU,
+        tmp_path / "dense",
+    )
+    assert load_model(tmp_path / "dense")[1]["displacement_px"] == 0
+
+
 @pytest.mark.parametrize(
     ("bank", "synthetic", "scans"),
     [(False, False, 12), (True, False, 14), (False, True, 18), (True, True, 20)],
@@ -117,7 +142,7 @@ def test_first_weights_come_from_pretraining(folders: dict[str, Path], tmp_path:
     network, _ = load_model(tmp_path / "out")
     donor = build(resolve(model(), (1, 16, 16), 2), 99)
     assert facts["first_weights"] == "pretraining"
-    assert facts["tensors_loaded"] == len(donor.state_dict())
+    assert facts["tensors_loaded"] == len(donor.state_dict()) - 1, "all but the displacement"
     for name, tensor in donor.backbone.state_dict().items():
         assert torch.equal(tensor, network.backbone.state_dict()[name])
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.models.heads import HEADS
-from scanlens.models.refine import Guide, refine
+from scanlens.models.refine import Guide, move, refine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -156,6 +156,7 @@ class Classifier(nn.Module):
         spread: Their standard deviation.
         guides: Layers of the backbone that say where evidence was seen, last first; without any, evidence
             stays where the last feature map has it.
+        dims: Axes of the grid.
     """
 
     def __init__(
@@ -172,6 +173,7 @@ class Classifier(nn.Module):
         centre: float = 0.0,
         spread: float = 1.0,
         guides: tuple[Guide, ...] = (),
+        dims: int = 2,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -195,6 +197,9 @@ class Classifier(nn.Module):
         else:
             self.head = nn.Linear(inputs, outputs)
         self.act = ACTIVATIONS[activation]()
+        # From a place to what it speaks of, by output; measured after training.
+        self.displacement: Tensor
+        self.register_buffer("displacement", torch.zeros(outputs, dims))
 
     def features(self, scans: Tensor) -> Tensor:
         """Feature maps ``(batch, feature, *grid)`` of standardised scans."""
@@ -304,7 +309,7 @@ class Classifier(nn.Module):
         contributions, rest, cams = self.evidence(maps)
         grid = contributions.shape[2:]
         outputs = contributions.flatten(2).sum(2) + rest
-        refined = contributions
+        refined = move(contributions, self.displacement) if self.guides else contributions
         for guide, features in zip(self.guides, passed, strict=True):
             refined = refine(refined, features, guide.reach)
         local = refined * refined.shape[2:].numel() + rest.reshape(*rest.shape, *[1] * len(grid))

@@ -4,6 +4,12 @@ It is the default because it learns from few scans. Up to 160 pixels its first l
 so a lesion of a few pixels is found before anything is thrown away; a ResNet's stem halves the image twice
 first. Larger images are halved once, by the first convolution. It pools no more than it must: the last
 feature map has about thirty places along a side, that of small images seven or more.
+
+Where these places are many each sees little of the scan, a quarter of its side: in the later stages only the
+first convolution looks around, the second mixes features. A network that sees further from each place learns
+as well, but may argue for a lesion from places beside it; evidence then lies beside it too. That networks of
+small receptive fields lose little and explain themselves is known from Brendel and Bethge 2019,
+"Approximating CNNs with bag-of-local-features models".
 """
 
 from __future__ import annotations
@@ -23,7 +29,9 @@ ENOUGH = {2: 32, 3: 8}
 LEAST_POOLINGS = 2
 """However small the scan, as far as ``LEAST_GRID`` lets."""
 FINE_GRID = 8
-"""An image with more places along a side has so many that a lesion fills few: see :func:`pooling_for`."""
+"""An image with more places along a side is pooled otherwise and looked at more closely: :func:`_is_fine`."""
+LOOKING = 2
+"""Stages in which every convolution looks around, where the grid is fine; later ones look around once."""
 
 
 def build_plain(architecture: Architecture) -> nn.Module:
@@ -40,12 +48,14 @@ def build_plain(architecture: Architecture) -> nn.Module:
             f"model.args do not fit cnn: {', '.join(architecture.args)}.",
             "It takes none; model=pattern takes any layers.",
         )
-    halved, pooled, _ = _plan(architecture.size, architecture.stem)
+    halved, pooled, side = _plan(architecture.size, architecture.stem)
+    fine = _is_fine(architecture.size, side)
     blocks = [
         Block(
             filters=max(1, round(features * architecture.width)),
             convolutions=2,
             kernel=3,
+            next_kernel=1 if fine and number >= LOOKING else None,
             stride=2 if halved and number == 0 else 1,
             padding="same",
             pool="max" if pooled[number] else "none",
@@ -68,7 +78,12 @@ def pooling_for(size: tuple[int, ...], stem: str) -> str:
         stem: Of the network.
     """
     _, _, side = _plan(size, stem)
-    return "gem" if len(size) == 2 and side > FINE_GRID else "average"
+    return "gem" if _is_fine(size, side) else "average"
+
+
+def _is_fine(size: tuple[int, ...], side: int) -> bool:
+    """Whether an image has so many places along its longest side that a lesion fills few."""
+    return len(size) == 2 and side > FINE_GRID
 
 
 def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool], int]:

@@ -28,6 +28,8 @@ class Block:
         filters: Features of every convolution.
         convolutions: Number of convolutions, N.
         kernel: Side of each.
+        next_kernel: Side of those after the first; null is ``kernel``. 1 only mixes features (Lin et
+            al. 2014, "Network in network").
         stride: Of the first of them.
         padding: ``same`` (zeros all around, so that stride 1 keeps the size; odd kernels) or ``valid``.
         pool: What ends the block.
@@ -38,11 +40,16 @@ class Block:
     filters: int
     convolutions: int
     kernel: int
+    next_kernel: int | None
     stride: int
     padding: Literal["same", "valid"]
     pool: Literal["max", "average", "none"]
     pool_size: int
     pool_stride: int | None
+
+    def kernels(self) -> list[int]:
+        """Side of each convolution's kernel, first to last."""
+        return [self.kernel] + [self.next_kernel or self.kernel] * (self.convolutions - 1)
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,8 @@ class Pattern:
 
 
 BLOCK = {
-    "convolutions": 1, "kernel": 3, "stride": 1, "padding": "same", "pool": "max", "pool_size": 2,
-    "pool_stride": None,
+    "convolutions": 1, "kernel": 3, "next_kernel": None, "stride": 1, "padding": "same", "pool": "max",
+    "pool_size": 2, "pool_stride": None,
 }  # fmt: skip
 """What a block in the settings need not say."""
 PATTERN = {"norm": "batch", "dropout": 0.0, "initial": "he"}
@@ -102,15 +109,16 @@ def read_pattern(args: Mapping[str, Any]) -> Pattern:
 
 
 def _check_block(block: Block, key: str) -> None:
-    for name in ("filters", "convolutions", "kernel", "stride", "pool_size", "pool_stride"):
+    for name in ("filters", "convolutions", "kernel", "next_kernel", "stride", "pool_size", "pool_stride"):
         value = getattr(block, name)
         if value is not None and value < 1:
             raise SettingsError(f"{key}.{name} is {value}; expected at least 1.")
-    if block.padding == "same" and block.kernel % 2 == 0:
-        raise SettingsError(
-            f"{key}.kernel is {block.kernel}, which has no middle.",
-            "Use an odd kernel, or padding: valid.",
-        )
+    for name in ("kernel", "next_kernel"):
+        side = getattr(block, name)
+        if block.padding == "same" and side is not None and side % 2 == 0:
+            raise SettingsError(
+                f"{key}.{name} is {side}, which has no middle.", "Use an odd kernel, or padding: valid."
+            )
 
 
 def build_pattern(architecture: Architecture) -> nn.Module:
@@ -180,12 +188,12 @@ def _without_late_poolings(blocks: list[Block], architecture: Architecture) -> l
 
 def _grid(block: Block, size: tuple[int, ...], what: str) -> tuple[int, ...]:
     """The size of a block's result from that of its input."""
-    for number in range(block.convolutions):
+    for number, kernel in enumerate(block.kernels()):
         stride = 1 if number else block.stride
         if block.padding == "same":
             size = tuple(-(-side // stride) for side in size)
         else:
-            size = _windows(size, block.kernel, stride, f"{what}: the kernel")
+            size = _windows(size, kernel, stride, f"{what}: the kernel")
     if block.pool != "none":
         size = _windows(size, block.pool_size, block.pool_stride or block.pool_size, f"{what}: the pooling")
     return size
@@ -222,10 +230,10 @@ class PatternBlock(nn.Module):
         layers: list[nn.Module] = []
         if dropout:
             layers.append(nn.Dropout3d(dropout) if volumes else nn.Dropout2d(dropout))
-        padding = block.kernel // 2 if block.padding == "same" else 0
-        for number in range(block.convolutions):
+        for number, kernel in enumerate(block.kernels()):
             stride = 1 if number else block.stride
-            layers.append(convolution(inputs, block.filters, block.kernel, stride, padding, bias=not norm))
+            padding = kernel // 2 if block.padding == "same" else 0
+            layers.append(convolution(inputs, block.filters, kernel, stride, padding, bias=not norm))
             if norm:
                 layers.append(nn.BatchNorm3d(block.filters) if volumes else nn.BatchNorm2d(block.filters))
             layers.append(ACTIVATIONS[activation]())

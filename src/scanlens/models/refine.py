@@ -1,11 +1,12 @@
 """Evidence at the places where it was seen: one layer's evidence shared out by what earlier layers found.
 
 A place of the last feature map answers for all it sees, and often its strongest place lies beside the
-lesion: each convolution may look a place further. Earlier layers still know where something was, the one
-before the last pooling at more places. So evidence walks back: to the layer before the last block where that
-has as many places, then from one layer with more places to the next. At each step the evidence of a place is
-shared out among the places around it in proportion to the earlier layer's activity there, the length of its
-feature vector.
+lesion: each convolution may look a place further. How far a class looks aside in every scan is measured after
+training (:mod:`scanlens.models.displacement`), and evidence first moves back by that. Earlier layers still
+know where something was, the one before the last pooling at more places. So evidence then walks back: to the
+layer before the last block where that has as many places, then from one layer with more places to the next.
+At each step the evidence of a place is shared out among the places around it in proportion to the earlier
+layer's activity there, the length of its feature vector.
 Nothing is added or lost: the shares of a place sum to one, so sums, and with them the mean of the local
 logits, stay what they were. It takes no gradient and serves all classes at once.
 
@@ -66,6 +67,28 @@ class Guide(NamedTuple):
 
     name: str
     reach: float
+
+
+def move(contributions: Tensor, displacement: Tensor) -> Tensor:
+    """Put each place's contributions where they come from, between places by linear interpolation.
+
+    Args:
+        contributions: ``(batch, class, *grid)`` of any sign.
+        displacement: ``(class, axis)`` as shares of the axes, from
+            :func:`scanlens.models.displacement.measure`. What would leave the grid stays at its border.
+
+    Returns:
+        The same shape; the sum over places stays.
+    """
+    for axis, side in enumerate(contributions.shape[2:]):
+        places = torch.arange(side, dtype=displacement.dtype, device=displacement.device)
+        targets = (places + displacement[:, axis, None] * side).clamp(0, side - 1)
+        matrices = (1 - (targets[:, :, None] - places).abs()).clamp(min=0)
+        # One matrix a class: it meets the class axis, and any place axis between stays as it is.
+        matrices = matrices.reshape(-1, *[1] * (contributions.ndim - 4), side, side)
+        moved = torch.movedim(contributions.float(), axis + 2, -1)
+        contributions = torch.movedim(torch.matmul(moved, matrices), -1, axis + 2)
+    return contributions
 
 
 def refine(contributions: Tensor, guide: Tensor, reach: float) -> Tensor:

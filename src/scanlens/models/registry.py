@@ -215,6 +215,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             centre=architecture.centre,
             spread=architecture.spread,
             guides=_guides(backbone, architecture, tuple(grid.shape[2:])),
+            dims=len(grid.shape) - 2,
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
             initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)

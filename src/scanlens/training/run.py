@@ -17,6 +17,8 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
 from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
+from scanlens.models.displacement import AT_ONCE, measure, scans_to_see
+from scanlens.models.predict import to_input
 from scanlens.models.registry import build, resolve
 from scanlens.models.saved import HISTORY, JUDGED, save_model
 from scanlens.models.transfer import initialise
@@ -162,6 +164,9 @@ def train(
     facts = {**loaded.facts(), "best_epoch": best}
     digest = ""
     if is_first():
+        facts["displacement_px"] = settle_displacement(
+            network, parts[0], store.statistics, recipe.batch_size, machine
+        )
         digest = save_model(output, network, architecture, store.labels, store.statistics, facts)
         history.to_csv(output / HISTORY, index=False)
         if training.folds > 1:
@@ -174,6 +179,38 @@ def train(
         "scans_per_second": speed, "first_batch_s": _known(history.attrs["first_batch_s"]),
         "device": machine.device, "precision": machine.precision, "weights_sha256": digest,
     }  # fmt: skip
+
+
+def settle_displacement(
+    network: Classifier, part: Part, statistics: dict[str, Any], batch_size: int, machine: Machine
+) -> float:
+    """Measure on scans it learnt from how far beside its evidence each class looks, and let its maps know.
+
+    Args:
+        network: Trained; ``displacement`` is set.
+        part: Scans to choose from, evenly.
+        statistics: The network's input is standardised with.
+        batch_size: Scans a pass at most.
+        machine: Its device does the work.
+
+    Returns:
+        The largest displacement along an axis, in pixels of the store; 0 where the network has no layer with
+        more places to trace evidence to.
+    """
+    outputs = len(network.displacement)
+    wanted = min(scans_to_see(outputs), len(part.rows))
+    if not network.guides or not wanted:
+        return 0.0
+    rows = part.rows[np.linspace(0, len(part.rows) - 1, wanted).astype(int)]
+    step = min(batch_size, AT_ONCE[len(part.store.shape) - 1])
+    network.to(machine.device).eval()
+    batches = (
+        to_input(part.store.read(rows[start : start + step]), statistics, machine.device)
+        for start in range(0, wanted, step)
+    )
+    found = measure(network, batches)
+    network.cpu().displacement.copy_(found)
+    return float((found.abs() * torch.tensor(part.store.shape[1:])).max())
 
 
 def _known(value: float) -> float | None:
