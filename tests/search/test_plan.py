@@ -31,7 +31,7 @@ def test_every_shipped_sweep_composes(name: str) -> None:
 def test_transfer_compares_modes_and_networks_and_baselines_from_scratch_only() -> None:
     plan = plan_of("transfer")
     combinations = grid(plan.space, plan.exclude, plan.fixed)
-    assert len(combinations) == 3 * 4 + 2
+    assert len(combinations) == 2 * 4 + 2
     baselines = [c for c in combinations if c["model"] in ("dense", "edges")]
     assert [c["transfer"] for c in baselines] == ["scratch", "scratch"]
     assert plan.until == "evaluation"
@@ -40,7 +40,12 @@ def test_transfer_compares_modes_and_networks_and_baselines_from_scratch_only() 
 def test_the_command_line_adds_replaces_and_fixes() -> None:
     plan = plan_of("transfer", "model=cnn,dense", "transfer=scratch", "training.epochs=2", "data.root=/a=b")
     assert [str(d) for d in plan.space] == ["cnn,dense"]
-    assert plan.fixed == {"transfer": "scratch", "training.epochs": "2", "data.root": "/a=b"}
+    assert plan.fixed == {
+        "transfer": "scratch",
+        "training.epochs": "2",
+        "training.epoch_scans": "1024",
+        "data.root": "/a=b",
+    }
     assert plan.overrides({"model": "cnn"})[-1] == "model=cnn"
     assert len(grid(plan.space, plan.exclude, plan.fixed)) == 2
 

@@ -161,10 +161,10 @@ def load_checkpoint(network: nn.Module, state: dict[str, Tensor], name: str = ""
     taken: dict[str, Tensor] = {}
     adapted, unexpected = [], []
     for raw, tensor in state.items():
-        if raw.endswith("displacement"):
+        named = [candidate for candidate in own_names(raw, children) if candidate in own]
+        if "displacement" in named:
             # Where another training came to look; this one's is measured when it is over.
             continue
-        named = [candidate for candidate in own_names(raw, children) if candidate in own]
         for candidate in named:
             if own[candidate].shape == tensor.shape:
                 taken[candidate] = tensor
