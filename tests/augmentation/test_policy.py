@@ -35,6 +35,9 @@ def test_a_share_of_the_scans_is_changed_as_ever_and_the_others_are_not(policy: 
     for seed in seeds[~left][:5]:
         assert np.array_equal(changed[seed], every.apply(image, int(seed)))
     assert some.apply(image, int(seeds[left][0])) is not image, "what is given back may be overwritten"
+    scans = np.stack([image] * 400)
+    assert some.apply_batch(scans, seeds, out=scans) is scans
+    assert np.array_equal(scans, changed)
     for share, word in ((-0.1, "-0.1"), (1.1, "1.1")):
         with pytest.raises(SettingsError, match=word):
             build_policy(policy, dims, 1, share)

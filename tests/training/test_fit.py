@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,6 +58,22 @@ def test_two_fits_are_byte_identical(run_fit: Fit) -> None:
     pd.testing.assert_frame_equal(first, second, check_exact=True)
     other, _ = run_fit("three", seed=4)
     assert not torch.equal(one.head.weight, other.head.weight)
+
+
+def test_scans_are_changed_in_one_thread(run_fit: Fit) -> None:
+    seen: list[int] = []
+
+    def listen(metrics: dict[str, float], epoch: int) -> None:
+        seen.append(cv2.getNumThreads())
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        run_fit("one", listener=listen)
+        assert set(seen) == {1}
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 RECIPES: list[dict[str, Any]] = [

@@ -104,21 +104,29 @@ class BatchPolicy:
 
     def apply(self, image: ImageArray, seed: int) -> ImageArray:
         """Change one scan or leave it, see :class:`AugmentPolicy`."""
-        if self.share < 1 and np.random.default_rng(seed).random() >= self.share:
-            return image.copy()
-        return self._single.apply(image, seed)
+        return self._single.apply(image, seed) if self._changes(seed) else image.copy()
 
-    def apply_batch(self, images: ImageArray, seeds: Sequence[int] | npt.NDArray[np.int64]) -> ImageArray:
+    def _changes(self, seed: int) -> bool:
+        return self.share == 1 or np.random.default_rng(seed).random() < self.share
+
+    def apply_batch(
+        self,
+        images: ImageArray,
+        seeds: Sequence[int] | npt.NDArray[np.int64],
+        out: ImageArray | None = None,
+    ) -> ImageArray:
         """Change each scan of a batch by its own seed.
 
         Args:
-            images: float32 in [0, 1], ``(batch, channel, *spatial)``; left as they are.
+            images: float32 in [0, 1], ``(batch, channel, *spatial)``; left as they are, but for ``out``.
             seeds: One a scan.
+            out: ``images``, to overwrite what changes.
 
         Returns:
             The same shape and dtype; row i is ``apply(images[i], seeds[i])``.
         """
-        changed = np.empty_like(images)
-        for row, (image, seed) in enumerate(zip(images, seeds, strict=True)):
-            changed[row] = self.apply(image, int(seed))
+        changed = images.copy() if out is None else out
+        for row, seed in enumerate(map(int, seeds)):
+            if self._changes(seed):
+                changed[row] = self._single.apply(images[row], seed)
         return changed

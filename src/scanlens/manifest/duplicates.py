@@ -27,6 +27,7 @@ from scanlens.manifest.confirm import Warp, agreement, align, enlarged, start_of
 from scanlens.manifest.descriptors import Floats, equalised, laid
 from scanlens.manifest.thumbnails import SIDE, thumbnail
 from scanlens.scaling.cores import available_cores
+from scanlens.scaling.opencv import one_thread
 from scanlens.types import FloatArray
 
 LARGE = 128
@@ -95,13 +96,8 @@ def near_copies(
     pairs = [Pair(group[0], row, 1.0) for group in groups for row in group[1:]]
     firsts = [group[0] for group in groups]
     if len(firsts) > 1:
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-        try:
-            with threadpool_limits(1, "blas"):
-                pairs += _among(thumbnails, firsts, minimum, reread, progress)
-        finally:
-            cv2.setNumThreads(threads)
+        with one_thread(), threadpool_limits(1, "blas"):
+            pairs += _among(thumbnails, firsts, minimum, reread, progress)
     return sorted(pairs, key=lambda pair: (pair.first, pair.second))
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pandas as pd
 from tqdm import tqdm
 
@@ -29,6 +28,7 @@ from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store
 from scanlens.preprocess.store_files import DEFAULT_TASK, Description, clear_store, describe_store
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.scaling.opencv import one_thread
 
 KEPT_COLUMNS = [
     "scan_id",
@@ -174,7 +174,7 @@ def _make_shards(plan: Plan, scans: int, engine: Engine) -> _Progress:
         engine = replace(engine, workers=0)
     progress = _Progress()
     limits = _limits(SECONDS_ALONE + SECONDS_A_ROW * plan.shard_rows)
-    with tqdm(total=scans, desc="preprocess", unit="scan") as bar, _one_thread():
+    with tqdm(total=scans, desc="preprocess", unit="scan") as bar, one_thread():
         for number, facts in enumerate(
             map_ordered(make_shard, plan, engine=engine, limits=limits, total=len(plan))
         ):
@@ -212,17 +212,6 @@ def _make_again(task: ShardTask, failed: Failed) -> ShardFacts | Failed:
 def _limits(seconds: float) -> Limits:
     """Of time alone: how much memory a shard may take, the machine says."""
     return Limits(seconds, _ANY_MEMORY_MIB)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """OpenCV in one thread, as in the worker processes: resizing one scan is too little to share."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 @contextmanager

@@ -129,7 +129,7 @@ class ScanBatches(Dataset[Batch]):
         positions = np.array([position for position, _ in drawn])
         scans = self._read(positions)
         if self.policy is not None:
-            scans = self.policy.apply_batch(scans, [seed for _, seed in drawn])
+            self.policy.apply_batch(scans, [seed for _, seed in drawn], out=scans)
         return Batch(
             own_to_input(scans, self.statistics),
             torch.from_numpy(self.targets[positions]),

@@ -28,6 +28,7 @@ from scanlens.models.classifier import Classifier
 from scanlens.models.heads import HEADS
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine, Precision
+from scanlens.scaling.opencv import one_thread
 from scanlens.training import memory
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.averaging import averaging_callbacks
@@ -256,7 +257,7 @@ def fit(
         network, train, val, recipe, loss, machine, checkpoints, listener, auxiliary, draws, began, step
     )  # fmt: skip
     try:
-        with _quiet():
+        with _quiet(), one_thread():
             history, telemetry = running.run()
         if not any(math.isfinite(row["val_loss"]) for row in history.rows):
             raise NotFinite(
