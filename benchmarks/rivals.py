@@ -36,6 +36,16 @@ def usual_malloc() -> Iterator[None]:
         heap.keep_feature_maps()
 
 
+@contextmanager
+def unrepeatable() -> Iterator[None]:
+    """Torch as other programs find it: ours has promised the same bytes each time, which costs some speed."""
+    torch.use_deterministic_algorithms(False)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def speed(times: list[float], batch: int) -> float:
     """Images a second from the moments at which batches were begun."""
     return batch * (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP])

@@ -4,7 +4,7 @@ Ours is :func:`scanlens.training.fit.fit` as the training stage calls it: scans 
 augmentation, metrics, checkpoints. Against it, with the same network on the same scans: bare PyTorch loops
 over one batch in memory, MONAI's cached data set and trainer, and Lightning over an image folder. Rounds
 alternate in one process; images a second are those between the third batch and the last. The bare loops get
-our setting of malloc too, the two libraries the usual one.
+our setting of malloc too, the two libraries the usual one; none of them is made repeatable.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ class Round:
 
     def monai(self) -> float:
         """MONAI's way, in half as many steps: each takes twice as long."""
-        with rivals.usual_malloc():
+        with rivals.usual_malloc(), rivals.unrepeatable():
             return rivals.monai(self.network(), self.images, self.side, BATCH, self.steps // 2)
 
     def folder_of_images(self) -> float:
         """Lightning's way, likewise."""
-        with rivals.usual_malloc():
+        with rivals.usual_malloc(), rivals.unrepeatable():
             return rivals.image_folder(self.network(), self.images, BATCH, self.steps // 2)
 
     def bare(self, *, fast: bool) -> float:
@@ -135,7 +135,8 @@ class Round:
         network, bf16 = self.network(), fast and self.machine.precision == "bf16"
         scans = batch.scans.contiguous()
         steps = self.steps if fast else self.steps // 2
-        return rivals.bare(network, scans, batch.targets, steps, bf16=bf16, channels_last=fast)
+        with rivals.unrepeatable():
+            return rivals.bare(network, scans, batch.targets, steps, bf16=bf16, channels_last=fast)
 
     def probe(self, *, cached: bool) -> float:
         """Scans a second of a frozen backbone's epochs, its features computed before or each time."""

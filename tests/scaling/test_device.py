@@ -97,3 +97,4 @@ def test_threads_and_repeatability() -> None:
     assert machine == Machine("cpu", "32", 1, 7)
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory

@@ -97,6 +97,8 @@ def prepare(runtime: Runtime, dims: int) -> Machine:
     # cuBLAS is repeatable only with a fixed workspace; it must be set before the first call.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # With it comes that memory is cleared which is about to be written: time for nothing.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     precision: Precision
     if runtime.precision == "auto":
         precision = "bf16" if _bf16_is_fast(device, dims) else "32"
