@@ -35,6 +35,14 @@ def test_a_sound_split_needs_no_word() -> None:
     assert cautions.test_cautions(score(), majority=0.5) == []
 
 
+def test_a_promise_that_the_test_split_breaks_is_said() -> None:
+    kept = {"coverage": {"value": 0.9, "low": 0.8, "high": 0.96}}
+    assert cautions.set_cautions(kept, 0.95) == []
+    assert cautions.set_cautions({"coverage": {"value": 0.9, "low": None, "high": None}}, 0.95) == []
+    (said,) = cautions.set_cautions({"coverage": {"value": 0.8, "low": 0.7, "high": 0.9}}, 0.95)
+    assert said.startswith("Prediction sets hold the true class of 80.0 % of the test scans (70.0 to 90.0)")
+
+
 def test_an_empty_split_is_the_only_thing_said_of_it() -> None:
     empty = score(scans=0, label_scans=np.zeros(3, int), unknown_patients=4)
     (said,) = cautions.split_cautions(empty)

@@ -1,14 +1,15 @@
-"""The half width against exact fractions and plain counting."""
+"""Half width and threshold against exact fractions and plain counting, and the promise on new scans."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from scanlens.evaluation.conformal import half_width
+from scanlens.evaluation.conformal import half_width, prediction_sets, set_threshold
 
 
 @pytest.mark.parametrize("confidence", ["0.29", "0.5", "0.7", "0.8", "0.9", "0.95", "0.99"])
@@ -59,3 +60,48 @@ def test_more_confidence_is_never_narrower() -> None:
 def test_equal_residuals_are_their_own_width() -> None:
     assert half_width(np.array([2.5, -2.5] * 10), 0.9) == 2.5
     assert half_width(np.zeros(20), 0.9) == 0.0
+
+
+def draw(rng: np.random.Generator, scans: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of three classes, and classes drawn from other ones."""
+    logits = rng.normal(size=(scans, 3))
+    probabilities = np.exp(2 * logits) / np.exp(2 * logits).sum(axis=1, keepdims=True)
+    noisy = logits + rng.gumbel(size=(scans, 3))
+    return probabilities, noisy.argmax(axis=1)
+
+
+@pytest.mark.parametrize("confidence", ["0.5", "0.8", "0.9", "0.95"])
+def test_the_threshold_is_the_largest_that_enough_scans_reach(confidence: str) -> None:
+    probabilities, targets = draw(np.random.default_rng(5), 61)
+    own = [float(row[target]) for row, target in zip(probabilities, targets, strict=True)]
+    wanted = 62 * Fraction(confidence)
+    enough = [least for least in own if sum(one >= least for one in own) >= wanted]
+    assert set_threshold(probabilities, targets, float(confidence)) == max(enough)
+
+
+def test_too_few_scans_carry_no_threshold() -> None:
+    probabilities, targets = draw(np.random.default_rng(6), 19)
+    assert set_threshold(probabilities, targets, 0.95) is not None
+    assert set_threshold(probabilities[1:], targets[1:], 0.95) is None
+    assert set_threshold(probabilities[:0], targets[:0], 0.5) is None
+
+
+def test_new_scans_have_their_class_in_the_set_as_often_as_promised() -> None:
+    """Over many draws of 40 scans; the probabilities are far too sure, which the promise does not mind."""
+    rng = np.random.default_rng(7)
+    held = []
+    for _ in range(400):
+        threshold = set_threshold(*draw(rng, 40), 0.9)
+        assert threshold is not None
+        probabilities, targets = draw(rng, 50)
+        held.append(prediction_sets(probabilities, threshold)[np.arange(50), targets].mean())
+    assert 0.89 < np.mean(held) < 0.94
+
+
+def test_a_set_is_never_empty_and_a_lower_threshold_never_smaller() -> None:
+    probabilities, _ = draw(np.random.default_rng(8), 200)
+    sizes = [prediction_sets(probabilities, least) for least in (1.0, 0.6, 0.3, 0.1, 0.0)]
+    assert (sizes[0].sum(axis=1) == 1).all()
+    assert sizes[0][np.arange(200), probabilities.argmax(axis=1)].all()
+    assert all((more | less == more).all() for less, more in itertools.pairwise(sizes))
+    assert sizes[-1].all()

@@ -74,7 +74,17 @@ def test_every_file_is_there_and_agrees(make_case: Callable, config: Evaluation,
         assert entry["low"] < entry["value"] < entry["high"], name
 
     calibration = strict(tmp_path / "calibration.json")
-    assert calibration == {"method": "temperature", "temperature": facts["calibration"]["temperature"]}
+    assert calibration == {
+        "method": "temperature",
+        "temperature": facts["calibration"]["temperature"],
+        "set_threshold": facts["sets"]["threshold"],
+        "confidence": config.confidence,
+    }
+    held = test[[f"in_set_{label}" for label in LABELS]].to_numpy()
+    own = test["label"].map(LABELS.index).to_numpy()
+    assert facts["sets"]["test"]["coverage"]["value"] == held[np.arange(len(test)), own].mean()
+    assert ((probabilities >= facts["sets"]["threshold"]) <= held).all()
+    assert (test["abstained"] == (held.sum(axis=1) > 1)).all()
     assert calibration["temperature"] > 1.5, "the logits were made three times too large"
     for split in ("val", "test"):
         before, after = (facts["calibration"][split][when] for when in ("before", "after"))
@@ -159,7 +169,11 @@ def test_calibration_can_be_switched_off(make_case: Callable, config: Evaluation
     off = dataclasses.replace(config, calibration="none", bootstrap=0)
     logits, index = make_case(90, LABELS)
     facts = evaluate(logits, index, LABELS, off, tmp_path)
-    assert strict(tmp_path / "calibration.json") == {"method": "none", "temperature": 1.0}
+    nothing = {"method": "none", "temperature": 1.0, "set_threshold": None, "confidence": off.confidence}
+    assert strict(tmp_path / "calibration.json") == nothing
+    assert facts["sets"] == {"threshold": None, "reason": "evaluation.calibration is none"}
+    assert "There are none: evaluation.calibration is none." in (tmp_path / "report.html").read_text()
+    assert "abstained" not in pd.read_parquet(tmp_path / "predictions.parquet")
     assert facts["calibration"]["test"]["before"] == facts["calibration"]["test"]["after"]
     assert facts["test"]["accuracy"]["low"] is None
     assert any("switched off" in warning for warning in facts["warnings"])
@@ -210,7 +224,9 @@ def test_an_empty_split(make_case: Callable, config: Evaluation, tmp_path: Path,
     assert f"no {gone} scan" in facts[gone]["accuracy"]["reason"]
     assert any(f"no {gone} scan" in warning for warning in facts["warnings"])
     if gone == "val":
-        assert strict(tmp_path / "calibration.json") == {"method": "none", "temperature": 1.0}
+        calibration = strict(tmp_path / "calibration.json")
+        assert (calibration["method"], calibration["temperature"]) == ("none", 1.0)
+        assert facts["sets"]["reason"] == "0 validation scans are too few for this confidence"
         assert any("no validation scan" in warning for warning in facts["warnings"])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError, SettingsError
+from scanlens.evaluation.sets import with_sets
 from scanlens.explanation.maps import probability_maps
 from scanlens.explanation.overlays import LEGEND_HEIGHT
 from scanlens.explanation.run import explain
@@ -65,6 +67,22 @@ def test_the_stage_writes_maps_index_overlays_and_gallery(case: Any, tmp_path: P
     by_uncertainty = drawn.sort_values("uncertainty", ascending=False)
     assert [case["id"] for case in data["cases"]] == by_uncertainty["scan_id"].tolist()
     assert "<script>alert(1)" not in page
+
+
+def test_the_page_shows_prediction_sets_where_there_are_any(case: Any, tmp_path: Path) -> None:
+    labels = case.store.labels
+    held = np.zeros((len(case.predictions), len(labels)), dtype=bool)
+    held[:, 1] = True
+    held[::2, 2] = True
+    with_them = dataclasses.replace(case, predictions=with_sets(case.predictions, held, labels))
+    run(with_them, tmp_path / "with")
+    run(case, tmp_path / "without")
+    ids = case.predictions["scan_id"].tolist()
+    for shown in gallery(tmp_path / "with")[1]["cases"]:
+        several = ids.index(shown["id"]) % 2 == 0
+        assert shown["set"] == ([1, 2] if several else [1])
+        assert shown["abstained"] == several
+    assert {shown["set"] for shown in gallery(tmp_path / "without")[1]["cases"]} == {None}
 
 
 def test_lesions_are_scored_by_the_map_of_their_label(case: Any, tmp_path: Path) -> None:

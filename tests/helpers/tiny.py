@@ -239,7 +239,8 @@ def write_bundle(
     write_json(folder / "manifest" / "manifest.json", facts)
     scores = {"auc_macro": {"value": 0.9, "low": 0.8, "high": 1.0}, "ece": {"value": None}}
     write_json(folder / "reports" / "evaluation.json", {"test": scores, "warnings": ["few test scans"]})
-    write_json(folder / "reports" / "calibration.json", {"method": "temperature", "temperature": 1.7})
+    calibration = {"method": "temperature", "temperature": 1.7, "set_threshold": 0.4, "confidence": 0.9}
+    write_json(folder / "reports" / "calibration.json", calibration)
     (folder / "bundle").mkdir()
     package(
         Packaging("tiny", onnx),

@@ -77,6 +77,9 @@ def test_a_row_says_what_the_parts_compute(call: Any, scans: Path, bundle: Bundl
     assert row[["probability_dark", "probability_bright"]].tolist() == pytest.approx(expected, abs=1e-5)
     assert row["label"] == bundle.labels[int(expected.argmax())]
     assert row["uncertainty"] == pytest.approx(-(expected * np.log2(expected)).sum(), abs=1e-4)
+    held = (expected >= 0.4) | (expected == expected.max())
+    assert row[["in_set_dark", "in_set_bright"]].tolist() == held.astype(int).tolist()
+    assert row["abstained"] == (held.sum() > 1)
     assert row["bundle"] == bundle.bundle_id
     assert pd.isna(row["map"])
     assert failures.empty

@@ -44,6 +44,14 @@ def test_what_a_reader_must_know(description: dict[str, Any]) -> None:
         assert value in card
 
 
+def test_what_a_prediction_set_promises(description: dict[str, Any]) -> None:
+    assert "the set of classes that is to hold the true one of 90 % of new scans" in model_card(
+        description, EVALUATION
+    )
+    description["calibration"]["set_threshold"] = None
+    assert "the set of classes" not in model_card(description, EVALUATION)
+
+
 def test_counts_of_every_split_stand_under_their_class(description: dict[str, Any]) -> None:
     description["splits"] = {"train": {"bright": 7, "dark": 3}, "test": {"bright": 2}}
     card = model_card(description, EVALUATION)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -14,6 +16,23 @@ FEW_PATIENTS = 30
 """Fewer test patients than this make wide intervals, and percentile intervals themselves unreliable."""
 FEW_SCANS = 10
 """Fewer test scans of a class than this make its own numbers anecdotes."""
+
+
+def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
+    """A caution where the prediction sets hold the true class less often than promised.
+
+    Args:
+        sets: From :func:`scanlens.evaluation.sets.set_facts`, of the test split.
+        confidence: The promise.
+    """
+    coverage = sets["coverage"]
+    if coverage["high"] is None or coverage["high"] >= confidence:
+        return []
+    return [
+        f"Prediction sets hold the true class of {100 * coverage['value']:.1f} % of the test scans "
+        f"({100 * coverage['low']:.1f} to {100 * coverage['high']:.1f}), promised were "
+        f"{100 * confidence:g} %: the test split differs from the validation split, which also chose epochs."
+    ]
 
 
 def split_cautions(score: SplitScore) -> list[str]:

@@ -1,8 +1,9 @@
-"""How far off a predicted number may be: split-conformal intervals of one width.
+"""Split-conformal promises: how far off a predicted number may be, which classes can't be ruled out.
 
-Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018, "Distribution-free predictive inference for regression".
-A new scan's number lies within the interval with at least the confidence asked for, if it is exchangeable
-with the scans the width was measured on.
+Lei, G'Sell, Rinaldo, Tibshirani and Wasserman 2018, "Distribution-free predictive inference for regression";
+Sadinle, Lei and Wasserman 2019, "Least ambiguous set-valued classifiers with bounded error levels". A new
+scan's number lies within the interval, its class within the set, with at least the confidence asked for, if
+the scan is exchangeable with those that width or threshold were measured on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
+from scanlens.evaluation.metrics import IntArray
 from scanlens.types import FloatArray
 
 
@@ -25,8 +28,46 @@ def half_width(residuals: FloatArray, confidence: float) -> float | None:
         The ``ceil((n + 1) confidence)``-th smallest absolute residual; None where n scans are too few for
         this confidence.
     """
+    place = _place(len(residuals), confidence)
+    return None if place is None else float(np.sort(np.abs(residuals))[place - 1])
+
+
+def set_threshold(probabilities: FloatArray, targets: IntArray, confidence: float) -> float | None:
+    """The largest probability of a class to be in a scan's set that keeps the promise.
+
+    Args:
+        probabilities: ``(scan, class)`` of scans that were not learnt from.
+        targets: ``(scan,)`` class indices.
+        confidence: In (0, 1).
+
+    Returns:
+        The ``ceil((n + 1) confidence)``-th largest probability of a true class; None where n scans are too
+        few for this confidence.
+    """
+    own = probabilities[np.arange(len(targets)), targets]
+    place = _place(len(own), confidence)
+    return None if place is None else float(np.sort(own)[::-1][place - 1])
+
+
+def prediction_sets(probabilities: FloatArray, threshold: float) -> npt.NDArray[np.bool_]:
+    """Which classes each scan's set holds.
+
+    The likeliest class is in it whatever its probability: an empty set would promise no more and say less.
+
+    Args:
+        probabilities: ``(scan, class)``.
+        threshold: From :func:`set_threshold`.
+
+    Returns:
+        ``(scan, class)``.
+    """
+    held = probabilities >= threshold
+    held[np.arange(len(held)), probabilities.argmax(axis=1)] = True
+    return held
+
+
+def _place(scans: int, confidence: float) -> int | None:
+    """Which of the sorted scores keeps the promise, from 1; None where the scans are too few."""
     # 1e-9: 0.95 * 20 is 19.000000000000004 in some orders of rounding.
-    place = math.ceil((len(residuals) + 1) * confidence - 1e-9)
-    if place > len(residuals):
-        return None
-    return float(np.sort(np.abs(residuals))[place - 1])
+    place = math.ceil((scans + 1) * confidence - 1e-9)
+    return place if place <= scans else None

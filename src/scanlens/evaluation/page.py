@@ -99,6 +99,27 @@ plain(part.after.ece) }}</tr>
 {%- endfor %}
 </tbody></table></div>
 
+<h2>Prediction sets</h2>
+{%- if f.sets.threshold is none %}
+<p>There are none: {{ f.sets.reason }}.</p>
+{%- else %}{% set part = f.sets.test %}
+<p>A scan's set holds every class of probability {{ "%.3f"|format(f.sets.threshold) }} or more, and the
+likeliest class in any case. Of scans like those of the validation split at least {{ percent }} % have their
+true class in it. Where it holds several, the network abstains and a person decides.</p>
+<div class="table"><table>
+<thead><tr><th>Test split</th><th class="n">Value</th></tr></thead>
+<tbody>
+<tr><td>Sets that hold the true class</td>{{ cell(part.coverage) }}</tr>
+<tr><td>Classes a set</td>{{ cell(part.size) }}</tr>
+<tr><td>Scans passed on to a person</td>{{ cell(part.abstained) }}</tr>
+<tr><td>Accuracy of the rest</td>{{ cell(part.accuracy_decided) }}</tr>
+{%- for label, share in part.by_class.items() %}
+<tr><td>Sets of {{ label }} that hold it</td>{{ plain(share) }}</tr>
+{%- endfor %}
+</tbody></table></div>
+<p class="soft">The promise is over all classes together: a rare one may be held less often.</p>
+{%- endif %}
+
 <h2>Scans</h2>
 <div class="table"><table>
 <thead><tr><th>Split</th><th class="n">Scans</th><th class="n">Patients</th><th class="n">Sites</th>
@@ -116,7 +137,8 @@ row.sites or "unknown" }}</td>
 <p class="soft">Intervals: percentiles of a bootstrap that draws patients, not scans, since scans of one
 patient resemble each other (Efron and Tibshirani 1993; Rutter 2000). Draws without one of the split's classes
 are repeated ({{ f.bootstrap.test.redrawn }} for test). The interval of ECE is corrected for the bootstrap's
-bias. Temperature scaling and ECE (15 bins): Guo et al. 2017. All probabilities are calibrated ones.</p>
+bias. Temperature scaling and ECE (15 bins): Guo et al. 2017. Prediction sets: Sadinle, Lei and
+Wasserman 2019. All probabilities are calibrated ones.</p>
 </body>
 </html>
 """

@@ -154,4 +154,7 @@ def tracked_metrics(facts: dict[str, Any]) -> dict[str, float]:
     for name in ("temperature", "half_width"):
         if facts["calibration"].get(name) is not None:
             flat[f"calibration.{name}"] = float(facts["calibration"][name])
+    for name in ("coverage", "size", "abstained"):
+        if "test" in facts.get("sets", {}) and facts["sets"]["test"][name]["value"] is not None:
+            flat[f"sets.{name}"] = float(facts["sets"]["test"][name]["value"])
     return flat

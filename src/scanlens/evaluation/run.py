@@ -19,6 +19,7 @@ from scanlens.evaluation.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
+from scanlens.evaluation.conformal import prediction_sets, set_threshold
 from scanlens.evaluation.members import spread_over_members
 from scanlens.evaluation.metrics import IntArray, ece
 from scanlens.evaluation.ordinal import ordinal_facts
@@ -26,6 +27,7 @@ from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
 from scanlens.evaluation.report import baseline, build_facts, dvc_metrics
 from scanlens.evaluation.scoring import SplitScore, score_split
+from scanlens.evaluation.sets import set_facts, with_sets
 from scanlens.types import SPLITS, FloatArray
 
 
@@ -43,7 +45,7 @@ def evaluate(
 
     Writes predictions.parquet, calibration.json, metrics.json, evaluation.json, plots/{roc,confusion,
     reliability}.csv, figures/{roc,confusion,reliability}.png and report.html; each appears whole. Plots and
-    figures are of the test split. No test label influences the temperature or any prediction.
+    figures are of the test split. No test label influences the temperature, the sets or any prediction.
 
     Args:
         logits: ``(scan, class)``, finite.
@@ -90,8 +92,21 @@ def evaluate(
         },
     }
     test = scored["test"]
+    sets = _threshold(probabilities[on_val], targets[on_val], config)
+    if sets["threshold"] is not None:
+        held = prediction_sets(probabilities, sets["threshold"])
+        sets["test"] = set_facts(
+            held[on_test],
+            probabilities[on_test].argmax(axis=1),
+            targets[on_test],
+            table["patient"].to_numpy()[on_test],
+            labels,
+            config,
+        )
+        warnings += cautions.set_cautions(sets["test"], config.confidence)
+        table = with_sets(table, held, labels)
     warnings = [*known, *cautions.overlap_cautions(table), *_test_first(scored), *warnings]
-    facts = build_facts(scored, config, calibration, warnings)
+    facts = build_facts(scored, config, calibration, warnings) | {"sets": sets}
     if task == "ordinal":
         patients = table["patient"].to_numpy()
         for name in scored:
@@ -104,7 +119,8 @@ def evaluate(
 
     with replacing(output / "predictions.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    write_json(output / "calibration.json", {"method": method, "temperature": temperature})
+    promise = {"set_threshold": sets["threshold"], "confidence": config.confidence}
+    write_json(output / "calibration.json", {"method": method, "temperature": temperature, **promise})
     _write_plots(
         scores64[on_test], probabilities[on_test], targets[on_test], table[on_test], test, facts, output
     )
@@ -136,6 +152,19 @@ def _calibrate(logits: FloatArray, targets: IntArray, config: Evaluation) -> tup
         return "none", 1.0, cautions.calibration_cautions(1.0, logits, targets)
     temperature = fit_temperature(logits, targets)
     return "temperature", temperature, cautions.calibration_cautions(temperature, logits, targets)
+
+
+def _threshold(probabilities: FloatArray, targets: IntArray, config: Evaluation) -> dict[str, Any]:
+    """From which probability a class is in a scan's set, by validation scans, or why there are no sets."""
+    if config.calibration == "none":
+        return {"threshold": None, "reason": "evaluation.calibration is none"}
+    threshold = set_threshold(probabilities, targets, config.confidence)
+    if threshold is None:
+        return {
+            "threshold": None,
+            "reason": f"{len(targets)} validation scans are too few for this confidence",
+        }
+    return {"threshold": threshold, "confidence": config.confidence}
 
 
 def _test_first(scored: dict[str, SplitScore]) -> list[str]:

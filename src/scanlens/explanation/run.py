@@ -19,6 +19,7 @@ from tqdm import tqdm
 from scanlens.atomic import replacing
 from scanlens.config.schema import Explanation
 from scanlens.errors import UnreadableScan
+from scanlens.evaluation.sets import ABSTAINED, set_of
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.files import MapFiles
@@ -149,6 +150,8 @@ def explain(
                     maps[number],
                     mask,
                     scores.get("probability_map"),
+                    prediction_set=set_of(prediction, store.labels),
+                    abstained=bool(prediction.get(ABSTAINED, False)),
                     regions=regions,
                     neighbours=[
                         album.example(

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
+from scanlens.evaluation.conformal import prediction_sets
+from scanlens.evaluation.sets import ABSTAINED, column
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.explanation.diverging import number_picture, number_png
 from scanlens.explanation.maps import probability_maps
@@ -107,7 +109,14 @@ class _Rows:
             self.writer.writerow(["path", "scan_id", "value", "low", "high", "map", "bundle"])
             return
         probabilities = [f"probability_{label}" for label in bundle.labels]
-        self.writer.writerow(["path", "scan_id", "label", *probabilities, "uncertainty", "map", "bundle"])
+        sets = (
+            [column(label) for label in bundle.labels] + [ABSTAINED]
+            if bundle.set_threshold is not None
+            else []
+        )
+        self.writer.writerow(
+            ["path", "scan_id", "label", *probabilities, "uncertainty", *sets, "map", "bundle"]
+        )
 
     def write(self, batch: list[Ready]) -> None:
         """Predict a batch and append its rows (and maps)."""
@@ -117,7 +126,9 @@ class _Rows:
             return
         probabilities = calibrated_probabilities(logits, self.bundle.temperature)
         spread = uncertainty(probabilities)
-        for item, row, certainty, own in zip(batch, probabilities, spread, local, strict=True):
+        threshold = self.bundle.set_threshold
+        held = np.zeros((len(batch), 0)) if threshold is None else prediction_sets(probabilities, threshold)
+        for item, row, certainty, own, inside in zip(batch, probabilities, spread, local, held, strict=True):
             label = int(row.argmax())
             picture = self._draw(item, own, label, float(row[label])) if self.maps else ""
             numbers = [f"{value:.6f}" for value in row]
@@ -129,11 +140,16 @@ class _Rows:
                     name,
                     *numbers,
                     f"{certainty:.6f}",
+                    *self._set(inside),
                     picture,
                     self.bundle.bundle_id,
                 ]
             )
             self.count += 1
+
+    def _set(self, inside: np.ndarray) -> list[int]:
+        """1 for each class in the scan's set, and whether a person has to decide; nothing without sets."""
+        return [*inside.astype(int), int(inside.sum() > 1)] if len(inside) else []
 
     def _write_numbers(self, batch: list[Ready], values: FloatArray, local: FloatArray) -> None:
         """Append values, each with the interval that was measured on the validation split."""

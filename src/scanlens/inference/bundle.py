@@ -80,6 +80,12 @@ class Bundle:
         return width
 
     @property
+    def set_threshold(self) -> float | None:
+        """Calibrated probability from which a class is in a scan's prediction set; None without sets."""
+        threshold: float | None = self.description["calibration"].get("set_threshold")
+        return threshold
+
+    @property
     def scale(self) -> tuple[float, float]:
         """Mean and standard deviation of the numbers learnt from: the scale of their maps."""
         return self.architecture["centre"], self.architecture["spread"]

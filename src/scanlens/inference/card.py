@@ -26,9 +26,14 @@ def _of_several(description: dict[str, Any]) -> str:
 def _what_it_does(description: dict[str, Any]) -> str:
     labels, scan = description["labels"], "volume" if description["dims"] == 3 else "image"
     if description["task"] != "regression":
+        threshold = description["calibration"].get("set_threshold")
+        sets = ""
+        if threshold is not None:
+            share = 100 * description["calibration"]["confidence"]
+            sets = f", the set of classes that is to hold the true one of {share:g} % of new scans"
         return (
             f"Gives each of {len(labels)} classes ({', '.join(labels)}) a calibrated probability for one "
-            f"{scan}, and maps of where the evidence lies."
+            f"{scan}{sets}, and maps of where the evidence lies."
         )
     width = description["calibration"].get("half_width")
     interval = "without an interval"
