@@ -114,7 +114,7 @@ true class in it. Where it holds several, the network abstains and a person deci
 <tr><td>Scans passed on to a person</td>{{ cell(part.abstained) }}</tr>
 <tr><td>Accuracy of the rest</td>{{ cell(part.accuracy_decided) }}</tr>
 {%- for label, share in part.by_class.items() %}
-<tr><td>Sets of {{ label }} that hold it</td>{{ plain(share) }}</tr>
+<tr><td>Sets of {{ label }} scans that hold {{ label }}</td>{{ plain(share) }}</tr>
 {%- endfor %}
 </tbody></table></div>
 <p class="soft">The promise is over all classes together: a rare one may be held less often.</p>
