@@ -22,7 +22,7 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
     """A caution where the prediction sets hold the true class less often than promised.
 
     Args:
-        sets: From :func:`scanlens.evaluation.sets.set_facts`, of the test split.
+        sets: From :func:`scanlens.evaluation.coverage.set_facts`, of the test split.
         confidence: The promise.
     """
     coverage = sets["coverage"]

@@ -13,7 +13,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from scanlens.evaluation.metrics import IntArray
 from scanlens.types import FloatArray
 
 
@@ -32,7 +31,9 @@ def half_width(residuals: FloatArray, confidence: float) -> float | None:
     return None if place is None else float(np.sort(np.abs(residuals))[place - 1])
 
 
-def set_threshold(probabilities: FloatArray, targets: IntArray, confidence: float) -> float | None:
+def set_threshold(
+    probabilities: FloatArray, targets: npt.NDArray[np.int64], confidence: float
+) -> float | None:
     """The largest probability of a class to be in a scan's set that keeps the promise.
 
     Args:

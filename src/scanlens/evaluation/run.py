@@ -20,6 +20,7 @@ from scanlens.evaluation.calibration import (
     negative_log_likelihood,
 )
 from scanlens.evaluation.conformal import prediction_sets, set_threshold
+from scanlens.evaluation.coverage import set_facts
 from scanlens.evaluation.members import spread_over_members
 from scanlens.evaluation.metrics import IntArray, ece
 from scanlens.evaluation.ordinal import ordinal_facts
@@ -27,7 +28,7 @@ from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
 from scanlens.evaluation.report import baseline, build_facts, dvc_metrics
 from scanlens.evaluation.scoring import SplitScore, score_split
-from scanlens.evaluation.sets import set_facts, with_sets
+from scanlens.evaluation.sets import with_sets
 from scanlens.types import SPLITS, FloatArray
 
 
