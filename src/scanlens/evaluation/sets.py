@@ -19,6 +19,11 @@ def column(label: str) -> str:
     return f"in_set_{label}"
 
 
+def abstains(held: Held) -> Held:
+    """Where sets ``(..., class)`` hold several classes."""
+    return np.asarray(held.sum(axis=-1) > 1)
+
+
 def with_sets(table: pd.DataFrame, held: Held, labels: Sequence[str]) -> pd.DataFrame:
     """The predictions table with ``in_set_<label>``... and :data:`ABSTAINED`, both bool.
 
@@ -28,7 +33,7 @@ def with_sets(table: pd.DataFrame, held: Held, labels: Sequence[str]) -> pd.Data
         labels: Class names in order.
     """
     columns = {column(label): held[:, k] for k, label in enumerate(labels)}
-    columns[ABSTAINED] = held.sum(axis=1) > 1
+    columns[ABSTAINED] = abstains(held)
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 

@@ -17,7 +17,7 @@ from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.conformal import prediction_sets
-from scanlens.evaluation.sets import ABSTAINED, column
+from scanlens.evaluation.sets import ABSTAINED, abstains, column
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.explanation.diverging import number_picture, number_png
 from scanlens.explanation.maps import probability_maps
@@ -149,7 +149,7 @@ class _Rows:
 
     def _set(self, inside: np.ndarray) -> list[int]:
         """1 for each class in the scan's set, and whether a person has to decide; nothing without sets."""
-        return [*inside.astype(int), int(inside.sum() > 1)] if len(inside) else []
+        return [*inside.astype(int), int(abstains(inside))] if len(inside) else []
 
     def _write_numbers(self, batch: list[Ready], values: FloatArray, local: FloatArray) -> None:
         """Append values, each with the interval that was measured on the validation split."""
