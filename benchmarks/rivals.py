@@ -18,6 +18,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from scanlens.models.classifier import Classifier
+from scanlens.models.pooling import EXPONENT, LEAST_FEATURE
 from scanlens.scaling import heap
 
 WARM_UP = 2
@@ -44,6 +46,18 @@ def unrepeatable() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def plain_pooling(network: Classifier) -> Classifier:
+    """Leave the gradient of the generalised mean to autograd, as who writes the formula down does."""
+
+    def pool(maps: Tensor) -> Tensor:
+        flat = maps.float().flatten(2)
+        return flat.clamp(min=LEAST_FEATURE).pow(EXPONENT).mean(2).pow(1 / EXPONENT)
+
+    if network.pooling == "gem":
+        network.pool = pool  # type: ignore[method-assign]
+    return network
 
 
 def speed(times: list[float], batch: int) -> float:

@@ -94,6 +94,10 @@ class Round:
         """Fresh, always the same."""
         return build(resolve(self.model, self.store.shape, CLASSES))
 
+    def plain(self) -> Classifier:
+        """The same of torch's own layers alone."""
+        return rivals.plain_pooling(self.network())
+
     def parts(self) -> tuple[Clocked, ScanBatches]:
         """What ours learns from and is validated on."""
         policy = build_policy(load_section(Augmentation).policy, 2, 1, load_section(Training).augment_share)
@@ -121,18 +125,19 @@ class Round:
     def monai(self) -> float:
         """MONAI's way, in half as many steps: each takes twice as long."""
         with rivals.usual_malloc(), rivals.unrepeatable():
-            return rivals.monai(self.network(), self.images, self.side, BATCH, self.steps // 2)
+            return rivals.monai(self.plain(), self.images, self.side, BATCH, self.steps // 2)
 
     def folder_of_images(self) -> float:
         """Lightning's way, likewise."""
         with rivals.usual_malloc(), rivals.unrepeatable():
-            return rivals.image_folder(self.network(), self.images, BATCH, self.steps // 2)
+            return rivals.image_folder(self.plain(), self.images, BATCH, self.steps // 2)
 
-    def bare(self, *, fast: bool) -> float:
-        """Plain PyTorch; ``fast`` with bfloat16 and channels last."""
+    def bare(self, *, fast: bool, own: bool = False) -> float:
+        """Plain PyTorch; ``fast`` with bfloat16 and channels last, ``own`` pools as ours."""
         train, _ = self.parts()
         batch = train.__getitems__([(i, i) for i in range(BATCH)])
-        network, bf16 = self.network(), fast and self.machine.precision == "bf16"
+        network = self.network() if own else self.plain()
+        bf16 = fast and self.machine.precision == "bf16"
         scans = batch.scans.contiguous()
         steps = self.steps if fast else self.steps // 2
         with rivals.unrepeatable():
@@ -173,6 +178,7 @@ class Round:
                 ("ours", self.ours),
                 ("bare fp32", lambda: self.bare(fast=False)),
                 ("bare fast", lambda: self.bare(fast=True)),
+                ("bare own", lambda: self.bare(fast=True, own=True)),
                 ("monai", self.monai),
                 ("folder", self.folder_of_images),
             ):
@@ -181,6 +187,7 @@ class Round:
         best = "bare fast" if median(found["bare fast"]) > median(found["bare fp32"]) else "bare fp32"
         questions = [
             (f"the best bare loop ({best})", best, ">= 0.95"),
+            ("the bare fast loop with our gradient of the pooling", "bare own", ""),
             ("a bare fp32 loop", "bare fp32", ""),
             ("MONAI's CacheDataset and SupervisedTrainer", "monai", ""),
             ("Lightning over an ImageFolder", "folder", ">= 2"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -41,6 +43,23 @@ def test_a_share_of_the_scans_is_changed_as_ever_and_the_others_are_not(policy: 
     for share, word in ((-0.1, "-0.1"), (1.1, "1.1")):
         with pytest.raises(SettingsError, match=word):
             build_policy(policy, dims, 1, share)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_threads_share_a_policy(policy: Policy, shape: tuple[int, ...]) -> None:
+    augment = build_policy(policy, len(shape) - 1, shape[0])
+    scans, seeds = np.stack([smooth_scan(shape)] * 4), np.arange(160).reshape(-1, 4)
+    expected = [augment.apply_batch(scans, some) for some in seeds]
+    begin = threading.Barrier(4)
+
+    def change(some: np.ndarray) -> ImageArray:
+        if some[0] < 16:
+            begin.wait(60)
+        return augment.apply_batch(scans, some)
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(change, seeds))
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scanlens.preprocess.shard_file import (
+    DTYPE,
     SCALE,
+    ShardReader,
     ShardWriter,
     beside,
     quantise,
@@ -61,6 +65,39 @@ def test_values_beyond_the_range_are_refused(value: float) -> None:
     image[0, 0, 0] = value
     with pytest.raises(ValueError, match=r"expected values in \[0, 1\]"):
         quantise(image)
+
+
+def test_rows_are_read_by_many_threads_at_once(tmp_path: Path) -> None:
+    images, path = rows(50), shard_path(tmp_path, 0)
+    with ShardWriter(path, SHAPE) as shard:
+        for image in images:
+            shard.append(quantise(image).tobytes())
+        shard.finish()
+    reader = ShardReader(path, SHAPE)
+
+    def read(row: int) -> np.ndarray:
+        stored = np.empty(SHAPE, DTYPE)
+        reader.read(row, stored)
+        return stored
+
+    wanted = np.random.default_rng(1).integers(0, 50, 2000).tolist()
+    with ThreadPoolExecutor(4) as threads:
+        found = np.stack(list(threads.map(read, wanted)))
+    assert np.array_equal(found, quantise(images)[wanted])
+
+
+def test_a_file_that_was_cut_meanwhile_is_named(tmp_path: Path) -> None:
+    path = shard_path(tmp_path, 0)
+    with ShardWriter(path, SHAPE) as shard:
+        for image in rows(2):
+            shard.append(quantise(image).tobytes())
+        shard.finish()
+    reader = ShardReader(path, SHAPE)
+    os.truncate(path, path.stat().st_size - 1)
+    stored = np.empty(SHAPE, DTYPE)
+    reader.read(0, stored)
+    with pytest.raises(OSError, match=r"shard-00000\.npy: ends within row 1"):
+        reader.read(1, stored)
 
 
 def test_headers_of_any_number_of_rows_are_of_one_length() -> None:

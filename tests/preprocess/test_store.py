@@ -84,28 +84,30 @@ def test_a_new_store_replaces_the_old_one_whole(tmp_path: Path, write_store: Wri
     assert len(Store.open(tmp_path)) == 3
 
 
-def test_more_shards_than_maps_kept_open(
+def test_more_shards_than_are_kept_open(
     tmp_path: Path, write_store: WriteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanlens.preprocess.store._OPEN_MAPS", 2)
+    monkeypatch.setattr("scanlens.preprocess.store._OPEN_SHARDS", 2)
     images = write_store(tmp_path, 10, shard_rows=1)
     store = Store.open(tmp_path)
     for _ in range(2):
         assert np.allclose(store.read(range(10)), images, atol=1e-5)
-    assert len(store._maps) == 2
+    assert len(store._readers) == 2
 
 
 def read_first(store: Store) -> Any:
     return store.read([0])
 
 
-def test_a_store_goes_to_another_process_without_its_maps(tmp_path: Path, write_store: WriteStore) -> None:
+def test_a_store_goes_to_another_process_without_its_open_files(
+    tmp_path: Path, write_store: WriteStore
+) -> None:
     images = write_store(tmp_path)
     store = Store.open(tmp_path)
     store.read([0])
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert np.allclose(pool.apply(read_first, (store,)), images[:1], atol=1e-5)
-    assert not store.__getstate__()["_maps"]
+    assert not store.__getstate__()["_readers"]
 
 
 def write_rows(folder: Path, images: list[ImageArray]) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ import torch
 from scanlens.augmentation.policy import build_policy
 from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
-from scanlens.training.datamodule import PATIENCE, Batch, Part, ScanBatches, ScanData, loader_workers
+from scanlens.training.datamodule import Batch, Part, ScanBatches, ScanData, loader_workers
 from tests.helpers.tiny import augmentation, write_store
 
 Make = Callable[..., ScanBatches]
@@ -157,21 +159,57 @@ def test_fewer_scans_than_a_batch_are_one_batch(batches: Make) -> None:
     assert [len(batch.targets) for batch in data.train_dataloader()] == [16]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no scheduling policy of their own")
 def test_batches_are_prepared_behind_the_arithmetic(store: Store, batches: Make) -> None:
     seen = []
 
     class Watched(ScanBatches):
         def __getitems__(self, drawn: list[tuple[int, int]]) -> Batch:
-            seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+            seen.append(os.sched_getscheduler(threading.get_native_id()))
             return super().__getitems__(drawn)
 
     train = Watched([Part(store, store.rows("train"))], store.statistics, None)
-    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    own = os.sched_getscheduler(threading.get_native_id())
     list(ScanData(train, batches("val"), 5, 0, epoch_scans=0).train_dataloader())
     assert seen
-    assert set(seen) == {max(own, PATIENCE)}
-    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+    assert set(seen) == {os.SCHED_IDLE}
+    assert os.sched_getscheduler(threading.get_native_id()) == own != os.SCHED_IDLE
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 10), (2, 4, 6, 8)])
+def test_two_threads_prepare_what_one_does(
+    shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scanlens.training.datamodule.SHARED_NUMBERS", 1)
+    store = write_store(tmp_path / "other", shape=shape)
+    rows = store.rows("train")
+
+    def made() -> ScanBatches:
+        policy = build_policy(augmentation().policy, len(shape) - 1, shape[0])
+        return ScanBatches([Part(store, rows)], store.statistics, policy)
+
+    threads: set[int] = set()
+
+    class Slow(ScanBatches):
+        """Its own thread is stuck in its first scan until the other has begun one."""
+
+        def _prepare(self, positions: np.ndarray, *arguments: Any) -> None:
+            threads.add(threading.get_ident())
+            for _ in range(6000):
+                if len(threads) > 1:
+                    break
+                time.sleep(0.01)
+            super()._prepare(positions, *arguments)
+
+    alone = made()
+    shared = Slow([Part(store, rows)], store.statistics, alone.policy)
+    data = ScanData(shared, alone, 5, 0, epoch_scans=0)
+    batches, order = list(data.train_dataloader()), list(data._order(shared, True))
+    assert len(batches) > 1
+    for number, batch in enumerate(batches):
+        assert torch.equal(batch.scans, alone.__getitems__(order[number * 5 :][:5]).scans)
+    assert len(threads) == 2
+    assert threading.get_ident() in threads
 
 
 def test_a_processor_prepares_its_own_batches() -> None:

@@ -6,7 +6,9 @@ gives the same bytes every time, whatever was changed before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -91,7 +93,7 @@ def build_policy(policy: Policy, dims: int, channels: int, share: float = 1.0) -
 
 
 class BatchPolicy:
-    """A policy for one scan and for batches of them.
+    """A policy for one scan and for batches of them, in any number of threads.
 
     Args:
         single: Changes one scan.
@@ -100,11 +102,27 @@ class BatchPolicy:
 
     def __init__(self, single: AugmentPolicy, share: float = 1.0) -> None:
         self._single = single
+        self._idle = [single]
         self.share = share
 
     def apply(self, image: ImageArray, seed: int) -> ImageArray:
         """Change one scan or leave it, see :class:`AugmentPolicy`."""
-        return self._single.apply(image, seed) if self._changes(seed) else image.copy()
+        if not self._changes(seed):
+            return image.copy()
+        with self._own() as single:
+            return single.apply(image, seed)
+
+    @contextmanager
+    def _own(self) -> Iterator[AugmentPolicy]:
+        """A policy that no other thread has at the moment."""
+        try:
+            single = self._idle.pop()
+        except IndexError:
+            single = copy.deepcopy(self._single)
+        try:
+            yield single
+        finally:
+            self._idle.append(single)
 
     def _changes(self, seed: int) -> bool:
         return self.share == 1 or np.random.default_rng(seed).random() < self.share
@@ -126,7 +144,8 @@ class BatchPolicy:
             The same shape and dtype; row i is ``apply(images[i], seeds[i])``.
         """
         changed = images.copy() if out is None else out
-        for row, seed in enumerate(map(int, seeds)):
-            if self._changes(seed):
-                changed[row] = self._single.apply(images[row], seed)
+        with self._own() as single:
+            for row, seed in enumerate(map(int, seeds)):
+                if self._changes(seed):
+                    changed[row] = single.apply(images[row], seed)
         return changed

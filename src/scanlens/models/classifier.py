@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from scanlens.models.heads import HEADS
+from scanlens.models.pooling import EXPONENT, LEAST_FEATURE, generalised_mean
 from scanlens.models.refine import Guide, move, refine
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -27,12 +28,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
-
-
-EXPONENT = 3.0
-"""Of pooling ``gem``."""
-LEAST_FEATURE = 1e-6
-"""What pooling ``gem`` takes a smaller feature for: powers of negative numbers have no root."""
 
 
 def _slope(activation: str, before: Tensor, after: Tensor) -> Tensor:
@@ -146,9 +141,8 @@ class Classifier(nn.Module):
         classes: Number of labels.
         dropout: Probability of dropping an input of a fully connected layer during training.
         head: Key of :data:`scanlens.models.heads.HEADS`.
-        pooling: ``average``, ``gem`` or ``flatten``. gem is the generalised mean of exponent :data:`EXPONENT`
-            (Radenović et al. 2018, "Fine-tuning CNN image retrieval with no human annotation"): the stronger
-            a place, the more it counts.
+        pooling: ``average``, ``gem`` or ``flatten``. gem is the generalised mean, see
+            :mod:`scanlens.models.pooling`.
         places: Number of places of the grid; used by ``flatten``.
         hidden: Widths of the layers between pooling and head.
         activation: Key of ``ACTIVATIONS``.
@@ -228,11 +222,11 @@ class Classifier(nn.Module):
 
     def pool(self, maps: Tensor) -> Tensor:
         """Feature maps to the input of the fully connected layers, ``(batch, pooled)``, float32."""
+        if self.pooling == "gem":
+            return generalised_mean(maps)
         flat = maps.float().flatten(2)
         if self.pooling == "flatten":
             return flat.flatten(1)
-        if self.pooling == "gem":
-            return flat.clamp(min=LEAST_FEATURE).pow(EXPONENT).mean(2).pow(1 / EXPONENT)
         return flat.mean(2)
 
     def classify(self, pooled: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import secrets
+import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
 
@@ -111,3 +113,39 @@ class ShardWriter:
             self._file.close()
         finally:
             self._temporary.unlink(missing_ok=True)
+
+
+class ShardReader:
+    """Read a shard row by row, from any number of threads.
+
+    Not through a memory map: each page of one costs a fault before it is read, and rows are read in no order.
+
+    Args:
+        path: The shard's file.
+        shape: ``(channel, *spatial)`` of every row.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path = path
+        self._start = len(shard_header(0, shape))
+        self._size = row_bytes(shape)
+        self._file = path.open("rb", buffering=0)
+        self._place = threading.Lock()
+        # Closed when the last thread is done with it, whoever has let go of it meanwhile.
+        weakref.finalize(self, self._file.close)
+
+    def read(self, row: int, into: StoredArray) -> None:
+        """Read one row.
+
+        Args:
+            row: Its number in the shard.
+            into: Receives it, ``(channel, *spatial)``.
+
+        Raises:
+            OSError: It cannot be read, or the file ends before its end.
+        """
+        with self._place:
+            self._file.seek(self._start + row * self._size)
+            read = self._file.readinto(into.data)
+        if read != self._size:
+            raise OSError(f"{self.path}: ends within row {row}")

@@ -1,4 +1,4 @@
-"""Many arrays of one shape on disk, read by row through memory maps: memory does not grow with their number.
+"""Many arrays of one shape on disk, read by row: memory does not grow with their number.
 
 What the folder holds is in :mod:`scanlens.preprocess.store_files`.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 
 from scanlens.config.numbers import as_numbers, quantile_bins
 from scanlens.errors import SettingsError
-from scanlens.preprocess.shard_file import SCALE, ShardWriter, quantise, shard_path
+from scanlens.preprocess.shard_file import DTYPE, SCALE, ShardReader, ShardWriter, quantise, shard_path
 from scanlens.preprocess.store_files import (
     DEFAULT_TASK,
     Description,
@@ -34,8 +33,8 @@ from scanlens.types import ImageArray
 IntArray = npt.NDArray[np.int64]
 Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
 
-_OPEN_MAPS = 64
-"""Shards mapped at one time: each needs a file descriptor."""
+_OPEN_SHARDS = 64
+"""Shards open at one time: each needs a file descriptor."""
 
 
 class StoreWriter:
@@ -149,7 +148,7 @@ class Store:
             codes = pd.Categorical(index["label"], categories=self.labels).codes
             self._targets = np.asarray(codes, dtype=np.int64)
         self._splits = index["split"].to_numpy(dtype=object)
-        self._maps: OrderedDict[int, np.memmap[Any, np.dtype[np.uint16]]] = OrderedDict()
+        self._readers: OrderedDict[int, ShardReader] = OrderedDict()
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -165,11 +164,11 @@ class Store:
         return len(self.index)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the maps out: another process makes its own."""
-        return {**self.__dict__, "_maps": OrderedDict()}
+        """Leave the open files out: another process opens its own."""
+        return {**self.__dict__, "_readers": OrderedDict()}
 
     def read(self, rows: Rows) -> ImageArray:
-        """Read rows in the order asked for; one may be asked for several times.
+        """Read rows in the order asked for; one may be asked for several times. Threads may read at once.
 
         Args:
             rows: Row numbers in [0, len).
@@ -179,19 +178,17 @@ class Store:
 
         Raises:
             IndexError: A row outside of the store.
+            OSError: A shard cannot be read any more.
         """
         wanted = np.asarray(rows, dtype=np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} asked of a store of {len(self)}")
         images = np.empty((len(wanted), *self.shape), dtype=np.float32)
+        stored = np.empty(self.shape, dtype=DTYPE)
         shards = np.searchsorted(self._starts, wanted, side="right") - 1
-        for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
-            stored = self._map(int(shard))
-            for place in places:
-                row = wanted[place] - self._starts[shard]
-                np.true_divide(stored[row], np.float32(SCALE), out=images[place])
-            _release(stored)
+        for image, row, shard in zip(images, wanted.tolist(), shards.tolist(), strict=True):
+            self._reader(shard).read(row - int(self._starts[shard]), stored)
+            np.true_divide(stored, np.float32(SCALE), out=image)
         return images
 
     @property
@@ -238,18 +235,11 @@ class Store:
             digest.update(path.read_bytes() if path.is_file() else b"-")
         return digest.hexdigest()
 
-    def _map(self, shard: int) -> np.memmap[Any, np.dtype[np.uint16]]:
-        stored = self._maps.pop(shard, None)
-        if stored is None:
-            stored = np.lib.format.open_memmap(shard_path(self.folder, shard), mode="r")
-        self._maps[shard] = stored
-        if len(self._maps) > _OPEN_MAPS:
-            self._maps.popitem(last=False)
-        return stored
-
-
-def _release(stored: np.memmap[Any, np.dtype[np.uint16]]) -> None:
-    """Give the pages read back: they stay in the system's cache but no longer count as this process's."""
-    mapping = getattr(stored, "_mmap", None)
-    if isinstance(mapping, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+    def _reader(self, shard: int) -> ShardReader:
+        reader = self._readers.pop(shard, None)
+        if reader is None:
+            reader = ShardReader(shard_path(self.folder, shard), self.shape)
+        self._readers[shard] = reader
+        if len(self._readers) > _OPEN_SHARDS:
+            self._readers.popitem(last=False)
+        return reader

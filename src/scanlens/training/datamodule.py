@@ -1,18 +1,22 @@
 """Batches of stored scans for Lightning.
 
-A batch is read from the memory map in one call, changed in one call and handed over as it is: no
-per-sample objects, no collation. The order draws positions and a seed a scan; the data set applies them.
+A batch is read, changed and standardised some scans at a time, while they are in the processor's cache, into
+the memory that is handed over: no per-sample objects, no collation. The order draws positions and a seed a
+scan; the data set applies them.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +25,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from scanlens.augmentation.policy import BatchPolicy
+from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
+from scanlens.training.crew import Crew
 from scanlens.training.distributed import BatchShares, RowShares
 from scanlens.training.sampling import BalancedOrder, EpochOrder
 from scanlens.types import FloatArray
@@ -55,25 +61,17 @@ class Part:
     rows: np.ndarray
 
 
-def own_to_input(scans: FloatArray, statistics: dict[str, Any]) -> torch.Tensor:
-    """Network input, as :func:`scanlens.models.predict.to_input` makes it, without copies in between.
+SHARED_NUMBERS = 2**16
+"""Numbers of a batch that are prepared at a time, at least: fewer are not worth handing to another thread,
+and many more would leave the processor's cache between two steps."""
 
-    Args:
-        scans: float32 in [0, 1], ``(batch, channel, *spatial)``; overwritten.
-        statistics: ``mean`` and ``std``, one number a channel.
-    """
-    channels = scans.shape[1]
-    # Images of several channels are laid out anew, channels last, as they are standardised.
-    made = (
-        np.empty_like(scans.transpose(0, 2, 3, 1), order="C").transpose(0, 3, 1, 2)
-        if (scans.ndim == 4 and channels > 1)
-        else scans
-    )
-    for channel in range(channels):
-        plane = made[:, channel]
-        np.subtract(scans[:, channel], np.float32(statistics["mean"][channel]), out=plane)
-        np.divide(plane, np.float32(statistics["std"][channel]), out=plane)
-    return torch.from_numpy(made)
+
+def empty_input(shape: tuple[int, ...]) -> FloatArray:
+    """Room for network input ``(batch, channel, *spatial)``; images of several channels lie channels last."""
+    if len(shape) == 4 and shape[1] > 1:
+        batch, channels, height, width = shape
+        return np.empty((batch, height, width, channels), np.float32).transpose(0, 3, 1, 2)
+    return np.empty(shape, np.float32)
 
 
 class ScanBatches(Dataset[Batch]):
@@ -87,6 +85,7 @@ class ScanBatches(Dataset[Batch]):
 
     Attributes:
         targets: Class indices or numbers of all positions.
+        crew: Threads that help to prepare a batch.
         patients: Patients of all positions; "" where a scan has none.
     """
 
@@ -100,6 +99,7 @@ class ScanBatches(Dataset[Batch]):
         self.parts = [part for part in parts if len(part.rows)]
         self.statistics = statistics
         self.policy = policy
+        self.crew = Crew()
         self.part_of = np.repeat(np.arange(len(self.parts)), [len(part.rows) for part in self.parts])
         self.row_of = np.concatenate([part.rows for part in self.parts] or [np.zeros(0, int)])
         targets = np.concatenate([p.store.targets(p.rows) for p in self.parts] or [np.zeros(0, int)])
@@ -124,14 +124,22 @@ class ScanBatches(Dataset[Batch]):
                 scans[chosen] = part.store.read(self.row_of[positions[chosen]])
         return scans
 
-    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> Batch:
-        """The batch at ``(position, seed)`` pairs, as ``DataLoader`` asks for it."""
-        positions = np.array([position for position, _ in drawn])
+    def _prepare(self, positions: np.ndarray, seeds: Sequence[int], into: FloatArray) -> None:
         scans = self._read(positions)
         if self.policy is not None:
-            self.policy.apply_batch(scans, [seed for _, seed in drawn], out=scans)
+            self.policy.apply_batch(scans, seeds, out=scans)
+        into[...] = standardise(scans, self.statistics)
+
+    def __getitems__(self, drawn: Sequence[tuple[int, int]]) -> Batch:
+        """The batch at ``(position, seed)`` pairs, as ``DataLoader`` asks for it."""
+        positions = np.array([position for position, _ in drawn], np.int64)
+        seeds = [seed for _, seed in drawn]
+        made = empty_input((len(drawn), *self.parts[0].store.shape))
+        size = max(1, SHARED_NUMBERS // math.prod(made.shape[1:]))
+        shares = [slice(first, first + size) for first in range(0, len(drawn), size)]
+        self.crew.share(partial(self._prepare, positions[s], seeds[s], made[s]) for s in shares)
         return Batch(
-            own_to_input(scans, self.statistics),
+            torch.from_numpy(made),
             torch.from_numpy(self.targets[positions]),
             torch.from_numpy(self.auxiliary[positions]),
         )
@@ -141,34 +149,33 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-PATIENCE = 10
-"""Niceness of the thread that prepares batches."""
-
-
 def _step_back() -> None:
     """Let the arithmetic's threads go first: when one of them waits for a core, so do all the others.
 
-    On Linux alone a thread has a priority of its own.
+    On Linux alone a thread has a policy of its own.
     """
     if sys.platform == "linux":
-        thread = threading.get_native_id()
-        # Only root may lower what the whole process was given.
-        os.setpriority(os.PRIO_PROCESS, thread, max(PATIENCE, os.getpriority(os.PRIO_PROCESS, thread)))
+        # Not niceness: a core with a nice thread counts as taken when another thread looks for one.
+        # A sandbox may refuse; then it goes like any thread.
+        with suppress(OSError):
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
 
 
 class PreparedAhead(DataLoader[Batch]):
     """A loader that prepares the next batch in a thread while the network works on this one.
 
-    The thread takes what the arithmetic leaves of the cores; a process would have to be forked under torch's
-    threads. Order and content of the batches are those of a plain loader.
+    The thread takes what the arithmetic leaves of the cores, and what it has not done when the batch is
+    wanted both threads do. A process would have to be forked under torch's threads. Order and content of the
+    batches are those of a plain loader.
     """
 
     def __iter__(self) -> Any:
         """Batches in the loader's own order."""
         batches = super().__iter__()
+        crew = cast(ScanBatches, self.dataset).crew
         with ThreadPoolExecutor(1, "batches", _step_back) as thread:
             coming = thread.submit(next, batches, None)
-            while (batch := coming.result()) is not None:
+            while (batch := crew.result_of(coming)) is not None:
                 coming = thread.submit(next, batches, None)
                 yield batch
 
