@@ -155,3 +155,21 @@ def test_the_optimiser_holds_network_and_auxiliary_layers() -> None:
     held = {id(p) for group in made["optimizer"].param_groups for p in group["params"]}
     assert held == {id(p) for p in [*module.network.parameters(), *heads.parameters()]}
     assert made["lr_scheduler"]["interval"] == "step"
+
+
+@pytest.mark.parametrize("length", [0.4, 0.999999, 1.0, 1.000001, 3.0, float("nan"), float("inf")], ids=str)
+def test_gradients_are_clipped_as_torch_does_it(length: float) -> None:
+    module = make()
+    parameters = list(module.network.parameters())
+    gradients = [torch.randn_like(parameter) for parameter in parameters]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    gradients = [gradient * (length / norm) for gradient in gradients]
+    expected = [nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for ours, theirs, gradient in zip(parameters, expected, gradients, strict=True):
+        ours.grad, theirs.grad = gradient.clone(), gradient.clone()
+    torch.nn.utils.clip_grad_norm_(expected, 1.0)
+    module.configure_gradient_clipping(torch.optim.SGD(parameters, 0.1), 1.0, "norm")
+    for ours, theirs in zip(parameters, expected, strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        assert torch.equal(ours.grad.view(torch.int32), theirs.grad.view(torch.int32))
