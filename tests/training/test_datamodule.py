@@ -18,7 +18,7 @@ import torch
 from scanlens.augmentation.policy import build_policy
 from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
-from scanlens.training.datamodule import Batch, Part, ScanBatches, ScanData, loader_workers
+from scanlens.training.datamodule import PATIENCE, Batch, Part, ScanBatches, ScanData, loader_workers
 from tests.helpers.tiny import augmentation, write_store
 
 Make = Callable[..., ScanBatches]
@@ -159,21 +159,24 @@ def test_fewer_scans_than_a_batch_are_one_batch(batches: Make) -> None:
     assert [len(batch.targets) for batch in data.train_dataloader()] == [16]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no scheduling policy of their own")
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
 def test_batches_are_prepared_behind_the_arithmetic(store: Store, batches: Make) -> None:
     seen = []
 
     class Watched(ScanBatches):
         def __getitems__(self, drawn: list[tuple[int, int]]) -> Batch:
-            seen.append(os.sched_getscheduler(threading.get_native_id()))
+            seen.append((threading.get_ident(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
             return super().__getitems__(drawn)
 
     train = Watched([Part(store, store.rows("train"))], store.statistics, None)
-    own = os.sched_getscheduler(threading.get_native_id())
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     list(ScanData(train, batches("val"), 5, 0, epoch_scans=0).train_dataloader())
-    assert seen
-    assert set(seen) == {os.SCHED_IDLE}
-    assert os.sched_getscheduler(threading.get_native_id()) == own != os.SCHED_IDLE
+    assert {priority for _, priority in seen} == {max(own, PATIENCE)}
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+    seen.clear()
+    train.ahead = False
+    list(ScanData(train, batches("val"), 5, 0, epoch_scans=0).train_dataloader())
+    assert set(seen) == {(threading.get_ident(), own)}
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 10), (2, 4, 6, 8)])

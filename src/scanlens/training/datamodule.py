@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -86,8 +85,11 @@ class ScanBatches(Dataset[Batch]):
     Attributes:
         targets: Class indices or numbers of all positions.
         crew: Threads that help to prepare a batch.
+        ahead: Whether a batch is work enough to be prepared while the network works on another.
         patients: Patients of all positions; "" where a scan has none.
     """
+
+    ahead = True
 
     def __init__(
         self,
@@ -149,16 +151,20 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
+PATIENCE = 10
+"""Niceness of the thread that prepares batches."""
+
+
 def _step_back() -> None:
     """Let the arithmetic's threads go first: when one of them waits for a core, so do all the others.
 
-    On Linux alone a thread has a policy of its own.
+    On Linux alone a thread has a priority of its own.
     """
     if sys.platform == "linux":
-        # Not niceness: a core with a nice thread counts as taken when another thread looks for one.
-        # A sandbox may refuse; then it goes like any thread.
-        with suppress(OSError):
-            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+        # Nice, not idle: on a machine that others use an idle thread may keep the network waiting for long.
+        thread = threading.get_native_id()
+        # Only root may lower what the whole process was given.
+        os.setpriority(os.PRIO_PROCESS, thread, max(PATIENCE, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 class PreparedAhead(DataLoader[Batch]):
@@ -235,7 +241,7 @@ class ScanData(pl.LightningDataModule):
             if shuffle
             else RowShares(order, self.batch_size)
         )
-        kind = PreparedAhead if self.workers == 0 else DataLoader
+        kind = PreparedAhead if self.workers == 0 and batches.ahead else DataLoader
         return kind(
             batches,
             batch_sampler=shares,

@@ -57,6 +57,9 @@ class FeatureBatches(ScanBatches):
         views: Number of views of a scan.
     """
 
+    # Features are copied sooner than another thread is woken.
+    ahead = False
+
     def __init__(self, scans: ScanBatches, shards: Sequence[np.ndarray], views: int) -> None:
         self.__dict__.update(scans.__dict__)
         self.shards = shards
