@@ -240,11 +240,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for model, name, side in cases:
-            # A large network's steps are long enough to be few.
-            steps = 16 if quick else 24 if model is shipped else 8
+            steps = 24 if model is shipped and not quick else 16
             game = Round(model, side, steps, Path(folder) / f"{name}-{side}")
-            rows += game.compare(3 if quick else 4, name)
-            rows.append(game.compare_probe(3 if quick else 4, name))
+            rows += game.compare(3 if quick else 5, name)
+            rows.append(game.compare_probe(3 if quick else 5, name))
     publish("training", rows)
 
 

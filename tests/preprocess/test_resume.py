@@ -231,6 +231,21 @@ def test_what_an_ended_process_was_writing_is_removed(
     assert [path.name for path in output.iterdir()] == ["shard-00000.npy"]
 
 
+def test_what_a_process_of_a_dead_node_was_writing_is_removed(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one made the shard: the run succeeds."""
+    output, make = tmp_path / "out", run._make_shards
+
+    def lose_one(*arguments: Any) -> Any:
+        beside(shard_path(output, 0)).write_bytes(b"of a node that was lost")
+        return make(*arguments)
+
+    monkeypatch.setattr(run, "_make_shards", lose_one)
+    assert run_here(draw(root, 20), root, output)["stored"] == 20
+    assert not list(output.glob(".*"))
+
+
 def test_a_file_that_may_not_grow_is_the_same_refusal(tmp_path: Path, root: Path) -> None:
     # The limit is the process's own, so that it needs no rights.
     script = (

@@ -216,13 +216,12 @@ def _limits(seconds: float) -> Limits:
 
 @contextmanager
 def _nothing_half_written(output: Path) -> Iterator[None]:
-    """After an error remove what worker processes were at: they were ended and could not do it themselves."""
+    """Remove what worker processes were at that were ended, by an error or with their node."""
     try:
         yield
-    except BaseException:
+    finally:
         for unfinished in output.glob(".shard-*.part"):
             unfinished.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
