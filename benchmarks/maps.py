@@ -33,9 +33,9 @@ from benchmarks.table import Row, is_quick, median, publish, spread
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, Model
 from scanlens.explanation.album import Album
-from scanlens.explanation.gradcam import class_maps
-from scanlens.explanation.maps import grad_cam, probability_maps, upsample
 from scanlens.explanation.run import explain
+from scanlens.maps.probability import grad_cam, probability_maps, upsample
+from scanlens.methods.gradcam import class_maps
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import local_logits
 from scanlens.models.registry import build, resolve

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipelines.stage import MANIFEST, MAPS, PREPROCESSED, RAW, REPORTS, TRAINED, stage
+from scanlens.acquire.run import read_source
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Explanation, Runtime, Tracking
 from scanlens.evaluation.calibration import read_temperature
@@ -13,7 +14,6 @@ from scanlens.explanation.run import tracked_files
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
-from scanlens.sources.acquire import read_source
 from scanlens.tracking.runs import data_tags, open_run
 
 if __name__ == "__main__":

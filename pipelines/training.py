@@ -3,7 +3,7 @@
 from pipelines.stage import MEMBERS, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section
 from scanlens.config.schema import Training
-from scanlens.training.members import join
+from scanlens.ensemble.join import join
 
 if __name__ == "__main__":
     with stage("training") as run:

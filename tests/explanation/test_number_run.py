@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.explanation.diverging import LEGEND_HEIGHT
 from scanlens.explanation.number_run import VALUES, explain_numbers
-from scanlens.explanation.overlays import OUTLINE
 from scanlens.models.predict import Local, local_logits
+from scanlens.pictures.diverging import LEGEND_HEIGHT
+from scanlens.pictures.overlays import OUTLINE
 from scanlens.preprocess.store import Store, StoreWriter
 from tests.helpers.networks import SIZES, small_network
 from tests.helpers.settings import explanation

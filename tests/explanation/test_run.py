@@ -14,9 +14,9 @@ from PIL import Image
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.evaluation.sets import with_sets
-from scanlens.explanation.maps import probability_maps
-from scanlens.explanation.overlays import LEGEND_HEIGHT
 from scanlens.explanation.run import explain
+from scanlens.maps.probability import probability_maps
+from scanlens.pictures.overlays import LEGEND_HEIGHT
 from tests.helpers.settings import explanation
 
 CONFIG = explanation()

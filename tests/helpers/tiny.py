@@ -217,7 +217,7 @@ def write_bundle(
         onnx: Whether the bundle holds an ONNX file.
         preprocessor: Its results are the network's input.
     """
-    from scanlens.inference.packaging import package
+    from scanlens.packaging.run import package
     from scanlens.scaling.device import Machine
     from scanlens.training.run import train
 

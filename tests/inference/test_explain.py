@@ -15,13 +15,13 @@ import torch
 
 from scanlens import cli
 from scanlens.errors import BundleError, SettingsError
-from scanlens.explanation.class_views import class_view
-from scanlens.explanation.views import METHODS, Options
 from scanlens.inference.bundle import open_bundle
 from scanlens.inference.explain import explain, use_device
 from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.runtime import choose, load_network
 from scanlens.inference.viewer import Request
+from scanlens.methods.class_views import class_view
+from scanlens.methods.views import METHODS, Options
 from scanlens.models.predict import to_input
 from tests.helpers.networks import small_bundle
 from tests.helpers.tiny import edit_bundle, write_scan

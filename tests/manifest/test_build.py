@@ -18,7 +18,7 @@ from scanlens.errors import SettingsError
 from scanlens.manifest.build import build_manifest
 from scanlens.manifest.columns import COLUMNS
 from scanlens.manifest.fingerprint import split_hash
-from scanlens.manifest.verdict import LeakageError, judge
+from scanlens.manifest.gate.verdict import LeakageError, judge
 from tests.helpers.tiny import leakage
 
 MakeListing = Callable[..., pd.DataFrame]

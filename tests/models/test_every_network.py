@@ -14,9 +14,9 @@ import yaml
 
 from scanlens.config.load import parse
 from scanlens.config.schema import Model
-from scanlens.inference.export import export_onnx
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build, resolve
+from scanlens.packaging.export import export_onnx
 
 # Changes that make a network small, not different: fewer features or repeats of the same layers.
 SMALL: dict[str, dict[str, Any]] = {

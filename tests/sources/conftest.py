@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scanlens.config.schema import Columns, Data
-from scanlens.sources.pseudonym import KEY_VARIABLE
+from scanlens.privacy.pseudonym import KEY_VARIABLE
 
 
 @pytest.fixture(autouse=True)

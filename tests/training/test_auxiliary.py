@@ -15,7 +15,7 @@ from scanlens.augmentation.bank import COLUMNS as BANK
 from scanlens.config.schema import AuxiliaryTask
 from scanlens.errors import SettingsError
 from scanlens.models.registry import build, resolve
-from scanlens.sources.metadata import anonymous_columns
+from scanlens.sources.listing.metadata import anonymous_columns
 from scanlens.training.auxiliary import AuxiliaryHeads, Task, auxiliary_heads, read_auxiliary
 from tests.helpers.tiny import model
 

@@ -14,6 +14,7 @@ import torch
 from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank
 from scanlens.config.schema import AuxiliaryTask
+from scanlens.ensemble.join import join, spread_of
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.models.classifier import Classifier
 from scanlens.models.displacement import measure
@@ -27,7 +28,6 @@ from scanlens.scaling.device import Machine
 from scanlens.training import run as stage
 from scanlens.training.auxiliary import MANIFEST_COLUMNS
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.members import join, spread_of
 from scanlens.training.run import checkpoint_folder, lessons, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 

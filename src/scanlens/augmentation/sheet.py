@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from scanlens.augmentation.policy import BatchPolicy
-from scanlens.preprocess.sheet import SheetRow, write_sheet
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.pictures.sheet import SheetRow, write_sheet
+from scanlens.pictures.shown import is_colour, shown
 from scanlens.preprocess.store import Store
 
 COPIES = 7

@@ -111,8 +111,8 @@ def explain(arguments: argparse.Namespace) -> int:
     """Show what a bundle's network sees in scans."""
     from importlib.util import find_spec
 
-    from scanlens.explanation.views import OPTIONS, choose_options
     from scanlens.inference.bundle import open_bundle
+    from scanlens.methods.views import OPTIONS, choose_options
 
     methods = tuple(dict.fromkeys(arguments.method or ["probability"]))
     options = choose_options(methods, {name: getattr(arguments, name) for name in OPTIONS})

@@ -18,7 +18,7 @@ def _positive(text: str) -> int:
 
 
 def _explain_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from scanlens.explanation.views import METHODS
+    from scanlens.methods.views import METHODS
 
     explain = subparsers.add_parser(
         "explain",

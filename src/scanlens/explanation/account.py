@@ -11,21 +11,21 @@ import numpy as np
 import pandas as pd
 
 from scanlens.config.schema import Explanation
-from scanlens.explanation.field import field_of
-from scanlens.explanation.files import MAPS
-from scanlens.explanation.geometry import geometry_reader
-from scanlens.explanation.masks import mask_reader
 from scanlens.explanation.neighbours import nearest_training
 from scanlens.explanation.number_run import VALUES, explain_numbers
 from scanlens.explanation.ranking import pictured_rows
 from scanlens.explanation.run import Aids, explain
-from scanlens.explanation.scores import tracked_scores
-from scanlens.explanation.scoring import facts as score_facts
-from scanlens.explanation.scoring.run import score_maps
-from scanlens.explanation.shortcuts import probe_shortcuts
-from scanlens.explanation.written import write_maps
+from scanlens.map_scores import facts as score_facts
+from scanlens.map_scores.run import score_maps
+from scanlens.maps.export import write_maps
+from scanlens.maps.files import MAPS
+from scanlens.maps.geometry import geometry_reader
+from scanlens.maps.masks import mask_reader
+from scanlens.maps.pointing import tracked_scores
+from scanlens.methods.field import field_of
 from scanlens.models.ensemble import Network, is_linear
 from scanlens.models.predict import local_logits
+from scanlens.shortcuts.run import probe_shortcuts
 
 if TYPE_CHECKING:
     from scanlens.preprocess.store import Store

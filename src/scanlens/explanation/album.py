@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanlens.explanation.cards import Card, Example, Mark
-from scanlens.explanation.overlays import (
+from scanlens.maps.pointing import LesionScore
+from scanlens.pictures.overlays import (
     make_picture,
     overlay_png,
     scan_pixels,
@@ -20,12 +21,11 @@ from scanlens.explanation.overlays import (
     size_within,
     to_indices,
 )
-from scanlens.explanation.scores import LesionScore
-from scanlens.explanation.slices import animation, outlines, sheet_png
+from scanlens.pictures.slices import animation, outlines, sheet_png
 from scanlens.types import FloatArray, ImageArray
 
 if TYPE_CHECKING:
-    from scanlens.explanation.regions import Region
+    from scanlens.maps.regions import Region
 
 FOLDER = "overlays"
 THUMBNAIL = 112

@@ -22,20 +22,20 @@ from scanlens.errors import UnreadableScan
 from scanlens.evaluation.sets import ABSTAINED, set_of
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
-from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import write_gallery
-from scanlens.explanation.geometry import ScanGeometry
-from scanlens.explanation.legend import Legend, legend_png
-from scanlens.explanation.maps import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds, upsample
 from scanlens.explanation.neighbours import Neighbour
 from scanlens.explanation.ranking import most_uncertain_first, predictions_of_test
-from scanlens.explanation.regions import Region, region_rows, region_table, scan_regions
-from scanlens.explanation.scores import LesionScore, lesion_score, summarise
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.maps.files import MapFiles
+from scanlens.maps.geometry import ScanGeometry
+from scanlens.maps.pointing import LesionScore, lesion_score, summarise
+from scanlens.maps.probability import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds, upsample
+from scanlens.maps.regions import Region, region_rows, region_table, scan_regions
+from scanlens.pictures.legend import Legend, legend_png
+from scanlens.pictures.shown import is_colour, shown
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
-    from scanlens.explanation.field import Field
+    from scanlens.methods.field import Field
     from scanlens.models.predict import Local
     from scanlens.preprocess.store import Store
 

@@ -19,17 +19,17 @@ from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.conformal import prediction_sets
 from scanlens.evaluation.sets import ABSTAINED, abstains, column
 from scanlens.evaluation.uncertainty import uncertainty
-from scanlens.explanation.diverging import number_picture, number_png
-from scanlens.explanation.maps import probability_maps
-from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.runtime import Judge
-from scanlens.preprocess.shown import shown
+from scanlens.maps.probability import probability_maps
+from scanlens.pictures.diverging import number_picture, number_png
+from scanlens.pictures.overlays import make_picture, overlay_png
+from scanlens.pictures.shown import shown
 from scanlens.scaling.cores import available_cores
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import base_folder
-from scanlens.sources.tree import list_tree
 from scanlens.types import FloatArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
@@ -48,7 +48,7 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
         dims: 2 for images, 3 for volumes.
 
     Returns:
-        The folder, and ``path`` and ``problem`` as :func:`scanlens.sources.tree.list_tree` gives them.
+        The folder, and ``path`` and ``problem`` as :func:`scanlens.sources.listing.tree.list_tree` gives them.
 
     Raises:
         SettingsError: Where there is nothing at ``path``.

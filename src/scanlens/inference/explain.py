@@ -15,10 +15,10 @@ import torch
 from scanlens.atomic import write_json
 from scanlens.config.schema import Runtime
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.explanation.views import METHODS, used
 from scanlens.inference.batch import list_inputs, read_inputs
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.viewer import Request, Viewer
+from scanlens.methods.views import METHODS, used
 from scanlens.scaling.device import prepare
 from scanlens.scaling.limits import Failed
 

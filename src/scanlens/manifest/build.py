@@ -18,17 +18,17 @@ from scanlens.errors import SettingsError
 from scanlens.manifest.checks import contradictions, set_problems
 from scanlens.manifest.collect import Notes, collect, metadata_table
 from scanlens.manifest.columns import OK, check_columns
-from scanlens.manifest.duplicates import Pair, near_copies
 from scanlens.manifest.examine import Examined, Examiner
-from scanlens.manifest.groups import group_names
-from scanlens.manifest.leakage import Leak, find_leaks
-from scanlens.manifest.quarantine import copies_across_splits, near_contradictions
-from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
-from scanlens.manifest.site_split import LEFT_OUT
-from scanlens.manifest.split import assign_splits, check_split_settings, check_use
-from scanlens.manifest.thumbnails import SIDE, picture
+from scanlens.manifest.gate.giveaways import Shortcut, find_shortcuts
+from scanlens.manifest.gate.leakage import Leak, find_leaks
+from scanlens.manifest.gate.quarantine import copies_across_splits, near_contradictions
+from scanlens.manifest.near_copies.find import Pair, near_copies
+from scanlens.manifest.near_copies.thumbnails import SIDE, picture
+from scanlens.manifest.splits.assign import assign_splits, check_split_settings, check_use
+from scanlens.manifest.splits.groups import group_names
+from scanlens.manifest.splits.site import LEFT_OUT
+from scanlens.privacy.pseudonym import load_key
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
-from scanlens.sources.pseudonym import load_key
 from scanlens.sources.read import read_scan
 from scanlens.types import FloatArray
 
@@ -76,7 +76,7 @@ def build_manifest(
     """Build the manifest: each row of the listing once, accepted with its split or quarantined with a reason.
 
     Args:
-        listing: One row a scan: :data:`scanlens.sources.columns.LISTING_COLUMNS`.
+        listing: One row a scan: :data:`scanlens.sources.listing.columns.LISTING_COLUMNS`.
         root: The data root that the paths are relative to.
         source: ``kind``, ``dims`` and ``labels`` of the data set; ``header_patients`` false where no patient
             may be taken from the files.

@@ -6,8 +6,8 @@ import re
 
 from pydicom.uid import UID
 
-from scanlens.sources.itk import is_itk
-from scanlens.sources.nifti import is_nifti
+from scanlens.sources.readers.itk import is_itk
+from scanlens.sources.readers.nifti import is_nifti
 from scanlens.types import Scan
 
 _MAGIC = {

@@ -16,11 +16,11 @@ import pandas as pd
 
 from scanlens.atomic import write_text
 from scanlens.manifest.columns import OK
-from scanlens.manifest.goal import TOLERANCE
+from scanlens.manifest.gate.giveaways import Shortcut
+from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.histograms import distributions
-from scanlens.manifest.leakage import Leak
 from scanlens.manifest.report import summarise
-from scanlens.manifest.shortcuts import Shortcut
+from scanlens.manifest.splits.goal import TOLERANCE
 from scanlens.types import SPLITS
 
 PER_REASON = 60

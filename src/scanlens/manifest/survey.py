@@ -20,9 +20,9 @@ from scanlens.manifest.checks import problem
 from scanlens.manifest.file_class import file_class
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.content import opened
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import os_reason
 from scanlens.sources.read import read_scan
-from scanlens.sources.tree import list_tree
 from scanlens.types import Scan
 
 CHECKS = Checks(8, 1 << 28, 10.0, 0.98, None, 60.0, 768)
@@ -194,7 +194,7 @@ def _total(found: Survey) -> str:
 
 
 def _passed_over(path: Path) -> int:
-    """Count the files that :func:`scanlens.sources.tree.list_tree` leaves out by their name."""
+    """Count the files that :func:`scanlens.sources.listing.tree.list_tree` leaves out by their name."""
     return sum(
         any(part.startswith(".") for part in file.relative_to(path).parts) or file.name.upper() == "DICOMDIR"
         for file in _files(path)

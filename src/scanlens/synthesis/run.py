@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from scanlens.config.schema import Synthesis
 from scanlens.errors import SettingsError
-from scanlens.preprocess.sheet import SheetRow, write_sheet
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.pictures.sheet import SheetRow, write_sheet
+from scanlens.pictures.shown import is_colour, shown
 from scanlens.preprocess.store import IntArray, Store, StoreWriter
 from scanlens.synthesis.audit import audit
 from scanlens.synthesis.gan import plan, train_generator

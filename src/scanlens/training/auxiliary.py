@@ -2,7 +2,7 @@
 
 They shape the features and are dropped afterwards: their layers live beside the network, never in it
 (Caruana 1997, "Multitask learning"). Values are anonymous already: numbers are places in their order, text is
-hashed (:mod:`scanlens.sources.metadata`).
+hashed (:mod:`scanlens.sources.listing.metadata`).
 """
 
 from __future__ import annotations

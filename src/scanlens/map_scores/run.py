@@ -1,0 +1,155 @@
+"""All scores of maps in one call: lesions, curves, repeatability and the random network, with controls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from scanlens.config.schema import MapScores
+from scanlens.errors import SettingsError
+from scanlens.evaluation.intervals import patient_codes
+from scanlens.map_scores.controls import CONTROLS
+from scanlens.map_scores.estimates import Estimator
+from scanlens.map_scores.facts import (
+    Scores,
+    fidelity_facts,
+    lesion_facts,
+    randomisation_facts,
+    repeatability_facts,
+    sentence,
+)
+from scanlens.map_scores.fidelity import score_curves
+from scanlens.map_scores.figures import draw_curves, draw_lesions, draw_randomisation
+from scanlens.map_scores.kinds import MapFunction, MapKinds
+from scanlens.map_scores.lesions import score_all, scored_places
+from scanlens.map_scores.pictures import draw
+from scanlens.map_scores.randomisation import cascade
+from scanlens.map_scores.repeatability import over_changes, over_members
+from scanlens.map_scores.sample import MaskReader, Sample, stratified
+from scanlens.map_scores.settings import check_settings
+from scanlens.models.ensemble import Ensemble, Network, is_linear
+from scanlens.types import FloatArray
+
+if TYPE_CHECKING:
+    from scanlens.preprocess.store import Store
+    from scanlens.scaling.device import Machine
+
+FIGURES = {
+    "map_curves.png": draw_curves,
+    "map_lesions.png": draw_lesions,
+    "map_randomisation.png": draw_randomisation,
+}
+"""Pictures by file name; each says so where its part was left out."""
+
+
+def score_maps(
+    network: Network,
+    store: Store,
+    rows: npt.NDArray[np.integer],
+    predictions: pd.DataFrame,
+    temperature: float,
+    statistics: dict[str, Any],
+    masks: MaskReader,
+    settings: MapScores,
+    machine: Machine,
+    *,
+    further: Mapping[str, MapFunction | FloatArray] | None = None,
+    figures: Path | None = None,
+) -> dict[str, Any]:
+    """Score the maps of a sample of scans.
+
+    Args:
+        network: Trained.
+        store: The preprocessed scans.
+        rows: Store rows to draw the sample from, e.g. the test split's.
+        predictions: Evaluation's table; columns scan_id, patient, label, predicted for these rows.
+        temperature: The calibration's.
+        statistics: The network's input is standardised with.
+        masks: From a scan_id to its lesion mask ``(*spatial)`` in the store's geometry, or None.
+        settings: How much is scored.
+        machine: Device and batch size.
+        further: More kinds of map, see :class:`scanlens.map_scores.kinds.MapKinds`; arrays have a
+            first axis like ``rows``.
+        figures: Folder for :data:`FIGURES`, or None.
+
+    Returns:
+        JSON-ready: ``scans``, ``patients``, ``settings``, ``kinds``; ``lesions``, ``fidelity``,
+        ``repeatability`` and ``randomisation`` (each with a ``reason`` where it was left out);
+        ``verdicts``; and ``failed``, a sentence for every check that failed.
+
+    Raises:
+        SettingsError: There is no scan, the task is regression, or predictions or a mask do not fit.
+        ScanlensError: A map is not finite.
+    """
+    if not len(rows) or store.task == "regression":
+        raise SettingsError(
+            "There are no scans to score maps of."
+            if not len(rows)
+            else "Scores of maps are for classes, and data.task is regression.",
+            "Leave explanation.scores out.",
+        )
+    check_settings(settings)
+    torch.backends.cudnn.allow_tf32 = False
+    network = network.to(machine.device).eval()
+    if len(store.shape) == 3:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    labels = store.index["label"].iloc[rows].astype(str).to_numpy()
+    chosen = stratified(labels, settings.scans, settings.seed)
+    sample = Sample(
+        store, rows[chosen], predictions, statistics, masks,
+        batch_size=machine.batch_size, device=machine.device, seed=settings.seed,
+    )  # fmt: skip
+    kinds = MapKinds(temperature, further, linear=is_linear(network))
+    of_label, of_predicted = draw(network, sample, kinds, chosen, (sample.targets, sample.predicted))
+    estimator = Estimator(sample.patients, settings)
+
+    places = scored_places(sample)
+    found = score_all(sample, of_label, of_label.names, places)
+    lesions, verdicts = lesion_facts(sample, kinds.names, found, places, estimator)
+
+    some = stratified(labels[chosen], settings.curve_scans, settings.seed)
+    curves = score_curves(network, sample, of_predicted, some, temperature, settings.steps)
+    fidelity, more = fidelity_facts(sample, kinds.names, curves, some, estimator, settings.steps)
+    verdicts += more
+
+    changed: Scores | str = "explanation.scores.changes is 0"
+    if settings.changes:
+        changed = over_changes(network, sample, kinds, of_label, settings)
+    members: Scores | str = "there is one network, not an ensemble: training.folds trains several"
+    if isinstance(network, Ensemble):
+        members = over_members(network.networks(), sample, kinds)
+
+    randomisation: dict[str, Any] = {"scans": 0, "reason": "explanation.scores.randomisations is 0"}
+    failed: list[str] = []
+    if settings.randomisations:
+        steps = cascade(network, sample, kinds, of_label, places, settings)
+        randomisation, more, failed = randomisation_facts(
+            steps, found, changed, places, len(sample), estimator
+        )
+        verdicts += more
+    facts: dict[str, Any] = {
+        "scans": len(sample),
+        "of": len(rows),
+        "patients": len(np.unique(patient_codes(sample.patients))),
+        "settings": dataclasses.asdict(settings),
+        "kinds": kinds.names,
+        "controls": list(CONTROLS),
+        "lesions": lesions,
+        "fidelity": fidelity,
+        "repeatability": repeatability_facts(changed, members, len(sample), estimator),
+        "randomisation": randomisation,
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "failed": [said for verdict in verdicts if (said := sentence(verdict))] + failed,
+    }
+    if figures is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        for name, paint in FIGURES.items():
+            paint(figures / name, facts)
+    return facts

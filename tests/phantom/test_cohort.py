@@ -1,0 +1,157 @@
+"""The phantom cohort: settings, labels, sites, files and their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from PIL import Image
+
+from scanlens.config.schema import Phantom
+from scanlens.errors import SettingsError
+from scanlens.phantom.cohort import COLUMNS, check_settings, draw_cohort, write_phantoms
+from scanlens.phantom.lesion import LABELS
+
+EVEN = dict.fromkeys(LABELS, 1.0)
+CONFIG = Phantom(
+    patients=12, scans_per_patient=[1, 3], sides=[80, 128], balance=EVEN, difficulty=0.3, shortcut=0.0
+)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """A small cohort on disk and its table."""
+    root = tmp_path_factory.mktemp("phantom")
+    return root, write_phantoms(CONFIG, root, 3)
+
+
+def _digests(root: Path) -> dict[str, str]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_table_and_files_agree(written: tuple[Path, pd.DataFrame]) -> None:
+    root, table = written
+    read = pd.read_csv(root / "labels.csv", dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(read, table)
+    assert tuple(table.columns) == COLUMNS
+    assert list(table["path"]) == sorted(f"scans/{path.name}" for path in (root / "scans").iterdir())
+    assert set(table["mask"]) - {""} == {f"masks/{path.name}" for path in (root / "masks").iterdir()}
+    assert ((table["mask"] == "") == (table["label"] == "normal")).all()
+    assert set(table["label"]) == set(LABELS)
+    assert table.groupby("patient").size().between(1, 3).all()
+    assert (table.groupby("patient")["site"].nunique() == 1).all()
+
+
+def test_masks_lie_on_their_scans(written: tuple[Path, pd.DataFrame]) -> None:
+    root, table = written
+    for row in table[table["mask"] != ""].itertuples():
+        scan = pydicom.dcmread(root / str(row.path), stop_before_pixels=True)
+        mask = np.asarray(Image.open(root / str(row.mask)))
+        assert mask.shape == (scan.Rows, scan.Columns)
+        assert mask.dtype == np.uint8
+        assert set(np.unique(mask)) == {0, 255}
+
+
+def test_files_hold_the_patient_of_the_table(written: tuple[Path, pd.DataFrame]) -> None:
+    root, table = written
+    scans = [pydicom.dcmread(root / path, stop_before_pixels=True) for path in table["path"]]
+    assert [scan.PatientID for scan in scans] == list(table["patient"])
+    names = {
+        (scan.PatientID, str(scan.PatientName), scan.PatientBirthDate, scan.PatientSex) for scan in scans
+    }
+    assert len(names) == table["patient"].nunique()
+    assert len({scan.SOPInstanceUID for scan in scans}) == len(scans)
+    institution = {(site, scan.InstitutionName) for site, scan in zip(table["site"], scans, strict=True)}
+    assert len(institution) == 2
+
+
+def test_same_seed_same_bytes(written: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    root, _ = written
+    write_phantoms(CONFIG, tmp_path / "again", 3)
+    assert _digests(tmp_path / "again") == _digests(root)
+    write_phantoms(CONFIG, tmp_path / "other", 4)
+    assert not set(_digests(tmp_path / "other").values()) & set(_digests(root).values())
+
+
+def test_nothing_half_written_is_left(written: tuple[Path, pd.DataFrame]) -> None:
+    root, _ = written
+    assert not list(root.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"difficulty": 1.0},
+        {"shortcut": 1.0},
+        {"sides": [96, 96]},
+        {"scans_per_patient": [2, 2]},
+        {"patients": 13},
+        {"balance": {**EVEN, "nodule": 5.0}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_changes_something(
+    change: dict, written: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    write_phantoms(replace(CONFIG, **change), tmp_path, 3)
+    assert _digests(tmp_path) != _digests(written[0])
+
+
+@pytest.mark.parametrize("site_first", range(5))
+def test_cohort_keeps_balance_and_sites_apart(site_first: int) -> None:
+    config = replace(
+        CONFIG, patients=100, balance={"normal": 4.0, "nodule": 2.0, "opacity": 3.0, "effusion": 1.0}
+    )
+    cases = pd.DataFrame(draw_cohort(np.random.default_rng(site_first), config))
+    counts = cases["label"].value_counts()
+    assert counts.sum() == 100
+    assert counts.to_dict() == pytest.approx(
+        {"normal": 40, "nodule": 20, "opacity": 30, "effusion": 10}, abs=1
+    )
+    crossed = pd.crosstab(cases["label"], cases["site"])
+    assert (crossed["north"] - crossed["south"]).abs().max() <= 1
+    assert list(cases["number"]) == list(range(1, 101))
+
+
+def test_every_wanted_class_has_a_patient() -> None:
+    config = replace(CONFIG, patients=4, balance={**EVEN, "normal": 1000.0})
+    assert {case.label for case in draw_cohort(np.random.default_rng(0), config)} == set(LABELS)
+    config = replace(CONFIG, patients=9, balance={"normal": 1.0, "nodule": 1.0, "opacity": 0.0})
+    assert {case.label for case in draw_cohort(np.random.default_rng(0), config)} == {"normal", "nodule"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"balance": {"normal": 1.0, "mass": 1.0}}, "mass"),
+        ({"balance": {"normal": -1.0, "nodule": 2.0}}, "balance"),
+        ({"balance": {"normal": 0.0}}, "balance"),
+        ({"balance": {}}, "balance"),
+        ({"balance": {"normal": float("nan")}}, "balance"),
+        ({"difficulty": -0.1}, "difficulty"),
+        ({"difficulty": 1.5}, "difficulty"),
+        ({"difficulty": float("nan")}, "difficulty"),
+        ({"shortcut": 2.0}, "shortcut"),
+        ({"patients": 0}, "patients"),
+        ({"patients": 3}, "patients"),
+        ({"sides": [32, 128]}, "sides"),
+        ({"sides": [128, 100]}, "sides"),
+        ({"sides": [128]}, "sides"),
+        ({"sides": [128, 100000]}, "sides"),
+        ({"scans_per_patient": [0, 2]}, "scans_per_patient"),
+        ({"scans_per_patient": [3, 2]}, "scans_per_patient"),
+    ],
+)
+def test_senseless_settings_are_refused_before_any_work(change: dict, named: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, **change)
+    with pytest.raises(SettingsError, match=named):
+        check_settings(config)
+    with pytest.raises(SettingsError):
+        write_phantoms(config, tmp_path / "out", 0)
+    assert not (tmp_path / "out").exists()
