@@ -36,7 +36,8 @@ class Scan:
         orientation: Axis codes such as ``RAS`` for volumes; empty where unknown.
         affine: Where the scan lies: 4 x 4, from the indices ``(i, j, k)`` of the file's own voxels (the first
             one the fastest in the file, as nibabel and ITK count) to millimetres of RAS+. ``pixels`` may run
-            along other axes: :func:`scanlens.sources.readers.axes.as_stored` turns them back. None where unknown.
+            along other axes: :func:`scanlens.sources.readers.axes.as_stored` turns them back. None where
+            unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
         patient: The identifier in the file itself, or an empty string. It is an identifier:

@@ -1,6 +1,6 @@
 """Maps of the registry's networks against pytorch-grad-cam, before its rescaling.
 
-``python -m tests.explanation.test_cam_equality`` prints the table of ``docs/maps.md``.
+``python -m tests.methods.test_cam_equality`` prints the table of ``docs/maps.md``.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.sources.test_series_index import write_series
 
 from scanlens.errors import SettingsError, UnreadableScan
 from scanlens.privacy.aliases import record_aliases
@@ -18,6 +17,7 @@ from scanlens.sources.content import problem_of
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.read import content_sha256, read_scan
 from tests.helpers.dicom import dataset, save
+from tests.sources.readers.test_series_index import write_series
 
 
 @pytest.fixture

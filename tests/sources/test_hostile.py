@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from tests.sources.test_series_index import write_series
 
 from scanlens.errors import UnreadableScan
 from scanlens.manifest.survey import CHECKS, Survey, Surveyed, survey
 from scanlens.scaling.engine import Engine
 from scanlens.sources.read import read_scan
 from tests.helpers.hostile import seeds, write_bombs, write_fuzzed
+from tests.sources.readers.test_series_index import write_series
 
 LOCAL = Engine("local", 2, None)
 GIB = 1 << 30

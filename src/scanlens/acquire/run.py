@@ -18,7 +18,7 @@ from scanlens.phantom.cohort import write_phantoms
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS
 from scanlens.sources.listing.data_set import list_scans
 from scanlens.sources.listing.labels import ordered_labels, resolve_task
-from scanlens.sources.readers.medmnist import npz_file
+from scanlens.sources.listing.medmnist import npz_file
 
 HERE = "."
 """Root of a data set whose scans lie in the stage's own folder, wherever that is moved."""
@@ -44,7 +44,8 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         and ``warnings``, a list of sentences.
 
     Raises:
-        SettingsError: Whatever :func:`scanlens.sources.listing.data_set.list_scans` refuses; nothing is written then.
+        SettingsError: Whatever :func:`scanlens.sources.listing.data_set.list_scans` refuses; nothing is
+            written then.
     """
     root = Path(data.root).expanduser()
     if data.kind == "phantom":
@@ -101,7 +102,7 @@ def read_source(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def read_metadata(folder: Path) -> pd.DataFrame | None:
-    """What else the label table says, in the listing's order (:mod:`scanlens.sources.listing.metadata`); or None."""
+    """What else the label table says, by :mod:`scanlens.sources.listing.metadata`, in the listing's order."""
     path = folder / _METADATA
     return pd.read_parquet(path) if path.is_file() else None
 

@@ -48,7 +48,7 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
         dims: 2 for images, 3 for volumes.
 
     Returns:
-        The folder, and ``path`` and ``problem`` as :func:`scanlens.sources.listing.tree.list_tree` gives them.
+        The folder; ``path`` and ``problem`` as :func:`scanlens.sources.listing.tree.list_tree` gives them.
 
     Raises:
         SettingsError: Where there is nothing at ``path``.

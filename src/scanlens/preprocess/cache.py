@@ -30,7 +30,15 @@ from scanlens.preprocess.shard_file import beside, row_bytes, shard_header
 
 _DIGITS = 32
 """Hex digits of a key."""
-_CODE = ("types.py", "sources", "manifest/checks.py", "manifest/columns.py", "preprocess")
+_CODE = (
+    "types.py",
+    "reference.py",
+    "privacy",
+    "sources",
+    "manifest/checks.py",
+    "manifest/columns.py",
+    "preprocess",
+)
 """The parts of scanlens that decide what a scan becomes."""
 _LOCK = "lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

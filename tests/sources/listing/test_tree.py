@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.sources.test_series_index import write_series
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.listing.data_set import tree
+from scanlens.sources.listing import tree
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.read import read_scan
+from tests.sources.readers.test_series_index import write_series
 
 
 def image(path: Path) -> Path:

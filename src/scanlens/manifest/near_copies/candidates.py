@@ -2,7 +2,8 @@
 
 Every scan's windows ask an inverted-file index (faiss) for the scans whose whole picture looks like that
 window, mirrored in any way or negative: absolute values of frequencies do not see that. The scans that
-answer are ranked by descriptors that do, and the nearest few go on to :mod:`scanlens.manifest.near_copies.confirm`.
+answer are ranked by descriptors that do, and the nearest few go on to
+:mod:`scanlens.manifest.near_copies.confirm`.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class Candidate:
         scan: Number of the scan that the window is of.
         copy: Number of the scan that looks like it.
         window: Index into :data:`scanlens.manifest.near_copies.descriptors.WINDOWS`.
-        lay: Index into :data:`scanlens.manifest.near_copies.descriptors.LAYS`: how ``copy`` has to be laid to look like
-            the window.
+        lay: Index into :data:`scanlens.manifest.near_copies.descriptors.LAYS`: how ``copy`` has to be laid to
+            look like the window.
         negative: Whether it looks like the window's negative.
         distance: Between their whitened descriptors.
     """

@@ -1,9 +1,10 @@
 """Near copies among scans: flipped, turned, cropped, re-encoded, resized or re-exposed.
 
 Three steps: pictures of equal thumbnails are taken as one; an index proposes candidates
-(:mod:`scanlens.manifest.near_copies.candidates`); each is aligned and compared (:mod:`scanlens.manifest.near_copies.confirm`), first
-at 32 pixels, which rules most out, then at 64, and where that cannot decide once more at 128 from the
-originals. Nothing depends on the order of the scans or on the number of threads.
+(:mod:`scanlens.manifest.near_copies.candidates`); each is aligned and compared
+(:mod:`scanlens.manifest.near_copies.confirm`), first at 32 pixels, which rules most out, then at 64, and
+where that cannot decide once more at 128 from the originals. Nothing depends on the
+order of the scans or on the number of threads.
 """
 
 from __future__ import annotations

@@ -129,7 +129,8 @@ def _best_deals(
         generator: Source of the deals.
 
     Returns:
-        Up to :data:`~scanlens.manifest.splits.improve.STARTS` deals, ``(fold,)`` split numbers each, best first.
+        Up to :data:`~scanlens.manifest.splits.improve.STARTS` deals, ``(fold,)`` split numbers each, best
+        first.
     """
     members = np.zeros((folds.max() + 1, profile.shape[1]))
     np.add.at(members, folds, profile)

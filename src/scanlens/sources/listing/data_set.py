@@ -19,8 +19,8 @@ from scanlens.sources.listing.labels import (
     refuse_classes_of_numbers,
     resolve_task,
 )
+from scanlens.sources.listing.medmnist import list_npz
 from scanlens.sources.listing.table import list_table
-from scanlens.sources.readers.medmnist import list_npz
 
 _LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": list_npz}
 
@@ -35,8 +35,9 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
             listing is: refusals before that name real files and folders, later ones aliases.
 
     Returns:
-        One row a scan, sorted by path, with the columns of :data:`~scanlens.sources.listing.columns.LISTING_COLUMNS`
-        and, of a table, its further columns, anonymous, their names behind
+        One row a scan, sorted by path, with the columns of
+        :data:`~scanlens.sources.listing.columns.LISTING_COLUMNS` and, of a table, its further columns,
+        anonymous, their names behind
         :data:`~scanlens.sources.listing.columns.FURTHER`.
 
     Raises:

@@ -1,8 +1,9 @@
 """Class folders: ``<root>/<label>/.../<scan>``; the first level below the root is the label.
 
 Every file below a class folder is listed, whatever its name: what is no image is quarantined with a
-reason later (:mod:`scanlens.sources.listing.tree`). Files ``<scan>_mask.<ending>``, ``<scan>_mask_1.<ending>``...
-beside ``<scan>.<ending>`` are that scan's masks, as in the BUSI ultrasound set, and not scans of their own.
+reason later (:mod:`scanlens.sources.listing.tree`). Files ``<scan>_mask.<ending>``,
+``<scan>_mask_1.<ending>``... beside ``<scan>.<ending>`` are that scan's masks, as in the BUSI
+ultrasound set, and not scans of their own.
 """
 
 from __future__ import annotations

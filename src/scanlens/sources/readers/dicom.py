@@ -1,9 +1,9 @@
 """DICOM images through pydicom: checks on the header first, then decoding, then the modality LUT.
 
-A file with several frames is a volume where ``dims`` is 3: in the axes of :mod:`scanlens.sources.readers.axes`,
-sorted by position, where its grey frames say where they lie (enhanced CT and MR), and in the order of the
-frames otherwise. Where ``dims`` is 2 the frame asked for, else the middle one (of an even number the one
-after the middle), stands for it.
+A file with several frames is a volume where ``dims`` is 3: in the axes of
+:mod:`scanlens.sources.readers.axes`, sorted by position, where its grey frames say where they lie (enhanced
+CT and MR), and in the order of the frames otherwise. Where ``dims`` is 2 the frame asked for, else the middle
+one (of an even number the one after the middle), stands for it.
 """
 
 from __future__ import annotations

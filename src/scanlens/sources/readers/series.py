@@ -149,8 +149,8 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
         max_pixels: The most pixels of the volume, judged before any is decoded.
 
     Returns:
-        ``pixels`` (1, depth, height, width) in the axes of :mod:`scanlens.sources.readers.axes`, each slice in the
-        units of its own rescale; a tilted gantry's slices put straight. Everything else is said by the
+        ``pixels`` (1, depth, height, width) in the axes of :mod:`scanlens.sources.readers.axes`, each slice
+        in the units of its own rescale; a tilted gantry's slices put straight. Everything else is said by the
         first slice along the normal.
 
     Raises:

@@ -151,7 +151,8 @@ def assemble(
         max_pixels: The most pixels of the volume.
 
     Returns:
-        float32 ``(depth, height, width)`` in the axes of :mod:`scanlens.sources.readers.axes`, and its sides in mm.
+        float32 ``(depth, height, width)`` in the axes of :mod:`scanlens.sources.readers.axes`, and its
+        sides in mm.
 
     Raises:
         UnreadableScan: More than ``max_pixels``, or planes at one place with different pixels.
