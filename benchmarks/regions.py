@@ -18,7 +18,6 @@ import pandas as pd
 from scipy.special import softmax
 
 from benchmarks.table import RESULTS, is_quick
-from scanlens.acquire.run import read_source
 from scanlens.atomic import write_text
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, Runtime
@@ -31,6 +30,7 @@ from scanlens.models.predict import local_logits
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
+from scanlens.sources.acquired import read_source
 from scanlens.types import FloatArray
 
 DATA = Path("data")

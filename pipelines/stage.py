@@ -35,6 +35,8 @@ MEMBERS = Path("data/06_models/members")
 TRAINED = Path("data/06_models/trained")
 REPORTS = Path("data/07_reports")
 MAPS = Path("data/08_maps")
+MAP_SCORES = Path("data/07_reports/map_scores")
+SHORTCUTS = Path("data/07_reports/shortcuts")
 BUNDLE = Path("data/09_bundle")
 
 STOPPED = "stopped. The same command goes on from what is kept."

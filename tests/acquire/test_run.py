@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scanlens.acquire.run import acquire, read_metadata, read_source
+from scanlens.acquire.run import acquire
 from scanlens.config.schema import Acquire, Data, Phantom
 from scanlens.errors import SettingsError
+from scanlens.sources.acquired import read_metadata, read_source
 from scanlens.sources.read import content_sha256, read_scan
 
 Make = Callable[..., Data]

@@ -37,7 +37,7 @@ def write_member(folder: Path, number: int, labels: list[str] | None = None, **m
     pd.DataFrame({"epoch": [0, 1], "val_loss": [1.0, 0.5 + number]}).to_csv(own / "history.csv", index=False)
     pd.DataFrame({"scan_id": [f"{number:016d}"], "member": [number]}).to_csv(own / "judged.csv", index=False)
     report = {
-        "stage": "members", "seconds": 12.5 * (number + 1), "scans": 30, "epochs": 2 + number,
+        "stage": "training", "seconds": 12.5 * (number + 1), "scans": 30, "epochs": 2 + number,
         "parameters": 1000, "first_weights": "none", "val_loss": 0.5 + number, "val_auc": 0.9, **metrics,
     }  # fmt: skip
     write_json(folder / "reports" / f"{number}.json", report)
@@ -101,7 +101,7 @@ def test_members_beyond_the_wanted_ones_do_not_count(tmp_path: Path) -> None:
 
 def test_a_member_that_is_not_trained_is_named_and_nothing_written(tmp_path: Path) -> None:
     write_member(tmp_path, 0)
-    with pytest.raises(SettingsError, match=r"1\.json: member 1 is not trained.*dvc repro members@1"):
+    with pytest.raises(SettingsError, match=r"1\.json: member 1 is not trained.*dvc repro training@1"):
         joined(tmp_path, 2)
     assert not (tmp_path / "out").exists()
 

@@ -18,9 +18,9 @@ def explanation(**changes: Any) -> Explanation:
 
 def map_scores(**changes: Any) -> MapScores:
     """The shipped settings of the scores; keywords replace them."""
-    return dataclasses.replace(load_section(Explanation).scores, **changes)
+    return dataclasses.replace(load_section(MapScores), **changes)
 
 
 def shortcuts(**changes: Any) -> Shortcuts:
     """The shipped settings of the probes; keywords replace them."""
-    return dataclasses.replace(load_section(Explanation).shortcuts, **changes)
+    return dataclasses.replace(load_section(Shortcuts), **changes)

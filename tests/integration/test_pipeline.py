@@ -22,10 +22,12 @@ STAGES = (
     "synthesis",
     "augmentation",
     "pretraining",
-    "members",
     "training",
+    "ensemble",
     "evaluation",
     "explanation",
+    "map_scores",
+    "shortcuts",
     "packaging",
 )
 
@@ -46,7 +48,7 @@ def test_every_stage_writes_its_outputs_and_report(reproduced: Path) -> None:
             path = next(iter(out)) if isinstance(out, dict) else out
             path = path.replace("${item.member}", "0")
             assert (reproduced / path).exists(), f"{name} did not write {path}"
-        file = "members/0.json" if name == "members" else f"{name}.json"
+        file = "members/0.json" if name == "training" else f"{name}.json"
         report = json.loads((reproduced / "data/07_reports" / file).read_text(encoding="utf-8"))
         assert report, name
     assert not list((reproduced / "data").rglob("*.part")), "something half-written was left"

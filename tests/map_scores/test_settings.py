@@ -12,5 +12,5 @@ from tests.helpers.settings import map_scores
     [("scans", 0), ("curve_scans", -1), ("steps", 2), ("changes", -1), ("levels", 0), ("confidence", 1.0)],
 )
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
-    with pytest.raises(SettingsError, match=rf"explanation\.scores\.{name}"):
+    with pytest.raises(SettingsError, match=rf"map_scores\.{name}"):
         check_settings(map_scores(**{name: value}))

@@ -38,7 +38,7 @@ except ScanlensError as error:
     print(f"training: {error}", file=sys.stderr)
     raise SystemExit(1)
 facts = {"val_loss": loss, "val_auc": 1 / (1 + loss), "epochs": epochs}
-(reports / "training.json").write_text(json.dumps(facts))
+(reports / "ensemble.json").write_text(json.dumps(facts))
 '''
 DVC = """
 stages:
@@ -50,7 +50,7 @@ stages:
     cmd: python pipelines/training.py
     deps: [listed, pipelines/training.py]
     params: [training, model]
-    outs: [data/07_reports/training.json]
+    outs: [data/07_reports/ensemble.json]
 """
 Sweep = Callable[..., subprocess.CompletedProcess[str]]
 

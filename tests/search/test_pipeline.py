@@ -36,7 +36,7 @@ def test_the_reason_of_a_failure_is_the_stages_own(log: str, reason: str) -> Non
 def test_metrics_are_read_from_the_stages_reports(tmp_path: Path) -> None:
     reports = tmp_path / "data/07_reports"
     reports.mkdir(parents=True)
-    (reports / "training.json").write_text('{"val_loss": 0.5, "epochs": 3}')
+    (reports / "ensemble.json").write_text('{"val_loss": 0.5, "epochs": 3}')
     (reports / "metrics.json").write_text('{"val": {"auc_macro": 0.75, "ece": null}}')
     assert read_metric(tmp_path, "val_loss") == 0.5
     assert read_metric(tmp_path, "val.auc_macro") == 0.75

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,22 @@ from scanlens.atomic import replacing, write_json
 from scanlens.config.schema import Acquire, Data
 from scanlens.errors import SettingsError
 from scanlens.phantom.cohort import write_phantoms
+from scanlens.sources.acquired import HERE, LISTING, METADATA, SOURCE
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS
 from scanlens.sources.listing.data_set import list_scans
 from scanlens.sources.listing.labels import ordered_labels, resolve_task
 from scanlens.sources.listing.medmnist import npz_file
 
-HERE = "."
-"""Root of a data set whose scans lie in the stage's own folder, wherever that is moved."""
 _PHANTOM_TABLE = "labels.csv"
-_METADATA = "metadata.parquet"
 
 
 def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
     """Write ``listing.parquet`` and ``source.json`` (and for phantoms the scans themselves) into a folder.
 
-    ``source.json`` holds ``kind``, ``root`` (as the settings give it; for phantoms :data:`HERE`),
-    ``labels`` in order, ``dims``, the resolved ``task``, and ``header_patients``: whether a patient the
-    listing does not name may be taken from the scan's header (false where ``data.columns.patient`` is null).
+    ``source.json`` holds ``kind``, ``root`` (as the settings give it; for phantoms
+    :data:`~scanlens.sources.acquired.HERE`), ``labels`` in order, ``dims``, the resolved ``task``, and
+    ``header_patients``: whether a patient the listing does not name may be taken from the scan's header (false
+    where ``data.columns.patient`` is null).
     What else a label table says goes into ``metadata.parquet``, made anonymous, row by row of the listing.
 
     Args:
@@ -68,13 +66,13 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         "header_patients": data.columns.patient is not None,
     }
     output.mkdir(parents=True, exist_ok=True)
-    with replacing(output / "listing.parquet") as temporary:
+    with replacing(output / LISTING) as temporary:
         listing[list(LISTING_COLUMNS)].to_parquet(temporary, index=False)
     further = listing.drop(columns=list(LISTING_COLUMNS))
     if len(further.columns):
-        with replacing(output / _METADATA) as temporary:
+        with replacing(output / METADATA) as temporary:
             further.rename(columns=lambda name: name.removeprefix(FURTHER)).to_parquet(temporary, index=False)
-    write_json(output / "source.json", source)
+    write_json(output / SOURCE, source)
     return {
         "kind": data.kind,
         "scans": len(listing),
@@ -92,19 +90,6 @@ def _counts_of(listing: pd.DataFrame, labels: list[str], task: str) -> dict[str,
     if task == "regression":
         return {labels[0]: int((listing["problem"] == "").sum())}
     return {label: int((listing["label"] == label).sum()) for label in labels}
-
-
-def read_source(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """The data root and the description that :func:`acquire` wrote into ``folder``."""
-    source: dict[str, Any] = json.loads((folder / "source.json").read_text(encoding="utf-8"))
-    root = folder if source["root"] == HERE else Path(source["root"]).expanduser()
-    return root, source
-
-
-def read_metadata(folder: Path) -> pd.DataFrame | None:
-    """What else the label table says, by :mod:`scanlens.sources.listing.metadata`, in the listing's order."""
-    path = folder / _METADATA
-    return pd.read_parquet(path) if path.is_file() else None
 
 
 def _warnings(data: Data, root: Path) -> list[str]:

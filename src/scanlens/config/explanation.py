@@ -1,4 +1,4 @@
-"""Section ``explanation`` of ``params.yaml``; see :mod:`scanlens.config.schema`."""
+"""Sections ``explanation``, ``map_scores`` and ``shortcuts``; see :mod:`scanlens.config.schema`."""
 
 from __future__ import annotations
 
@@ -66,12 +66,10 @@ class Shortcuts:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The probability maps, their scores and the shortcut probes."""
+    """The probability maps and their gallery."""
 
     max_overlays: int
     overlay_side: int
     neighbours: int
     files: Literal["none", "auto", "nifti", "npy"]
     regions: Regions
-    scores: MapScores
-    shortcuts: Shortcuts

@@ -1,4 +1,4 @@
-"""Stage training: the members as one classifier, and one report of them."""
+"""Stage ensemble: the trained networks as one classifier, and one report of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def join(members: Path, reports: Path, folds: int, output: Path) -> dict[str, An
         output: See :func:`scanlens.models.saved.join_members`.
 
     Returns:
-        Facts for ``training.json``. Of one member its own; of several the means of their validation metrics,
+        Facts for ``ensemble.json``. Of one member its own; of several the means of their validation metrics,
         the spread of these (``{metric: {mean, std, low, high}}``, std over members with n - 1) and each
         member's own facts.
 
@@ -38,7 +38,7 @@ def join(members: Path, reports: Path, folds: int, output: Path) -> dict[str, An
         path = reports / f"{number}.json"
         if not path.is_file():
             raise SettingsError(
-                f"{path}: member {number} is not trained.", f"Run: dvc repro members@{number}"
+                f"{path}: member {number} is not trained.", f"Run: dvc repro training@{number}"
             )
         content = json.loads(path.read_text(encoding="utf-8"))
         found.append({key: value for key, value in content.items() if key not in _OWN})

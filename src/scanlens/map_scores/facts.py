@@ -89,7 +89,7 @@ def fidelity_facts(
         steps: Of the curves.
     """
     if not len(places):
-        return {"scans": 0, "reason": "explanation.scores.curve_scans is 0"}, []
+        return {"scans": 0, "reason": "map_scores.curve_scans is 0"}, []
     own = estimator.of(places)
     found = {kind: areas(dict(of), steps) for kind, of in curves.items()}
     verdicts = [
@@ -224,8 +224,10 @@ def tracked_scores(facts: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a run's tracking: ``scores.<kind>.<score>``.
 
     Args:
-        facts: Of :func:`scanlens.map_scores.run.score_maps`.
+        facts: Of :func:`scanlens.map_scores.run.score_test_split`; none where nothing was scored.
     """
+    if not facts["scans"]:
+        return {}
     found: dict[str, Estimate] = {}
     for part in ("lesions", "fidelity"):
         for kind, scores in facts[part].get("kinds", {}).items():

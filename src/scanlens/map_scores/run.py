@@ -14,6 +14,7 @@ import torch
 
 from scanlens.config.schema import MapScores
 from scanlens.errors import SettingsError
+from scanlens.evaluation.evaluated import Evaluated
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.map_scores.controls import CONTROLS
 from scanlens.map_scores.estimates import Estimator
@@ -34,6 +35,7 @@ from scanlens.map_scores.randomisation import cascade
 from scanlens.map_scores.repeatability import over_changes, over_members
 from scanlens.map_scores.sample import MaskReader, Sample, stratified
 from scanlens.map_scores.settings import check_settings
+from scanlens.maps.masks import mask_reader
 from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
 
@@ -47,6 +49,36 @@ FIGURES = {
     "map_randomisation.png": draw_randomisation,
 }
 """Pictures by file name; each says so where its part was left out."""
+
+
+def score_test_split(
+    evaluated: Evaluated, settings: MapScores, machine: Machine, figures: Path
+) -> dict[str, Any]:
+    """Stage map_scores as one call: facts of :func:`score_maps` over the test split, or the reason for none.
+
+    Args:
+        evaluated: The classifier and its scans.
+        settings: Section ``map_scores``.
+        machine: Device and batch size.
+        figures: Receives :data:`FIGURES`.
+    """
+    store = evaluated.store
+    if store.task == "regression":
+        return {"scans": 0, "reason": "scores of maps are for classes, and data.task is regression"}
+    if not settings.scans:
+        return {"scans": 0, "reason": "map_scores.scans is 0"}
+    return score_maps(
+        evaluated.network,
+        store,
+        store.rows("test"),
+        evaluated.predictions,
+        evaluated.temperature,
+        evaluated.statistics,
+        mask_reader(store, evaluated.folder, evaluated.root),
+        settings,
+        machine,
+        figures=figures,
+    )
 
 
 def score_maps(
@@ -93,7 +125,7 @@ def score_maps(
             "There are no scans to score maps of."
             if not len(rows)
             else "Scores of maps are for classes, and data.task is regression.",
-            "Leave explanation.scores out.",
+            "Set map_scores.scans=0.",
         )
     check_settings(settings)
     torch.backends.cudnn.allow_tf32 = False
@@ -119,14 +151,14 @@ def score_maps(
     fidelity, more = fidelity_facts(sample, kinds.names, curves, some, estimator, settings.steps)
     verdicts += more
 
-    changed: Scores | str = "explanation.scores.changes is 0"
+    changed: Scores | str = "map_scores.changes is 0"
     if settings.changes:
         changed = over_changes(network, sample, kinds, of_label, settings)
     members: Scores | str = "there is one network, not an ensemble: training.folds trains several"
     if isinstance(network, Ensemble):
         members = over_members(network.networks(), sample, kinds)
 
-    randomisation: dict[str, Any] = {"scans": 0, "reason": "explanation.scores.randomisations is 0"}
+    randomisation: dict[str, Any] = {"scans": 0, "reason": "map_scores.randomisations is 0"}
     failed: list[str] = []
     if settings.randomisations:
         steps = cascade(network, sample, kinds, of_label, places, settings)

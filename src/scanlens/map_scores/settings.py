@@ -20,10 +20,10 @@ def check_settings(settings: MapScores) -> None:
     for name, value in LEAST.items():
         if getattr(settings, name) < value:
             raise SettingsError(
-                f"explanation.scores.{name}: expected at least {value}, got {getattr(settings, name)}."
+                f"map_scores.{name}: expected at least {value}, got {getattr(settings, name)}."
             )
     if not 0 < settings.confidence < 1:
         raise SettingsError(
-            f"explanation.scores.confidence: expected a number between 0 and 1, got {settings.confidence}.",
+            f"map_scores.confidence: expected a number between 0 and 1, got {settings.confidence}.",
             "0.95 is usual.",
         )

@@ -135,6 +135,6 @@ def judges(folder: Path) -> pd.Series:
 def _describe(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     if not path.is_file():
-        raise SettingsError(f"{path}: no trained network here.", "Run stage training first.")
+        raise SettingsError(f"{path}: no trained network here.", "Run stage ensemble first.")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

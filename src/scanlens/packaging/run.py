@@ -45,7 +45,7 @@ def package(
         source: The data set's description from stage acquire.
         manifest: Folder of stage manifest.
         preprocessed: Folder of stage preprocess.
-        trained: Folder of stage training.
+        trained: Folder of stage ensemble.
         reports: Folder with evaluation's ``calibration.json`` and ``evaluation.json``.
         output: An empty folder.
 

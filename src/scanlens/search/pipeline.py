@@ -197,7 +197,7 @@ def read_metric(workspace: Path, metric: str) -> float:
     Raises:
         ScanlensError: It is not there.
     """
-    name, content = ("metrics.json", metric) if metric.startswith("val.") else ("training.json", metric)
+    name, content = ("metrics.json", metric) if metric.startswith("val.") else ("ensemble.json", metric)
     found: Any = json.loads((workspace / REPORTS / name).read_text(encoding="utf-8"))
     keys = content.split(".", 1)
     for position, key in enumerate(keys):

@@ -17,6 +17,7 @@ import pandas as pd
 
 from scanlens.config.schema import Shortcuts
 from scanlens.evaluation.calibration import calibrated_probabilities
+from scanlens.evaluation.evaluated import Evaluated
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.evaluation.metrics import auc_macro, auc_per_class
 from scanlens.models.ensemble import Network
@@ -67,6 +68,43 @@ _LEAST_MARKED = 0.03
 _FEWEST_MARKED = 5
 
 
+def probe_test_split(
+    evaluated: Evaluated, maps: Path, settings: Shortcuts, machine: Machine, output: Path
+) -> dict[str, Any]:
+    """Stage shortcuts as one call: :func:`probe_shortcuts` over the test split, or the reason for none.
+
+    Args:
+        evaluated: The classifier and its scans.
+        maps: File of the test split's probability maps (:data:`scanlens.maps.files.MAPS`).
+        settings: Section ``shortcuts``.
+        machine: Device and batch size.
+        output: Receives the page and its pictures.
+    """
+    if evaluated.store.task == "regression":
+        return {"scans": 0, "reason": "shortcut probes are for classes, and data.task is regression"}
+    if not settings.scans:
+        return {"scans": 0, "reason": "shortcuts.scans is 0"}
+    return probe_shortcuts(
+        evaluated.network,
+        evaluated.store,
+        evaluated.predictions,
+        evaluated.temperature,
+        evaluated.statistics,
+        np.load(maps, mmap_mode="r"),
+        settings,
+        machine,
+        output,
+    )
+
+
+def tracked_probes(facts: dict[str, Any]) -> dict[str, float]:
+    """How many probes found a shortcut, for a run's tracking; empty where none was asked."""
+    if not facts["scans"]:
+        return {}
+    found = [probe for probe in facts["probes"] if probe["verdict"] == "found"]
+    return {"shortcuts.found": float(len(found))}
+
+
 def probe_shortcuts(
     network: Network,
     store: Store,
@@ -94,7 +132,7 @@ def probe_shortcuts(
         split: Whose scans.
 
     Returns:
-        Facts for ``explanation.json``: ``verdict``, ``sentence``, ``scans``, ``patients``, ``auc``,
+        Facts for ``shortcuts.json``: ``verdict``, ``sentence``, ``scans``, ``patients``, ``auc``,
         ``confidence``, ``looks`` and ``probes``, one entry a probe
         (:func:`scanlens.shortcuts.wording.fact`).
     """

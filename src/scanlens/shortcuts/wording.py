@@ -181,7 +181,7 @@ def origin_fact(
 def fact(
     name: str, question: Question, interval: Interval, verdict: Verdict, **details: Any
 ) -> dict[str, Any]:
-    """One probe's entry in ``explanation.json``.
+    """One probe's entry in ``shortcuts.json``.
 
     Args:
         name: Of the probe.

@@ -1,4 +1,4 @@
-"""Stage members: from the store to one trained network; ``training.folds`` of them are the classifier."""
+"""Stage training: from the store to one trained network; ``training.folds`` of them are the classifier."""
 
 from __future__ import annotations
 
