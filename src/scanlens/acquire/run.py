@@ -28,9 +28,9 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
 
     ``source.json`` holds ``kind``, ``root`` (as the settings give it; for phantoms
     :data:`~scanlens.sources.acquired.HERE`), ``labels`` in order, ``dims``, the resolved ``task``, and
-    ``header_patients``: whether a patient the listing does not name may be taken from the scan's header (false
-    where ``data.columns.patient`` is null).
-    What else a label table says goes into ``metadata.parquet``, made anonymous, row by row of the listing.
+    ``header_patients``: whether a patient the listing does not name may be taken from the scan's header
+    (false where ``data.columns.patient`` is null). What else a label table says goes into
+    ``metadata.parquet``, made anonymous, row by row of the listing.
 
     Args:
         data: The data set.
