@@ -34,4 +34,4 @@ def test_the_page_says_what_was_found_and_escapes_what_came_from_outside(tmp_pat
     ):
         assert words in page
     assert "<b>site" not in page
-    assert "http" not in page, "the file needs nothing else"
+    assert "://" not in page, "the file needs nothing else"

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -21,6 +20,7 @@ from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.histograms import distributions
 from scanlens.manifest.report import summarise
 from scanlens.manifest.splits.goal import TOLERANCE
+from scanlens.pages.render import render
 from scanlens.types import SPLITS
 
 PER_REASON = 60
@@ -59,11 +59,12 @@ def write_quality(
             read (0 channels) are not looked at.
         output: The HTML file.
     """
-    template = _environment().get_template("quality.html.j2")
     manifest = manifest.reset_index(drop=True)
     accepted = manifest[manifest["status"] == OK]
     sheet = _Sheet(manifest, thumbnails)
-    page = template.render(
+    page = render(
+        "manifest/quality.html.j2",
+        {"readable": readable},
         f=summarise(manifest),
         warnings=list(warnings),
         statuses=_statuses(manifest),
@@ -75,7 +76,7 @@ def write_quality(
         distributions=distributions(accepted),
         tolerance=f"{100 * TOLERANCE:g}",
     )
-    write_text(output, page + "\n")
+    write_text(output, page)
 
 
 def readable(text: str) -> str:
@@ -115,18 +116,6 @@ class _Sheet:
     def tile_of(self, path: str) -> dict[str, Any] | None:
         """The tile of a scan by its path; None for one that the manifest does not list."""
         return self.tile(self._row_of[path]) if path in self._row_of else None
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["readable"] = readable
-    return environment
 
 
 def _statuses(manifest: pd.DataFrame) -> list[dict[str, Any]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from scanlens.atomic import write_text
+from scanlens.pages.render import embedded, render
 from scanlens.pictures.shown import is_colour
 from scanlens.preprocess.store import Store
 from scanlens.shortcuts.figures import draw_averages, draw_bars, draw_examples
@@ -45,9 +43,5 @@ def write_page(
     draw_bars(output / "bars.png", facts)
     draw_examples(output / "examples.png", examples, labels, is_colour(store))
     draw_averages(output / "average-maps.png", average, store.labels)
-    pictures = {name: base64.b64encode((output / f"{name}.png").read_bytes()).decode() for name in PICTURES}
-    environment = Environment(
-        loader=PackageLoader("scanlens.shortcuts", "."), autoescape=True, undefined=StrictUndefined
-    )
-    page = environment.get_template("page.html.j2").render(f=facts, pictures=pictures, captions=PICTURES)
-    write_text(output / PAGE, page)
+    pictures = embedded(output, PICTURES)
+    write_text(output / PAGE, render("shortcuts/page.html.j2", f=facts, pictures=pictures, captions=PICTURES))
