@@ -16,7 +16,7 @@ import yaml
 from captum.attr import LayerGradCam
 from torch import nn
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.methods.gradcam import METHODS, class_maps
 from scanlens.methods.target import split

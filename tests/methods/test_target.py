@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.methods.gradcam import METHODS, class_maps

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build, resolve

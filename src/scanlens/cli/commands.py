@@ -60,7 +60,7 @@ def model(arguments: argparse.Namespace) -> int:
     import yaml
 
     from scanlens.config.compose import compose_text
-    from scanlens.config.load import parse
+    from scanlens.config.parse import parse
     from scanlens.config.schema import Model
     from scanlens.models.registry import resolve
     from scanlens.models.summary import as_text, summarise
