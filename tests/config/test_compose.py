@@ -17,8 +17,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in (PROJECT / "conf").glob("*/*.yaml")
-    # Sweeps are spaces of settings, no option of config.yaml.
-    if path.is_file() and path.parent.name != "sweep"
+    # Sweeps are spaces of settings, bases the ground of others: no options of config.yaml.
+    if path.parent.name != "sweep" and path.stem != "base"
 )
 REQUIRED = {
     "data=folder": ["data.root=/scans"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -37,11 +37,11 @@ class Columns:
     date: str | None
 
 
-PhantomLabel = Literal["normal", "nodule", "opacity", "effusion"]
+PHANTOM_LABELS = ("normal", "nodule", "opacity", "effusion")
 
 
 def _some_weight(weights: dict[str, float]) -> dict[str, float]:
-    if sum(weights.values()) <= 0:
+    if not set(weights) <= set(PHANTOM_LABELS) or sum(weights.values()) <= 0:
         raise ValueError
     return weights
 
@@ -62,8 +62,8 @@ class Phantom:
         AfterValidator(ordered),
     ]
     balance: Annotated[
-        dict[PhantomLabel, Amount],
-        Field(description=f"weights of {', '.join(get_args(PhantomLabel))}: at least 0, one of them above"),
+        dict[str, Amount],
+        Field(description=f"weights of {', '.join(PHANTOM_LABELS)}: at least 0, one of them above"),
         AfterValidator(_some_weight),
     ]
     difficulty: Share
@@ -97,7 +97,7 @@ class Data:
                 "phantom is null; expected a section where data.kind is phantom: choose data=phantom."
             )
         if self.kind == "table" and not self.table:
-            raise ValueError("table is null; expected the label table's path below data.root.")
+            raise ValueError("table must be given where data.kind is table: a path below data.root.")
         if self.task == "regression" and self.labels is not None:
             raise ValueError(
                 f"labels is {self.labels}; expected null where data.task is regression "

@@ -11,7 +11,6 @@ import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import annotated_types
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Strict
 from pydantic.fields import FieldInfo
 
@@ -50,6 +49,8 @@ def _distinct(values: list[str]) -> list[str]:
         raise ValueError
     return values
 
+
+_SIGNS = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
 
 Auto = Literal["auto"]
 Bool = Annotated[bool, Strict()]
@@ -110,7 +111,8 @@ def expected(kind: Any) -> str:
     if dataclasses.is_dataclass(kind):
         return "a section"
     if get_origin(kind) is list:
-        return f"a list of {expected(get_args(kind)[0])}"
+        inner = expected(get_args(kind)[0])
+        return "a list of sections" if inner == "a section" else f"a list of {inner}"
     if get_origin(kind) is dict:
         return "a mapping"
     return {str: "text", int: "a whole number", float: "a number", bool: "true | false"}[kind]
@@ -118,23 +120,18 @@ def expected(kind: Any) -> str:
 
 def _bounded(kind: Any, metadata: Sequence[Any]) -> str:
     """An annotated type in words: its own description, or its kind and bounds."""
-    bounds = []
+    bounds: dict[str, float] = {}
     for item in metadata:
         if isinstance(item, FieldInfo):
             if item.description:
                 return item.description
-            bounds += item.metadata
-    low, high = "", ""
-    for bound in bounds:
-        if isinstance(bound, annotated_types.Ge):
-            low = f"of at least {bound.ge:.10g}"
-        elif isinstance(bound, annotated_types.Gt):
-            low = f"above {bound.gt:.10g}"
-        elif isinstance(bound, annotated_types.Le):
-            high = f"at most {bound.le:.10g}"
-        elif isinstance(bound, annotated_types.Lt):
-            high = f"below {bound.lt:.10g}"
-    if "least" in low and "most" in high:
-        low, high = low.replace("of at least", "between"), high.replace("at most", "and")
-        return f"{expected(kind)} {low} {high}"
-    return " ".join(part for part in (expected(kind), low, "and" if low and high else "", high) if part)
+            bounds |= {
+                sign: getattr(bound, sign)
+                for bound in item.metadata
+                for sign in _SIGNS
+                if hasattr(bound, sign)
+            }
+    if bounds.keys() == {"ge", "le"}:
+        return f"{expected(kind)} between {bounds['ge']:.10g} and {bounds['le']:.10g}"
+    words = " and ".join(f"{word} {bounds[sign]:.10g}" for sign, word in _SIGNS.items() if sign in bounds)
+    return f"{expected(kind)} {words}".strip()

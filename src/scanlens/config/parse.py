@@ -109,6 +109,13 @@ def _check_keys(kind: type, values: Mapping[str, Any], key: str) -> None:
                     _check_keys(inner, item, f"{below}[{number}]")
 
 
+def shown(value: object) -> str:
+    """A value as YAML writes it, text in quotes."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)
+
+
 def _below(key: str, name: object) -> str:
     return f"{key}.{name}" if key else str(name)
 
@@ -133,4 +140,4 @@ def _refusal(kind: type, values: Any, key: str, place: Sequence[str | int], reas
         value, key = value[int(number)], f"{key}[{number}]"
     if inner and isinstance(value, Mapping):
         return _refusal(inner, value, key, rest, reason)
-    return SettingsError(f"{key} is {value!r}; expected {expected(field)}.")
+    return SettingsError(f"{key} is {shown(value)}; expected {expected(field)}.")

@@ -227,9 +227,7 @@ class Transfer:
     @model_validator(mode="after")
     def _names_its_file(self) -> Transfer:
         if self.source in ("file", "bundle") and not self.file:
-            raise ValueError(
-                f"file is {self.file!r}; expected a path where transfer.source is {self.source}."
-            )
+            raise ValueError(f"file must be given where transfer.source is {self.source}.")
         return self
 
 
@@ -243,7 +241,7 @@ class Evaluation:
     seed: Seed
 
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, description="text, not empty")]
 
 
 @dataclass(frozen=True, config=SECTION)

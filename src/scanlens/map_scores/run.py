@@ -33,7 +33,6 @@ from scanlens.map_scores.pictures import draw
 from scanlens.map_scores.randomisation import cascade
 from scanlens.map_scores.repeatability import over_changes, over_members
 from scanlens.map_scores.sample import MaskReader, Sample, stratified
-from scanlens.map_scores.settings import check_settings
 from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
 
@@ -95,7 +94,6 @@ def score_maps(
             else "Scores of maps are for classes, and data.task is regression.",
             "Leave explanation.scores out.",
         )
-    check_settings(settings)
     torch.backends.cudnn.allow_tf32 = False
     network = network.to(machine.device).eval()
     if len(store.shape) == 3:
