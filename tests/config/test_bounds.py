@@ -163,6 +163,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
         {"training.auxiliary": [{"colunm": "age", "kind": "auto", "weight": 1}]},
         r"training\.auxiliary\[0\]\.colunm is not a setting\. Did you mean column\?",
     ),
+    ({"training.auxiliary": ["age"]}, r"training\.auxiliary\[0\] is 'age'; expected a section"),
     ({"model.name": "pattern"}, r"model\.args\.blocks must be given"),
     (
         {"model.name": "pattern", "model.args": {"blocks": [{"filters": 8, "kernel": 4}]}},

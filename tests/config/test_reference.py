@@ -14,6 +14,7 @@ from scanlens.config.load import SECTIONS
 from scanlens.config.reference import PAGE, reference
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+PAGE_NOW = reference(PROJECT)
 
 
 def rows(page: str) -> dict[str, list[str]]:
@@ -24,7 +25,7 @@ def rows(page: str) -> dict[str, list[str]]:
 
 def test_the_committed_page_is_up_to_date() -> None:
     committed = (PROJECT / PAGE).read_text(encoding="utf-8")
-    assert committed == reference(PROJECT), "run: scanlens params --reference"
+    assert committed == PAGE_NOW, "run: scanlens params --reference"
 
 
 def leaves(table: dict[str, list[str]], value: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -37,7 +38,7 @@ def leaves(table: dict[str, list[str]], value: Any, key: str) -> Iterator[tuple[
 
 
 def test_the_page_holds_every_setting_its_default_and_its_comment() -> None:
-    table = rows(reference(PROJECT))
+    table = rows(PAGE_NOW)
     composed = yaml.safe_load(compose_text(PROJECT))
     settings = [leaf for name in SECTIONS for leaf in leaves(table, composed[name], name)]
     assert len(settings) > 150
@@ -49,7 +50,7 @@ def test_the_page_holds_every_setting_its_default_and_its_comment() -> None:
 
 
 def test_every_setting_has_a_comment_or_stands_in_a_section_that_has_one() -> None:
-    table = rows(reference(PROJECT))
+    table = rows(PAGE_NOW)
     explained = {key for key, (*_, meaning) in table.items() if meaning}
     silent = [
         key

@@ -19,7 +19,9 @@ from scanlens.errors import SettingsError
 
 T = TypeVar("T")
 
-SECTIONS = {name: kind for name, kind in fields_of(Settings).items() if is_dataclass(kind)}
+SECTIONS: dict[str, type[Any]] = {
+    name: kind for name, kind in fields_of(Settings).items() if is_dataclass(kind)
+}
 DERIVED = ("members", "member_lists")
 """Keys beside the sections that only DVC reads."""
 

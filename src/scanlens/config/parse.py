@@ -32,18 +32,6 @@ def refuse_moved(key: str) -> None:
             )
 
 
-def refuse_unknown(key: str, known: Sequence[str]) -> None:
-    """Refuse a dotted key whose last part is none of ``known``.
-
-    Raises:
-        SettingsError: With the new name where it has moved, else with the nearest name and all of them.
-    """
-    name = key.rpartition(".")[2]
-    if name not in known:
-        refuse_moved(key)
-        raise SettingsError(f"{key} is not a setting.", nearest(name, known))
-
-
 def nearest(name: str, known: Sequence[str], several: str = "Keys") -> str:
     """The name that a misspelt one may have meant, and all of them."""
     close = difflib.get_close_matches(name, known, 1)
@@ -91,7 +79,9 @@ def _check_keys(kind: type, values: Mapping[str, Any], key: str) -> None:
     """Refuse the first unknown key, missing key, or value still to be given (``???``)."""
     fields = fields_of(kind)
     for name in values:
-        refuse_unknown(_below(key, name), tuple(fields))
+        if name not in fields:
+            refuse_moved(_below(key, name))
+            raise SettingsError(f"{_below(key, name)} is not a setting.", nearest(str(name), tuple(fields)))
     for name, field in fields.items():
         below, inner = _below(key, name), section_in(field)
         if name not in values:
@@ -137,7 +127,7 @@ def _refusal(kind: type, values: Any, key: str, place: Sequence[str | int], reas
     inner = section_in(field)
     if inner and isinstance(value, list) and rest:
         number, *rest = rest
-        value, key = value[int(number)], f"{key}[{number}]"
+        field, value, key = inner, value[int(number)], f"{key}[{number}]"
     if inner and isinstance(value, Mapping):
         return _refusal(inner, value, key, rest, reason)
     return SettingsError(f"{key} is {shown(value)}; expected {expected(field)}.")
