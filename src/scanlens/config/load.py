@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from scanlens.config.parse import fields_of, parse
+from scanlens.config.parse import fields_of, parse, section_in
 from scanlens.config.settings import Settings
 from scanlens.errors import SettingsError
 
 T = TypeVar("T")
 
-SECTIONS: dict[str, type[Any]] = {
-    name: kind for name, kind in fields_of(Settings).items() if is_dataclass(kind)
-}
+SECTIONS = {name: kind for name, kind in fields_of(Settings).items() if section_in(kind)}
 DERIVED = ("members", "member_lists")
 """Keys beside the sections that only DVC reads."""
 
