@@ -1,12 +1,25 @@
-"""Settings of the explanation stage that are quick."""
+"""The shipped settings, and those of the explanation stage that are quick."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, MapScores, Shortcuts
+
+MODELS = Path(__file__).resolve().parents[2] / "conf" / "model"
+NETWORKS = sorted(path.stem for path in MODELS.glob("*.yaml") if path.stem != "base")
+"""Choices of group ``model``."""
+
+
+def model_section(name: str) -> dict[str, Any]:
+    """A choice of group ``model`` as Hydra composes it: its file over ``base.yaml``."""
+    files = [yaml.safe_load((MODELS / f"{part}.yaml").read_text(encoding="utf-8")) for part in ("base", name)]
+    return {key: value for file in files for key, value in file.items() if key != "defaults"}
 
 
 def explanation(**changes: Any) -> Explanation:

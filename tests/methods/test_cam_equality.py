@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-import yaml
 from captum.attr import LayerGradCam
 from torch import nn
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.methods.gradcam import METHODS, class_maps
 from scanlens.methods.target import split
 from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve
+from tests.helpers.settings import NETWORKS, model_section
 
 PROJECT = Path(__file__).resolve().parents[2]
 CLASSES = 3
@@ -112,11 +112,9 @@ class Logits(nn.Module):
 
 def build_case(case: Case) -> tuple[Classifier, torch.Tensor]:
     """The network with batch statistics and gains as after training, and two scans."""
-    file = PROJECT / "conf" / "model" / f"{case.name}.yaml"
-    group = file if file.is_file() else file.with_name("resnet18.yaml")
-    section = {**yaml.safe_load(group.read_text(encoding="utf-8")), **case.changes}
-    if not file.is_file():
-        section["name"] = case.name
+    is_group = case.name in NETWORKS
+    section = model_section(case.name) if is_group else {**model_section("base"), "name": case.name}
+    section |= case.changes
     side = case.side
     shape = (1, side, side - 8) if case.dims == 2 else (1, side, side, side - 4)
     network = build(resolve(parse(Model, section, "model"), shape, CLASSES))

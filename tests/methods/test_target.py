@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.methods.gradcam import METHODS, class_maps
@@ -18,11 +16,11 @@ from scanlens.methods.target import one_place, split, target_layers
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
 from scanlens.models.registry import build, resolve
+from tests.helpers.settings import model_section
 
 
-def made(project: Path, name: str, shape: tuple[int, ...], **changes: Any) -> Classifier:
-    section = yaml.safe_load((project / "conf" / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return build(resolve(parse(Model, {**section, **changes}, "model"), shape, 3)).eval()
+def made(name: str, shape: tuple[int, ...], **changes: Any) -> Classifier:
+    return build(resolve(parse(Model, {**model_section(name), **changes}, "model"), shape, 3)).eval()
 
 
 class Branched(nn.Module):
@@ -73,9 +71,9 @@ def test_of_an_ensemble_the_first_member_tells() -> None:
     ],
 )
 def test_every_kind_of_network_shows_its_layers_and_maps_them(
-    project: Path, name: str, shape: tuple[int, ...], expected: tuple[str, ...]
+    name: str, shape: tuple[int, ...], expected: tuple[str, ...]
 ) -> None:
-    network = made(project, name, shape)
+    network = made(name, shape)
     found = target_layers(network, shape)
     assert [layer for layer in found if layer in expected] == list(expected)
     for layer in expected[:2]:
@@ -120,8 +118,8 @@ def test_names_may_start_with_backbone() -> None:
     torch.testing.assert_close(class_maps(network, scans, layer="backbone"), class_maps(network, scans))
 
 
-def test_an_unknown_layer_names_close_ones_and_how_to_list_them(project: Path) -> None:
-    network = made(project, "resnet18", (1, 32, 32), width=0.125)
+def test_an_unknown_layer_names_close_ones_and_how_to_list_them() -> None:
+    network = made("resnet18", (1, 32, 32), width=0.125)
     with pytest.raises(SettingsError, match=r"layer3\.1\.conv2.*scanlens model NAME"):
         class_maps(network, torch.zeros(1, 1, 32, 32), layer="layer3.1.conv22")
 
@@ -144,10 +142,10 @@ def test_layers_that_do_not_serve_are_refused(layer: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_network_on_pixels_is_offered_occlusion(project: Path, method: str) -> None:
+def test_a_network_on_pixels_is_offered_occlusion(method: str) -> None:
     for layer in (None, "hidden.0"):
         with pytest.raises(SettingsError, match=r"pixels themselves.*scanlens explain --method occlusion"):
-            class_maps(made(project, "dense", (1, 16, 16)), torch.zeros(1, 1, 16, 16), method, layer)
+            class_maps(made("dense", (1, 16, 16)), torch.zeros(1, 1, 16, 16), method, layer)
 
 
 @pytest.mark.parametrize("pooling", ["average", "flatten"])

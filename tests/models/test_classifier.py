@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from scanlens.config.schema import Model
 from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.heads import HEADS
 from scanlens.models.registry import OWN, build, resolve
+from tests.helpers.settings import NETWORKS, model_section
 from tests.helpers.tiny import model
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "model"
-GROUPS = {
-    path.stem: Model(**yaml.safe_load(path.read_text(encoding="utf-8"))) for path in FOLDER.glob("*.yaml")
-}
+GROUPS = {name: Model(**model_section(name)) for name in NETWORKS}
 OURS = sorted(name for name, group in GROUPS.items() if group.name in OWN)
 GRIDS = {2: (3, 4), 3: (3, 2, 4)}
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build, resolve
 from scanlens.packaging.export import export_onnx
+from tests.helpers.settings import NETWORKS, model_section
 
 # Changes that make a network small, not different: fewer features or repeats of the same layers.
 SMALL: dict[str, dict[str, Any]] = {
@@ -71,9 +71,9 @@ def table(names: set[str], heavy: set[str], quick: set[str] | None = None) -> li
     return rows
 
 
-def small(project: Path, name: str, dims: int) -> Architecture:
+def small(name: str, dims: int) -> Architecture:
     """The group with its reductions, for small scans."""
-    section = yaml.safe_load((project / "conf" / "model" / f"{name}.yaml").read_text())
+    section = model_section(name)
     changes = {**SMALL[name], **(SMALL_VOLUME.get(name, {}) if dims == 3 else {})}
     section = {**section, **changes, "args": {**section["args"], **changes.get("args", {})}}
     return resolve(parse(Model, section, "model"), SHAPES[dims], 3)
@@ -88,13 +88,13 @@ def shorten(network: torch.nn.Module) -> None:
                 del module[2:]
 
 
-def test_the_table_holds_every_group(project: Path) -> None:
-    assert sorted(SMALL) == sorted(path.stem for path in (project / "conf" / "model").glob("*.yaml"))
+def test_the_table_holds_every_group() -> None:
+    assert sorted(SMALL) == NETWORKS
 
 
 @pytest.mark.parametrize(("name", "dims"), table(set(SMALL), HEAVY))
-def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -> None:
-    architecture = small(project, name, dims)
+def test_it_builds_learns_and_gives_a_map(name: str, dims: int) -> None:
+    architecture = small(name, dims)
     network = build(architecture)
     scans = torch.randn(3, *SHAPES[dims], generator=torch.Generator().manual_seed(1))
     outputs = network(scans)
@@ -117,8 +117,8 @@ def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -
 
 
 @pytest.mark.parametrize(("name", "dims"), table(set(SMALL) - REPEATS, HEAVY, EXPORTED_ALWAYS))
-def test_it_exports(project: Path, tmp_path: Path, name: str, dims: int) -> None:
-    architecture = small(project, name, dims)
+def test_it_exports(tmp_path: Path, name: str, dims: int) -> None:
+    architecture = small(name, dims)
     network = build(architecture)
     shorten(network)
     # Without batch statistics fresh weights of some networks (Inception) make logits of millions.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.phantom.anatomy import draw_anatomy
 from scanlens.phantom.exposure import SITES
 from scanlens.phantom.image import PhantomImage, Recipe, apply_recipe, draw_phantom, draw_recipe
-from scanlens.phantom.lesion import LABELS, Nodule
+from scanlens.phantom.lesion import Nodule
 from scanlens.phantom.marker import SHAPES, draw_marker
 
 LESIONS = LABELS[1:]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.phantom.image import draw_phantom
-from scanlens.phantom.lesion import LABELS
 from scanlens.privacy.burned_in import has_text
 from scanlens.sources.read import read_scan
 

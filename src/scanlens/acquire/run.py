@@ -12,7 +12,6 @@ from scanlens.acquire.medmnist_sums import altered_copy
 from scanlens.acquire.sample import sample_scans
 from scanlens.atomic import replacing, write_json
 from scanlens.config.schema import Acquire, Data
-from scanlens.errors import SettingsError
 from scanlens.phantom.cohort import write_phantoms
 from scanlens.sources.acquired import HERE, LISTING, METADATA, SOURCE
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS
@@ -46,9 +45,7 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
             written then.
     """
     root = Path(data.root).expanduser()
-    if data.kind == "phantom":
-        if data.phantom is None:
-            raise SettingsError("data.kind is phantom but data.phantom is null.", "Choose data=phantom.")
+    if data.phantom is not None and data.kind == "phantom":
         output.mkdir(parents=True, exist_ok=True)
         write_phantoms(data.phantom, output, config.seed)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)

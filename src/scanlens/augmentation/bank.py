@@ -37,12 +37,8 @@ def build_bank(store: Store, config: Augmentation, output: Path) -> dict[str, An
         ``made``, ``training_scans``, ``before`` and ``after`` (scans a class, the copies counted in).
 
     Raises:
-        SettingsError: ``max_factor`` is below 1, a policy range is wrong, or nothing is to be trained on.
+        SettingsError: Nothing is to be trained on.
     """
-    if config.max_factor < 1:
-        raise SettingsError(
-            f"augmentation.max_factor: expected at least 1, got {config.max_factor}.", "1 makes no copies."
-        )
     policy = build_policy(config.policy, len(store.shape) - 1, store.shape[0])
     rows = store.rows("train")
     if not len(rows):

@@ -19,6 +19,13 @@ def params(arguments: argparse.Namespace) -> int:
     from scanlens.config.schema import Data
 
     project = Path()
+    if arguments.reference:
+        from scanlens.atomic import write_text
+        from scanlens.config.reference import PAGE, reference
+
+        write_text(project / PAGE, reference(project))
+        print(f"{PAGE} written")
+        return DONE
     if arguments.check:
         current = project / PARAMS
         if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
@@ -36,8 +43,10 @@ def params(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Say which files of a folder are scans."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
+    from scanlens.config.parse import parse
+    from scanlens.config.schema import Checks
     from scanlens.manifest.survey import CHECKS, as_table, survey, write_survey
     from scanlens.scaling.cores import available_cores
     from scanlens.scaling.engine import Engine
@@ -45,7 +54,11 @@ def check(arguments: argparse.Namespace) -> int:
     found = survey(
         arguments.path,
         dims=None if arguments.dims == "auto" else int(arguments.dims),
-        checks=replace(CHECKS, timeout_s=arguments.limit_seconds, max_memory_mib=arguments.max_memory),
+        checks=parse(
+            Checks,
+            {**asdict(CHECKS), "timeout_s": arguments.limit_seconds, "max_memory_mib": arguments.max_memory},
+            "check",
+        ),
         engine=Engine("local", arguments.workers or available_cores(), None),
         progress=sys.stderr.isatty(),
     )
@@ -60,7 +73,7 @@ def model(arguments: argparse.Namespace) -> int:
     import yaml
 
     from scanlens.config.compose import compose_text
-    from scanlens.config.load import parse
+    from scanlens.config.parse import parse
     from scanlens.config.schema import Model
     from scanlens.models.registry import resolve
     from scanlens.models.summary import as_text, summarise
@@ -69,8 +82,7 @@ def model(arguments: argparse.Namespace) -> int:
     if len(size) > 3:
         raise ScanlensError(f"--size has {len(size)} numbers.", "Give one, two, or three for a volume.")
     is_group = Path("conf", "model", f"{arguments.name}.yaml").is_file()
-    # A bare timm name takes the other settings of a group whose comments speak of every timm network.
-    chosen = [f"model={arguments.name}"] if is_group else ["model=resnet18", f"model.name={arguments.name}"]
+    chosen = [f"model={arguments.name}"] if is_group else ["model=base", f"model.name={arguments.name}"]
     changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
     section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
     made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)

@@ -88,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
     params = subparsers.add_parser("params", help="write params.yaml from conf/")
     params.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model=resnet50 training.lr=3e-4")
     params.add_argument("--check", action="store_true", help="only say whether params.yaml is up to date")
+    params.add_argument(
+        "--reference",
+        action="store_true",
+        help="write docs/settings.md, the page of all settings",
+    )
     params.set_defaults(run=commands.params)
 
     check = subparsers.add_parser("check", help="read every file of a folder and say which are scans")

@@ -23,7 +23,6 @@ from scanlens.evaluation.predictions import COLUMNS
 from scanlens.evaluation.regression import NUMBER_METRICS, number_metrics
 from scanlens.evaluation.regression_page import render_number_page
 from scanlens.evaluation.report import dvc_metrics, number
-from scanlens.evaluation.run import check_settings
 from scanlens.types import FloatArray
 
 HELD_OUT = ("test", "val")
@@ -57,10 +56,8 @@ def evaluate_numbers(
         The facts, as in evaluation.json.
 
     Raises:
-        SettingsError: ``confidence`` or ``bootstrap`` is out of range.
         ScanlensError: There is nothing to evaluate, or a prediction is not finite.
     """
-    check_settings(config)
     predicted = np.asarray(values, dtype=np.float64)
     if not len(index) or predicted.shape != (len(index),):
         raise ScanlensError(

@@ -12,7 +12,6 @@ import pandas as pd
 
 from scanlens.atomic import replacing, write_json, write_text
 from scanlens.config.schema import Evaluation
-from scanlens.errors import SettingsError
 from scanlens.evaluation import cautions, figures, plots
 from scanlens.evaluation.calibration import (
     calibrated_probabilities,
@@ -63,10 +62,8 @@ def evaluate(
         The facts, as in evaluation.json.
 
     Raises:
-        SettingsError: ``confidence`` or ``bootstrap`` is out of range.
         ScanlensError: Logits, index and labels do not fit together, or a logit is not finite.
     """
-    check_settings(config)
     check_parts(logits, index, labels)
     scores64 = np.asarray(logits, dtype=np.float64)
     targets = targets_of(index, labels)
@@ -129,20 +126,6 @@ def evaluate(
     write_json(output / "metrics.json", dvc_metrics(facts))
     write_json(output / "evaluation.json", facts)
     return facts
-
-
-def check_settings(config: Evaluation) -> None:
-    """Refuse settings out of range.
-
-    Raises:
-        SettingsError: ``confidence`` or ``bootstrap`` is.
-    """
-    if not 0.0 < config.confidence < 1.0:
-        raise SettingsError(
-            f"evaluation.confidence: expected a number between 0 and 1, got {config.confidence}."
-        )
-    if config.bootstrap < 0:
-        raise SettingsError(f"evaluation.bootstrap: expected 0 or more resamples, got {config.bootstrap}.")
 
 
 def _calibrate(logits: FloatArray, targets: IntArray, config: Evaluation) -> tuple[str, float, list[str]]:

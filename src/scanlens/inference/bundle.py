@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scanlens.config.parse import parse
 from scanlens.config.schema import Checks
 from scanlens.errors import BundleError, SettingsError
 from scanlens.preprocess.preprocessor import Preprocessor
@@ -139,7 +140,7 @@ def open_bundle(folder: Path) -> Bundle:
             statistics=description["statistics"],
             temperature=float(description["calibration"]["temperature"]),
             architecture=description["architecture"],
-            checks=Checks(**description["checks"]),
+            checks=parse(Checks, description["checks"], "checks"),
             task=str(description["task"]),
             description=description,
         )

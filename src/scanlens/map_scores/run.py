@@ -34,7 +34,6 @@ from scanlens.map_scores.pictures import draw
 from scanlens.map_scores.randomisation import cascade
 from scanlens.map_scores.repeatability import over_changes, over_members
 from scanlens.map_scores.sample import MaskReader, Sample, stratified
-from scanlens.map_scores.settings import check_settings
 from scanlens.maps.masks import mask_reader
 from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
@@ -127,7 +126,6 @@ def score_maps(
             else "Scores of maps are for classes, and data.task is regression.",
             "Set map_scores.scans=0.",
         )
-    check_settings(settings)
     torch.backends.cudnn.allow_tf32 = False
     network = network.to(machine.device).eval()
     if len(store.shape) == 3:

@@ -197,14 +197,8 @@ def scan_regions(
         Highest peak first; of equal ones the largest.
 
     Raises:
-        SettingsError: As :func:`suspicious_labels` and :func:`suspicious_regions`, or ``least_probability``
-            or ``least_places`` is out of range.
+        SettingsError: As :func:`suspicious_labels` and :func:`suspicious_regions`.
     """
-    if not 0 <= least_probability <= 1 or not least_places >= 0:
-        raise SettingsError(
-            "Regions need a least probability from 0 to 1 and a least number of places from 0, "
-            f"got {least_probability} and {least_places}."
-        )
     place = math.prod(geometry.size) / math.prod(maps.shape[1:])
     wanted = set(suspicious_labels(labels, sought))
     found = []

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from scanlens.config.schema import Model
+from scanlens.config.settings import HEAD_OF_TASK
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.baselines import build_dense, build_edges
@@ -60,13 +61,6 @@ PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
 """The same for layer patterns, whose written stem may be coarser than the other libraries' in 3-D."""
 
 
-HEAD_OF_TASK = {
-    "auto": "softmax", "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal",
-    "regression": "regression",
-}  # fmt: skip
-"""What ``model.head=auto`` means for each ``data.task``."""
-
-
 def resolve(
     model: Model,
     shape: tuple[int, ...],
@@ -82,15 +76,7 @@ def resolve(
         classes: Number of labels.
         task: Of the store.
         scale: For task ``regression``: mean and standard deviation of the training split's numbers.
-
-    Raises:
-        SettingsError: Task and head do not fit.
     """
-    if task == "regression" and model.head not in ("auto", "regression"):
-        raise SettingsError(
-            f"model.head={model.head} gives classes, but data.task=regression wants a number.",
-            "Set model.head=auto.",
-        )
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":

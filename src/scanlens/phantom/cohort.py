@@ -16,18 +16,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.config.schema import Phantom
-from scanlens.errors import SettingsError
 from scanlens.phantom.anatomy import draw_anatomy
 from scanlens.phantom.dicom import draw_header, draw_person, phantom_dataset, write_dataset
 from scanlens.phantom.exposure import SITES
 from scanlens.phantom.image import PhantomImage, apply_recipe, draw_recipe
-from scanlens.phantom.lesion import LABELS
 
 COLUMNS = ("path", "label", "patient", "site", "mask")
 """Columns of ``labels.csv``; paths are relative to the data root, ``mask`` is empty for a normal scan."""
 
-_MIN_SIDE, _MAX_SIDE = 64, 4096
 _MIXED_SHARE = 0.15
 """Share of the ill patients who have a healthy scan among their scans."""
 
@@ -60,11 +58,7 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
 
     Returns:
         The label table, one row a scan, sorted by path.
-
-    Raises:
-        SettingsError: A setting makes no sense.
     """
-    check_settings(config)
     cases = draw_cohort(np.random.default_rng([seed, 0]), config)
     for folder in ("scans", "masks"):
         (output / folder).mkdir(parents=True, exist_ok=True)
@@ -81,36 +75,6 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
     table.to_csv(partial, index=False, lineterminator="\n")
     partial.replace(output / "labels.csv")
     return table
-
-
-def check_settings(config: Phantom) -> None:
-    """Refuse settings that make no sense.
-
-    Raises:
-        SettingsError: Names the setting, what was expected and what came.
-    """
-    unknown = sorted(set(config.balance) - set(LABELS))
-    if unknown:
-        raise SettingsError(
-            f"data.phantom.balance: unknown class {', '.join(map(repr, unknown))}.",
-            f"Choose from: {', '.join(LABELS)}.",
-        )
-    weights = list(config.balance.values())
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:
-        raise SettingsError(
-            f"data.phantom.balance: expected weights >= 0, one of them positive, got {config.balance}."
-        )
-    for name, value in (("difficulty", config.difficulty), ("shortcut", config.shortcut)):
-        if not 0 <= value <= 1:
-            raise SettingsError(f"data.phantom.{name}: expected a number from 0 to 1, got {value}.")
-    drawn = sum(weight > 0 for weight in weights)
-    if config.patients < drawn:
-        raise SettingsError(
-            f"data.phantom.patients: expected at least {drawn} (one a class), got {config.patients}.",
-            "Ask for more patients or set a class's weight to 0.",
-        )
-    _check_range("sides", config.sides, _MIN_SIDE, _MAX_SIDE)
-    _check_range("scans_per_patient", config.scans_per_patient, 1, 100)
 
 
 def draw_cohort(rng: np.random.Generator, config: Phantom) -> list[Case]:
@@ -134,13 +98,6 @@ def draw_cohort(rng: np.random.Generator, config: Phantom) -> list[Case]:
         dealt += [(label, site) for site in islice(cycle(names), first, first + count)]
     order = rng.permutation(len(dealt))
     return [Case(number, *dealt[place]) for number, place in enumerate(order, start=1)]
-
-
-def _check_range(name: str, value: Sequence[int], lowest: int, highest: int) -> None:
-    if len(value) != 2 or not lowest <= value[0] <= value[1] <= highest:
-        raise SettingsError(
-            f"data.phantom.{name}: expected [min, max] within {lowest}-{highest}, got {list(value)}."
-        )
 
 
 def _labels_of(case: Case, config: Phantom, seed: int) -> list[str]:

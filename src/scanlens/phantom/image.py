@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.phantom.anatomy import Anatomy, draw_anatomy
 from scanlens.phantom.exposure import Exposure, draw_exposure, expose
 from scanlens.phantom.grid import Grid
-from scanlens.phantom.lesion import LABELS, Lesion, Mask, apply_lesion, blunt_angles, draw_lesion
+from scanlens.phantom.lesion import Lesion, Mask, apply_lesion, blunt_angles, draw_lesion
 from scanlens.phantom.marker import Marker, apply_marker, draw_marker
 from scanlens.phantom.projection import Pose, draw_pose, pose_anatomy, project
 from scanlens.types import FloatArray

@@ -24,8 +24,6 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 _SEEN_AIR = 0.12
 """Share of air below which heart or diaphragm hides what happens behind them."""
 
-LABELS = ("normal", "nodule", "opacity", "effusion")
-
 
 @dataclass(frozen=True)
 class Nodule:

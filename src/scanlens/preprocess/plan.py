@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from scanlens.errors import SettingsError
 from scanlens.preprocess.cache import ShardCache, row_key
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.shard_file import row_bytes, shard_path
@@ -34,12 +33,7 @@ def rows_per_shard(scans: int, most: int, shape: tuple[int, ...]) -> int:
         scans: Rows in all.
         most: ``preprocess.shard_rows``.
         shape: ``(channel, *spatial)`` of a row.
-
-    Raises:
-        SettingsError: ``most`` is below 1.
     """
-    if most < 1:
-        raise SettingsError(f"preprocess.shard_rows: expected at least 1, got {most}.")
     even = 1 << max(math.ceil(scans / _SHARDS_WANTED) - 1, 0).bit_length()
     return min(most, max(even, _FEWEST_ROWS), max(MOST_BYTES // row_bytes(shape), 1))
 

@@ -20,12 +20,10 @@ from scanlens.preprocess.crop import crop_box, small_shape, whole
 from scanlens.preprocess.geometry import Box, Placement, centre, fitting, resize
 from scanlens.preprocess.intensity import Limits, convert_channels, default, extremes, limits, rescale
 from scanlens.preprocess.settings import (
-    checked_percentiles,
-    checked_spacing,
-    checked_windows,
     chosen_channels,
     chosen_size,
     grid_axes,
+    grid_spacing,
 )
 from scanlens.preprocess.slices import middle, neighbours
 from scanlens.preprocess.spacing import known, resampled
@@ -242,19 +240,18 @@ def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocess
         dims: 2 or 3, the scans' spatial axes.
 
     Raises:
-        SettingsError: A setting is out of range, or two contradict each other.
+        SettingsError: There is to be a spacing, and none of the training scans says its own.
     """
     accepted = manifest[manifest["status"] == OK]
     axes = grid_axes(config, dims)
-    spacing = checked_spacing(config, axes)
-    windows = checked_windows(config)
+    spacing = grid_spacing(config, axes)
     return Preprocessor(
         size=chosen_size(config, accepted, axes, spacing),
         channels=chosen_channels(config, accepted),
         aspect=config.aspect,
         intensity=config.intensity,
-        percentiles=checked_percentiles(config),
-        windows=windows,
+        percentiles=(config.percentiles[0], config.percentiles[1]),
+        windows=None if config.windows is None else tuple((low, high) for low, high in config.windows),
         dims=dims,
         spacing=spacing,
         crop=config.crop,

@@ -59,8 +59,6 @@ class StoreWriter:
         shard_rows: int,
         task: str = DEFAULT_TASK,
     ) -> None:
-        if shard_rows < 1:
-            raise SettingsError(f"preprocess.shard_rows: expected at least 1, got {shard_rows}.")
         self.folder = folder
         self.shape = tuple(shape)
         self.labels = list(labels)

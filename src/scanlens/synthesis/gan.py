@@ -63,17 +63,7 @@ def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> Plan:
         shape: ``(channel, *spatial)`` of the store.
         config: The settings.
         device: ``cpu`` or ``cuda``.
-
-    Raises:
-        SettingsError: A setting is out of its range.
     """
-    for name, least in (("max_side", 8), ("latent", 1), ("width", 4), ("steps", 1), ("batch_size", 4)):
-        if getattr(config, name) < least:
-            raise SettingsError(
-                f"synthesis.{name}: expected at least {least}, got {getattr(config, name)}.", "Raise it."
-            )
-    if config.lr <= 0:
-        raise SettingsError(f"synthesis.lr: expected a number above 0, got {config.lr}.", "Raise it.")
     dims = len(shape) - 1
     if dims == 3:
         side = working_side(shape[1:], min(config.max_side, MAX_VOLUME_SIDE))

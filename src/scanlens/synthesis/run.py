@@ -15,7 +15,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from scanlens.config.schema import Synthesis
-from scanlens.errors import SettingsError
 from scanlens.pictures.sheet import SheetRow, write_sheet
 from scanlens.pictures.shown import is_colour, shown
 from scanlens.preprocess.store import IntArray, Store, StoreWriter
@@ -50,12 +49,8 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
         ``memorisation``.
 
     Raises:
-        SettingsError: A setting is out of range, or the training split is empty.
+        SettingsError: The training split is empty.
     """
-    if config.scans_per_class < 1:
-        raise SettingsError(
-            f"synthesis.scans_per_class: expected at least 1, got {config.scans_per_class}.", "Raise it."
-        )
     rows = store.rows("train")
     if store.task == "regression":
         return _nothing_made(store, len(rows), output)

@@ -94,8 +94,6 @@ def read_auxiliary(
                 f"training.auxiliary: no column {task.column!r}.",
                 f"Columns there are: {', '.join(table.columns) or 'none'}.",
             )
-        if task.column in values:
-            raise SettingsError(f"training.auxiliary: column {task.column!r} stands there twice.")
         kind, column = _as_targets(table[task.column], task, pd.Index(scan_ids))
         values[task.column] = column
         made.append(Task(task.column, task.weight, kind))

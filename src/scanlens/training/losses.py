@@ -15,17 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scanlens.config.schema import Loss
-from scanlens.errors import SettingsError
+from scanlens.config.settings import FITTING
 from scanlens.models.heads import ordinal_logits
 
-FITTING: dict[str, tuple[str, ...]] = {
-    "softmax": ("cross_entropy", "focal"),
-    "sigmoid": ("bce", "focal"),
-    "linear": ("mse",),
-    "ordinal": ("bce", "cross_entropy"),
-    "regression": ("mse",),
-}
-"""Losses of each head; ``auto`` takes the first."""
 NOVELTY = 0.999
 """Chance that one more scan of a class shows something new: beta of Cui et al. 2019."""
 LEAST = 1e-7
@@ -202,30 +194,16 @@ def build_loss(loss: Loss, head: str, classes: int, targets: np.ndarray) -> Scan
     ==========  ===========================================================================================
 
     Label smoothing and class weights act on every loss of classes; a number has no classes, so smoothing
-    leaves it alone and class weights are refused.
+    leaves it alone.
 
     Args:
         loss: The settings.
         head: Key of :data:`scanlens.models.heads.HEADS`.
         classes: Number of labels.
         targets: Of the training scans, for class weights.
-
-    Raises:
-        SettingsError: Loss and head, or class weights and head, do not fit.
     """
-    fitting = FITTING[head]
-    name = fitting[0] if loss.name == "auto" else loss.name
-    if name not in fitting:
-        raise SettingsError(
-            f"training.loss.name={name} does not fit model.head={head}.",
-            f"Choose training.loss.name=auto or {' or '.join(fitting)}, or another model.head.",
-        )
+    name = FITTING[head][0] if loss.name == "auto" else loss.name
     if head == "regression":
-        if loss.class_weights != "none":
-            raise SettingsError(
-                f"training.loss.class_weights={loss.class_weights} does not fit model.head=regression.",
-                "Set training.loss.class_weights=none: a number has no classes.",
-            )
         numeric = np.issubdtype(targets.dtype, np.floating)
         return NumberLoss(float(targets.std()) or 1.0) if numeric else NumberLoss()
     weights = None

@@ -15,7 +15,6 @@ import numpy as np
 from torch import Tensor
 
 from scanlens.config.schema import Mixing
-from scanlens.errors import SettingsError
 from scanlens.training.losses import soft_targets
 
 Box = tuple[slice, ...]
@@ -49,18 +48,10 @@ def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix 
 
     Returns:
         None where the batch stays as it is.
-
-    Raises:
-        SettingsError: CutMix of features.
     """
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(mixing, kind)]
     if not kinds:
         return None
-    if not spatial and "cutmix" in kinds:
-        raise SettingsError(
-            "training.mixing.cutmix does not fit transfer.cache_features=true.",
-            "Set one of them off: cached features have no places to cut.",
-        )
     rng = np.random.default_rng(list(key))
     if rng.random() >= mixing.share:
         return None

@@ -77,12 +77,6 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
                 made = Store.open(folders[name])
                 learnt.append(Part(made, np.arange(len(made))))
         return Lessons(learnt, Part(store, store.rows("val")))
-    if training.use_synthetic:
-        raise SettingsError(
-            "training.use_synthetic does not go with training.folds: every training scan has a part in every "
-            "made scan, so each member would validate on what its lessons descend from.",
-            "Set training.use_synthetic=false, or training.folds=1.",
-        )
     numbers = deal_folds(store.index.assign(label=store.strata), training.folds, training.seed)
     rows = np.flatnonzero((numbers >= 0) & (numbers != member))
     learnt = [Part(store, rows)]

@@ -12,7 +12,6 @@ from scanlens.errors import SettingsError
 from scanlens.sources.listing.labels import (
     check_numbers,
     ordered_labels,
-    refuse_classes_of_numbers,
     resolve_task,
 )
 
@@ -49,12 +48,10 @@ def test_labels_that_are_no_number_become_their_rows_problem(settings: Callable[
     assert resolve_task(data, ["value"]) == "regression"
 
 
-def test_numbers_need_two_values_and_no_classes(settings: Callable[..., Data]) -> None:
+def test_numbers_need_two_values(settings: Callable[..., Data]) -> None:
     data = settings("table", labels=None, task="regression")
     with pytest.raises(SettingsError, match="different numbers"):
         ordered_labels(data, check_numbers(data, _numbers(["3", "3.0", "x"])))
-    with pytest.raises(SettingsError, match=r"data\.labels names classes"):
-        refuse_classes_of_numbers(settings("table", labels=["1", "2"], task="regression"))
 
 
 def test_ordered_classes_are_sorted_by_number_or_named(settings: Callable[..., Data]) -> None:

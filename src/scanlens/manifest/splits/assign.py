@@ -35,17 +35,6 @@ def check_split_settings(config: SplitConfig, listing: pd.DataFrame) -> None:
     Raises:
         SettingsError: With the setting or the scan that is at fault.
     """
-    fractions = config.fractions
-    if sorted(fractions) != sorted(SPLITS) or any(part <= 0 for part in fractions.values()):
-        raise SettingsError(
-            f"manifest.split.fractions: expected a positive number for each of {', '.join(SPLITS)}, "
-            f"got {fractions}.",
-            "To declare your own test split use a split column.",
-        )
-    if abs(sum(fractions.values()) - 1) > 1e-6:
-        raise SettingsError(
-            f"manifest.split.fractions: they sum to {sum(fractions.values()):g}.", "Make them sum to 1."
-        )
     usable = listing[listing["problem"] == ""]
     method = effective_method(config, usable)
     if method == "official":

@@ -19,39 +19,20 @@ from scanlens.manifest.splits.improve import settle
 
 NO_FOLD = -1
 """The fold of a scan that takes part in no cross-validation."""
-NOT_IN_FOLDS = ("site", "temporal")
-"""Methods whose test split is no fold among equals."""
 
 
 def check_folds(config: SplitConfig, listing: pd.DataFrame) -> None:
-    """Refuse folds that this method or these patients cannot fill.
+    """Refuse folds that these patients cannot fill.
 
     Args:
         config: The split's settings.
         listing: Columns patient (empty = one of its own) and label: the scans that are dealt to folds.
 
     Raises:
-        SettingsError: ``folds`` with a method that has none, ``fold`` without folds or not below them, or
-            a class with fewer patients than folds.
+        SettingsError: A class has fewer patients than folds.
     """
     if config.folds is None:
-        if config.fold and config.method != "site":
-            raise SettingsError(
-                f"manifest.split.fold is {config.fold}, but there are no folds.",
-                "Set manifest.split.folds, e.g. to 5, or manifest.split.fold to 0.",
-            )
         return
-    if config.method in NOT_IN_FOLDS:
-        raise SettingsError(
-            f"manifest.split.method={config.method} deals no folds, but folds is {config.folds}.",
-            "Set manifest.split.folds to null"
-            + (", and manifest.split.fold to the number of the site." if config.method == "site" else "."),
-        )
-    if config.fold >= config.folds:
-        raise SettingsError(
-            f"manifest.split.fold is {config.fold}; the last of {config.folds} folds is {config.folds - 1}.",
-            f"Set manifest.split.fold to a number from 0 to {config.folds - 1}.",
-        )
     own = "row " + pd.Series(np.arange(len(listing)), index=listing.index).astype(str)
     _refuse_rare(listing["label"], listing["patient"].where(listing["patient"] != "", own), config.folds)
 

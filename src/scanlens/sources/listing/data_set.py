@@ -13,12 +13,7 @@ from scanlens.privacy.aliases import record_aliases
 from scanlens.privacy.pseudonym import load_key
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.listing.folder import list_folder
-from scanlens.sources.listing.labels import (
-    check_numbers,
-    ordered_labels,
-    refuse_classes_of_numbers,
-    resolve_task,
-)
+from scanlens.sources.listing.labels import check_numbers, ordered_labels, resolve_task
 from scanlens.sources.listing.medmnist import list_npz
 from scanlens.sources.listing.table import list_table
 
@@ -47,7 +42,6 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         raise SettingsError(
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
-    refuse_classes_of_numbers(data)
     listing = check_numbers(data, _LISTERS[data.kind](data, root))
     # By the real path even under aliases, whose order depends on a key: splits should not.
     listing = listing.sort_values("path", kind="stable", ignore_index=True)

@@ -42,8 +42,8 @@ def ordered_labels(data: Data, listing: pd.DataFrame) -> list[str]:
     ``regression`` one name: that of the number.
 
     Raises:
-        SettingsError: A class is empty or none of its rows can be used, a label is given twice, or there
-            are fewer than two classes. Task ``ordinal``: the labels' order is not known. Task
+        SettingsError: A class is empty or none of its rows can be used, or there are fewer than two
+            classes. Task ``ordinal``: the labels' order is not known. Task
             ``regression``: there are fewer than two different numbers.
     """
     if data.task == "regression":
@@ -57,8 +57,6 @@ def ordered_labels(data: Data, listing: pd.DataFrame) -> list[str]:
         )
     by_number = numeric or data.task == "ordinal"
     labels = data.labels or sorted(found, key=float if by_number else str)
-    if len(set(labels)) != len(labels):
-        raise SettingsError(f"data.labels names a class twice: {', '.join(labels)}.", "Name each class once.")
     for label in labels:
         rows = listing[listing["label"] == label]
         broken = rows[rows["problem"] != ""]
@@ -125,19 +123,6 @@ def check_numbers(data: Data, listing: pd.DataFrame) -> pd.DataFrame:
         ~numeric, listing["label"].map(lambda text: is_number(text) and repr(float(text)))
     )
     return listing.assign(label=label, problem=problem)
-
-
-def refuse_classes_of_numbers(data: Data) -> None:
-    """Refuse ``data.labels`` where numbers are predicted.
-
-    Raises:
-        SettingsError: Both are set.
-    """
-    if data.task == "regression" and data.labels is not None:
-        raise SettingsError(
-            "data.task is regression, but data.labels names classes.",
-            "Set data.labels=null, or data.task=ordinal for classes in order.",
-        )
 
 
 def _value_name(data: Data, listing: pd.DataFrame) -> str:
