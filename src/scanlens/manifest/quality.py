@@ -20,7 +20,7 @@ from scanlens.manifest.gate.giveaways import Shortcut
 from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.histograms import distributions
 from scanlens.manifest.report import summarise
-from scanlens.manifest.splits.goal import TOLERANCE
+from scanlens.manifest.splits.deal import TOLERANCE
 from scanlens.types import SPLITS
 
 PER_REASON = 60

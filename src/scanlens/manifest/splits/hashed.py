@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from scanlens.config.schema import SplitConfig
-from scanlens.manifest.splits.deal import Names
+from scanlens.manifest.splits.deal import Names, Numbers
 from scanlens.manifest.splits.folds import NO_FOLD, splits_of
-from scanlens.manifest.splits.goal import Numbers
 from scanlens.manifest.splits.groups import IntArray
 from scanlens.types import SPLITS
 
