@@ -64,7 +64,7 @@ def run(network: Classifier, batches: Batches, folder: Path, **changes: Any) -> 
         "weight_decay": 0.0,
         "epoch_scans": 0,
     }
-    recipe = Recipe(**{**default, "seed": 3, "checkpoint_steps": 1, **changes})
+    recipe = Recipe(**{**default, "seed": 3, **changes})
     history, _ = fit(network, batches("train"), batches("val"), recipe, Machine("cpu", "32", 1, 4), folder)
     return history
 

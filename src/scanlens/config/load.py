@@ -189,7 +189,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "training.patience": (1, float("inf")),
     "training.gradient_clip": (0, float("inf")),
     "training.folds": (1, 10),
-    "training.checkpoint_steps": (0, float("inf")),
     "evaluation.bootstrap": (0, float("inf")),
     "evaluation.confidence": (0.01, 0.9999),
     "explanation.max_overlays": (0, float("inf")),

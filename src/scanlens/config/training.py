@@ -103,5 +103,4 @@ class Training:
     use_bank: bool
     use_synthetic: bool
     folds: int
-    checkpoint_steps: int
     seed: int
