@@ -22,13 +22,12 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from scanlens.atomic import write_json
-from scanlens.errors import TERMINATED, ScanlensError
+from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.models.classifier import Classifier
 from scanlens.models.heads import HEADS
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine, Precision
 from scanlens.scaling.opencv import one_thread
-from scanlens.training import memory
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.averaging import averaging_callbacks
 from scanlens.training.callbacks import EpochHook, History, NotFinite, Reseed, TrainLoss, progress_bar
@@ -160,14 +159,25 @@ class Fit:
             try:
                 return self.attempt(micro, resume)
             except (MemoryError, RuntimeError) as error:
-                if not memory.is_shortage(error):
+                if shortage(error) != "memory":
                     raise
                 again = isinstance(error, torch.OutOfMemoryError) and self.processes == 1
                 if not again or 2 * micro > self.recipe.batch_size:
-                    raise memory.shortage(self.recipe.batch_size, micro) from None
+                    raise _out_of_memory(self.recipe.batch_size, micro) from None
                 micro *= 2
-            memory.release()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             print(f"out of memory: batches of {self.recipe.batch_size} are now worked on in {micro} parts")
+
+
+def _out_of_memory(batch_size: int, parts: int) -> ScanlensError:
+    """The end of a fit for want of memory, with the way out."""
+    tried = f" in {parts} parts" if parts > 1 else ""
+    return ScanlensError(
+        f"Out of memory at training.batch_size={batch_size}{tried}.",
+        "Lower training.batch_size (and raise training.accumulate by as much), or choose a smaller network; "
+        "the same command goes on from the last checkpoint where settings are unchanged.",
+    )
 
 
 def _dims(train: ScanBatches) -> int:
