@@ -16,9 +16,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from scanlens.atomic import beside
 from scanlens.errors import ScanlensError
 from scanlens.preprocess import run
-from scanlens.preprocess.shard_file import beside, shard_path
+from scanlens.preprocess.shard_file import shard_path
 from tests.preprocess.scans import PROJECT, draw, facts_of, files_of, run_here, start_child
 
 REUSE = ("decoded", "reused_rows", "reused_shards")

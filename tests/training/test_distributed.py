@@ -45,16 +45,6 @@ def test_parts_make_up_the_same_batches(monkeypatch: pytest.MonkeyPatch, world: 
         assert min(map(len, parts)) >= 1
 
 
-def test_a_resumed_epoch_begins_behind_what_is_done() -> None:
-    order = EpochOrder(20, 5, shuffle=True)
-    order.epoch = 2
-    whole = list(BatchShares(order, 4, 2))
-    assert list(BatchShares(order, 4, 2, resume=(2, 6))) == whole[6:]
-    # Other epochs are whole, and the length is that of a whole one.
-    assert list(BatchShares(order, 4, 2, resume=(1, 6))) == whole
-    assert len(BatchShares(order, 4, 2, resume=(2, 6))) == len(whole) == 10
-
-
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_validation_sees_every_row_once(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
     order = EpochOrder(11, 5, shuffle=False)

@@ -120,7 +120,6 @@ class Training:
     use_bank: Bool
     use_synthetic: Bool
     folds: Annotated[Int, Field(ge=1, le=10)]
-    checkpoint_steps: Count
     seed: Seed
 
     @model_validator(mode="after")

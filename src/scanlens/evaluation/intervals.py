@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.weighted import weighted_metrics
+from scanlens.evaluation.metrics import IntArray, all_metrics
 from scanlens.types import FloatArray
 
 MAX_DRAWS_PER_RESAMPLE = 50
@@ -115,7 +114,7 @@ def patient_intervals(
     """
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
-        return weighted_metrics(probabilities, targets, weights)
+        return all_metrics(probabilities, targets, weights)
 
     return bootstrap_intervals(
         metrics, targets, patients, resamples=resamples, confidence=confidence, seed=seed, biased=BIASED

@@ -14,7 +14,6 @@ from scanlens.config.schema import Evaluation
 from scanlens.evaluation.intervals import bootstrap_intervals
 from scanlens.evaluation.metrics import IntArray
 from scanlens.evaluation.report import number
-from scanlens.evaluation.weighted import weighted_confusion
 from scanlens.types import FloatArray
 
 ORDINAL = ("mae_classes", "within_one", "kappa_quadratic")
@@ -39,7 +38,8 @@ def ordinal_metrics(
     """
     total = weights.sum(axis=1)
     off = np.abs(predicted - targets)
-    shares = weighted_confusion(predicted, targets, classes, weights) / total[:, None, None]
+    cell = np.eye(classes * classes)[targets * classes + predicted]
+    shares = (weights @ cell).reshape(-1, classes, classes) / total[:, None, None]
     by_chance = shares.sum(axis=2)[:, :, None] * shares.sum(axis=1)[:, None, :]
     places = np.arange(classes)
     squares = (places[:, None] - places[None, :]) ** 2.0

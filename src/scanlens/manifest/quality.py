@@ -19,7 +19,7 @@ from scanlens.manifest.gate.giveaways import Shortcut
 from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.histograms import distributions
 from scanlens.manifest.report import summarise
-from scanlens.manifest.splits.goal import TOLERANCE
+from scanlens.manifest.splits.deal import TOLERANCE
 from scanlens.pages.render import render
 from scanlens.types import SPLITS
 

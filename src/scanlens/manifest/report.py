@@ -12,7 +12,7 @@ from scanlens.atomic import replacing, write_json
 from scanlens.manifest.columns import OK, write_table
 from scanlens.manifest.fingerprint import data_hash, split_hash
 from scanlens.manifest.gate.leakage import Leak, leaks_table
-from scanlens.manifest.splits.goal import TOLERANCE
+from scanlens.manifest.splits.deal import TOLERANCE
 from scanlens.types import SPLITS
 
 

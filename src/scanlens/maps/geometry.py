@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanlens.maps.masks import MAX_PIXELS
+from scanlens.maps.probability import linear_weights
 from scanlens.preprocess.geometry import Box, Placement
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.slices import middle
@@ -218,13 +219,9 @@ def _weights(geometry: ScanGeometry, axis: int, places: int) -> npt.NDArray[np.f
     centres = inner - kept.start + place.start
     seen = (centres > place.start) & (centres < place.stop)
     at = np.clip(centres * places / geometry.size[axis] - 0.5, 0, places - 1)
-    lower = np.floor(at).astype(np.intp)
-    upper = np.minimum(lower + 1, places - 1)
-    weights = np.zeros((pixels, places))
-    np.add.at(weights, (np.arange(pixels), lower), 1 - (at - lower))
-    np.add.at(weights, (np.arange(pixels), upper), at - lower)
+    weights = linear_weights(at, places)
     weights[~seen] = np.nan
-    return weights.astype(np.float32)
+    return weights
 
 
 def _slices_seen(number: int, depth: slice) -> slice | None:

@@ -160,19 +160,23 @@ def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
     first = result.ndim - len(size)
     for axis, length in enumerate(size, start=first):
         if result.shape[axis] != length:
-            weights = _linear_weights(result.shape[axis], length)
+            places = result.shape[axis]
+            centres = (np.arange(length) + 0.5) * (places / length) - 0.5
+            weights = linear_weights(np.clip(centres, 0, places - 1), places)
             result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
     return np.ascontiguousarray(result)
 
 
-def _linear_weights(places: int, length: int) -> npt.NDArray[np.float32]:
-    """Matrix ``(length, places)`` of linear interpolation weights; every row sums to one."""
-    centres = (np.arange(length) + 0.5) * (places / length) - 0.5
-    centres = np.clip(centres, 0, places - 1)
-    lower = np.floor(centres).astype(np.intp)
+def linear_weights(at: npt.NDArray[np.float64], places: int) -> npt.NDArray[np.float32]:
+    """Matrix ``(length, places)`` of linear interpolation between places; every row sums to one.
+
+    Args:
+        at: ``(length,)`` where to interpolate, in places from 0 to ``places - 1``.
+        places: How many there are.
+    """
+    lower = np.floor(at).astype(np.intp)
     upper = np.minimum(lower + 1, places - 1)
-    share = centres - lower
-    weights = np.zeros((length, places))
-    np.add.at(weights, (np.arange(length), lower), 1 - share)
-    np.add.at(weights, (np.arange(length), upper), share)
+    weights = np.zeros((len(at), places))
+    np.add.at(weights, (np.arange(len(at)), lower), 1 - (at - lower))
+    np.add.at(weights, (np.arange(len(at)), upper), at - lower)
     return weights.astype(np.float32)

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from scanlens.atomic import write_json
 from scanlens.config.schema import Preprocess
-from scanlens.errors import ScanlensError, SettingsError
+from scanlens.errors import ScanlensError, SettingsError, shortage
 from scanlens.manifest.columns import OK
-from scanlens.preprocess.cache import is_full, open_cache, shard_key
+from scanlens.preprocess.cache import open_cache, shard_key
 from scanlens.preprocess.plan import Plan
 from scanlens.preprocess.preprocessor import resolve
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
@@ -230,7 +230,7 @@ def _full_disk_explained(output: Path, resumes: bool) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not is_full(error):
+        if shortage(error) != "disk":
             raise
         raise ScanlensError(
             f"preprocess: no room left where {output} is written.",

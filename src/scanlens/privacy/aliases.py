@@ -12,12 +12,12 @@ import hmac
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from scanlens.atomic import replacing
 from scanlens.errors import SettingsError, UnreadableScan
 from scanlens.privacy.pseudonym import key_file
 from scanlens.reference import parse_reference
@@ -137,11 +137,7 @@ def _unusable(path: Path, error: Exception) -> SettingsError:
 
 def _replace(path: Path, book: Mapping[str, str]) -> None:
     """Write the book for its owner's eyes only, whole or not at all."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with replacing(path) as draft:
+        draft.touch(mode=0o600)
+        with draft.open("w", encoding="utf-8") as file:
             json.dump(book, file, ensure_ascii=False, indent=0, sort_keys=True)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -17,7 +17,6 @@ from scipy.stats import binomtest
 
 from scanlens.evaluation.intervals import PatientDraws, patient_codes
 from scanlens.evaluation.metrics import IntArray, all_metrics
-from scanlens.evaluation.weighted import weighted_metrics
 from scanlens.types import FloatArray
 
 COMPARED = ("auc_macro", "accuracy")
@@ -134,7 +133,7 @@ def _bootstrap(
     draws = PatientDraws(codes, targets, resamples, seed)
     chunks = []
     for weights in draws.chunks():
-        one, other = (weighted_metrics(p, targets, weights) for p in probabilities)
+        one, other = (all_metrics(p, targets, weights) for p in probabilities)
         chunks.append({name: one[name] - other[name] for name in COMPARED})
     if draws.kept < resamples:
         return {}

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from scanlens.evaluation.weighted import weighted_auc_per_class
+from scanlens.evaluation.metrics import auc_per_class
 from scanlens.shortcuts.verdicts import Weighted
 from scanlens.types import FloatArray
 
@@ -23,7 +23,7 @@ def auc(probabilities: FloatArray, targets: Integers) -> Weighted:
     present = np.unique(targets)
 
     def weighted(weights: FloatArray) -> FloatArray:
-        return weighted_auc_per_class(probabilities, targets, weights)[:, present].mean(axis=1)
+        return auc_per_class(probabilities, targets, weights)[:, present].mean(axis=1)
 
     return weighted
 

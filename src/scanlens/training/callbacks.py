@@ -48,7 +48,7 @@ class Reseed(Callback):
 
 
 class TrainLoss(Callback):
-    """The mean loss of an epoch, also of one that a resumed run does not see the whole of.
+    """The mean loss of an epoch.
 
     Args:
         micro: Parts a batch is worked on in.
@@ -60,10 +60,8 @@ class TrainLoss(Callback):
         self._batches = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin at zero, unless this epoch was resumed in its middle."""
-        if not trainer.fit_loop.restarted_mid_epoch:
-            self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0.0
-        self._sum = self._sum.to(pl_module.device)
+        """Begin at zero."""
+        self._sum, self._batches = torch.zeros((), dtype=torch.float64, device=pl_module.device), 0.0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -76,15 +74,6 @@ class TrainLoss(Callback):
     def value(self) -> float:
         """The mean so far, over all processes."""
         return float(mean_over_processes(self._sum / (self._batches or 1.0)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The sum so far."""
-        return {"sum": float(self._sum), "batches": self._batches}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The sum of an interrupted epoch."""
-        self._sum = torch.tensor(state_dict["sum"], dtype=torch.float64)
-        self._batches = state_dict["batches"]
 
 
 class History(Callback):

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scanlens.acquire.run import list_scans
 from scanlens.config.schema import Columns, Data
 from scanlens.manifest.build import Built, build_manifest
 from scanlens.manifest.gate.verdict import LeakageError, judge
 from scanlens.scaling.engine import Engine
-from scanlens.sources.listing.data_set import list_scans
 from tests.helpers.tiny import manifest_section
 
 pytestmark = pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -92,3 +94,27 @@ def test_one_class_alone_is_dealt() -> None:
     splits = assign_splits(scans_of(30, 0, "a"), split())["split"]
     assert isinstance(splits, pd.Series)
     assert (splits == "train").mean() == pytest.approx(0.6, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_groups_are_dealt_as_well_as_by_the_best_of_all_deals(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [
+        (f"p{p}", c) for p in range(8) for c in "a" * int(rng.integers(1, 5)) + "b" * int(rng.integers(4))
+    ]
+    scans, wanted = table_of(rows), list(HALVES.values())
+    patients = scans["patient"].str[1:].astype(int).to_numpy()
+
+    def gap(parts: np.ndarray) -> float:
+        sizes = np.bincount(parts, minlength=3)
+        if not sizes.all():
+            return np.inf
+        ratios = np.bincount(parts, scans["label"] == "a", minlength=3) / sizes
+        lacks = (ratios == 0).any() or (ratios == 1).any()
+        by_ratio = np.abs(ratios - (scans["label"] == "a").mean()).max()
+        return max(np.abs(sizes / len(scans) - wanted).max(), by_ratio) + lacks
+
+    splits = assign_splits(scans, split(fractions=HALVES, seed=seed))["split"]
+    found = gap(splits.map(list(HALVES).index).to_numpy())
+    best = min(gap(np.array(parts)[patients]) for parts in product(range(3), repeat=8))
+    assert found <= max(best, 0.02) + 0.01

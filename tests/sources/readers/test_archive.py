@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -11,7 +13,13 @@ import pytest
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers import archive as module
-from scanlens.sources.readers.archive import is_archive, list_members, unpacked, unpacked_heads
+from scanlens.sources.readers.archive import (
+    is_archive,
+    list_members,
+    scratch_folder,
+    unpacked,
+    unpacked_heads,
+)
 
 NOISE = np.random.default_rng(0).bytes(3_000_000)
 
@@ -22,6 +30,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # For other processes.
+    monkeypatch.setenv("TMPDIR", str(folder))
     return folder
 
 
@@ -189,3 +199,32 @@ def test_an_altered_archive_is_read_anew(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.zip", ("a", b"a"))
     assert list(reasons(path)) == ["a"]
     assert list(reasons(pack(path, ("a", b"a"), ("b", b"b")))) == ["a", "b"]
+
+
+_KILLED = """
+import os, signal
+from scanlens.sources.readers.archive import scratch_folder
+with scratch_folder() as folder:
+    (folder / "scan.dcm").write_text("Doe")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_it_is_private_and_ends(temporary: Path) -> None:
+    with scratch_folder() as folder:
+        assert folder.parent.stat().st_mode & 0o077 == 0
+        (folder / "a").write_text("a")
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(FileNotFoundError), scratch_folder() as folder:
+        (folder / "absent").read_text()
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(temporary: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", _KILLED], check=False).returncode == -9
+    (left,) = temporary.iterdir()
+    with scratch_folder() as mine:
+        assert not left.exists()
+        with scratch_folder():
+            assert mine.is_dir()
+    assert list(temporary.iterdir()) == []

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from scanlens.sources.readers import dicom_file
-from scanlens.sources.readers.dicom_file import HEADER_BYTES, is_dicom, open_header
+from scanlens.sources.readers.dicom_file import HEADER_BYTES, declared_pixels, is_dicom, open_header
 from tests.helpers.dicom import ct_slice, save
 
 ACROSS = (1, 0, 0, 0, 1, 0)
@@ -80,3 +82,18 @@ class Counting(tuple[object, ...]):
     def __contains__(self, tag: object) -> bool:
         self.seen.append(tag)
         return False
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("JPEG2000", {})]
+)
+def test_size_of_an_encoded_image(kind: str, options: dict[str, bool]) -> None:
+    buffer = BytesIO()
+    extra = {"no_jp2": True} if kind == "JPEG2000" else options
+    Image.fromarray(np.zeros((37, 53), dtype=np.uint8)).save(buffer, kind, **extra)
+    assert declared_pixels(buffer.getvalue()) == 37 * 53
+
+
+@pytest.mark.parametrize("frame", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe0\xff\xff", b"\0" * 64])
+def test_anything_else_is_unknown(frame: bytes) -> None:
+    assert declared_pixels(frame) is None

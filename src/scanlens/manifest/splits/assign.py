@@ -6,6 +6,7 @@ scans are taken in the order of their content's hash. (``hashed`` is the excepti
 
 from __future__ import annotations
 
+import hashlib
 import logging
 
 import numpy as np
@@ -13,13 +14,11 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, deal_splits
+from scanlens.manifest.splits.deal import Names, Numbers, deal_splits
 from scanlens.manifest.splits.folds import NO_FOLD, check_folds, deal_folds, splits_of
 from scanlens.manifest.splits.groups import IntArray, Links, patient_groups
-from scanlens.manifest.splits.hashed import hashed_splits
 from scanlens.manifest.splits.official import check_declared, official_splits
 from scanlens.manifest.splits.site import check_sites, site_splits
-from scanlens.manifest.splits.temporal import temporal_splits
 from scanlens.types import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -127,3 +126,89 @@ def check_use(labels: pd.Series, splits: pd.Series) -> None:
             f"no scan of class {unseen[0]} is in the training split.",
             "Add patients of that class, or leave it out with data.labels.",
         )
+
+
+# Split by a hash of each patient: where a patient goes depends on nothing else in the data set.
+#
+# Scans and patients added later move no earlier one. The price: sizes and class ratios are those of chance,
+# copies under two patients' names may be parted (the leakage gate then says so), and another pseudonym key
+# gives another split.
+def hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[Names, IntArray]:
+    """Deal each patient by its hash; a scan of unknown patient by its content.
+
+    Args:
+        scans: Columns patient (pseudonym; empty, or s and the scan's id, where unknown) and sha256.
+        config: Fractions or folds, and seed.
+
+    Returns:
+        ``(scan,)`` names and fold numbers (-1 without folds).
+    """
+    numbers = hash_numbers(scans, config.seed)
+    if config.folds:
+        folds = np.floor(numbers * config.folds).astype(np.int64)
+        return splits_of(folds, config.folds, config.fold), folds
+    bounds = np.cumsum([config.fractions[name] for name in SPLITS])[:-1]
+    places = np.searchsorted(bounds, numbers, side="right")
+    return np.array(SPLITS, dtype=object)[places], np.full(len(scans), NO_FOLD, dtype=np.int64)
+
+
+def hash_numbers(scans: pd.DataFrame, seed: int) -> Numbers:
+    """Hash each scan's patient (or content) and the seed to a number in [0, 1): ``(scan,)``."""
+    # A repetition's patient is s, the id and a running number: only the content says that it is one.
+    unknown = (scans["patient"] == "") | (scans["patient"].str[:17] == "s" + scans["sha256"].str[:16])
+    keys = scans["patient"].where(~unknown, scans["sha256"])
+    return np.array([_hash_number(f"{seed} {key}") for key in keys], dtype=np.float64)
+
+
+def _hash_number(text: str) -> float:
+    # 53 bits are what a double holds exactly: all 64 could round up to 1.
+    return (int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 11) / 2**53
+
+
+# Split by time, as a network is used: it learns from the past and is tested on the patients who come after.
+#
+# Dates are identifying: they are compared in memory, and no message names one.
+_REMEDY = (
+    "Name the column of the dates with data.columns.date and fill it (DICOM files bring their own), "
+    "or choose another method."
+)
+
+
+def temporal_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> Names:
+    """Deal the groups by the date of their last scan: the newest to test, the next to val, the rest to train.
+
+    A patient's scans stay together, so test may hold old scans of a patient who came back; every scan of
+    train is older than the last scan of any patient of val and test. Patients of one last date stay in one
+    split, so that coarse dates (years) make the sizes coarse.
+
+    Args:
+        scans: Column date: text that sorts by time, empty where unknown.
+        groups: ``(scan,)`` numbers of what must stay together.
+        config: Fractions.
+
+    Returns:
+        ``(scan,)`` names; each split occurs.
+
+    Raises:
+        SettingsError: A scan has no date, or the groups have fewer than three different last dates.
+    """
+    unknown = int((scans["date"] == "").sum())
+    if unknown:
+        raise SettingsError(
+            f"manifest.split.method=temporal: {unknown} of {len(scans)} scans have no date.", _REMEDY
+        )
+    last = scans["date"].groupby(groups).transform("max")
+    # Newest first: the number of its date, and how many scans are of that date or newer.
+    order, _ = pd.factorize(-last.rank(method="dense"), sort=True)
+    newest = np.bincount(order).cumsum()
+    if len(newest) < 3:
+        raise SettingsError(
+            f"manifest.split.method=temporal: the patients' last scans are of {len(newest)} different dates, "
+            "train, val and test need one each.",
+            _REMEDY,
+        )
+    wanted = len(scans) * config.fractions["test"]
+    test = 1 + int(np.argmin(np.abs(newest[:-2] - wanted)))
+    wanted += len(scans) * config.fractions["val"]
+    val = test + 1 + int(np.argmin(np.abs(newest[test:-1] - wanted)))
+    return np.select([order < test, order < val], ["test", "val"], "train").astype(object)

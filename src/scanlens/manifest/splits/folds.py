@@ -12,10 +12,8 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, label_codes, packings_of, stratified_packing
-from scanlens.manifest.splits.goal import goal_of, profile_of
+from scanlens.manifest.splits.deal import Names, deal
 from scanlens.manifest.splits.groups import IntArray
-from scanlens.manifest.splits.improve import settle
 
 NO_FOLD = -1
 """The fold of a scan that takes part in no cross-validation."""
@@ -53,12 +51,7 @@ def deal_folds(scans: pd.DataFrame, groups: IntArray, folds: int, seed: int) -> 
         SettingsError: A class is in fewer groups than there are folds.
     """
     _refuse_rare(scans["label"], pd.Series(groups, index=scans.index), folds)
-    labels = label_codes(scans)
-    profile = profile_of(labels, groups)
-    goal = goal_of(profile, np.full(folds, 1 / folds), first_sees_all=False)
-    generator = np.random.default_rng(seed)
-    starts = [stratified_packing(labels, groups, folds, draw) for draw in packings_of(groups, generator)]
-    numbers = settle(starts, profile, goal, generator)[groups]
+    numbers = deal(scans["label"], groups, np.full(folds, 1 / folds), folds, seed, first_sees_all=False)
     _refuse_uneven(scans["label"].to_numpy(), numbers, folds)
     return numbers
 

@@ -7,18 +7,21 @@ those asked for, only as many bytes as the directory declares, and nothing is as
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+import shutil
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.readers.scratch import scratch_folder
 
 MAX_UNPACKED = 1 << 34
 """Bytes that are unpacked for one scan at most."""
@@ -191,3 +194,44 @@ def packing_problem(entry: zipfile.ZipInfo) -> str:
     if entry.file_size > MAX_RATIO * entry.compress_size + RATIO_FROM:
         return "unpacks to far more than scans do"
     return ""
+
+
+# Private temporary folders for what is unpacked, gone afterwards even if the process is killed.
+#
+# A worker that takes too long is killed, and a killed process removes nothing. Each folder therefore holds a
+# lock that dies with its process, and the next process that makes a folder removes those whose lock is free.
+_PREFIX = "scanlens-"
+_LOCK = "lock"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield an empty folder that only this user can enter; it is removed when the block ends."""
+    parent = Path(tempfile.gettempdir())
+    _sweep(parent)
+    # mkdtemp makes it with mode 0700.
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    with (folder / "new").open("w") as lock:
+        # Locked before it has the name others look for, so that nobody takes it for a dead one.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "new").rename(folder / _LOCK)
+        try:
+            (folder / "files").mkdir()
+            yield folder / "files"
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _sweep(parent: Path) -> None:
+    """Remove this user's folders whose process is gone; once in a process."""
+    for folder in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        try:
+            if folder.stat().st_uid != os.getuid():
+                continue
+            with folder.open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder.parent, ignore_errors=True)
+        except OSError:
+            # Its process lives, or another one has removed it meanwhile.
+            continue
