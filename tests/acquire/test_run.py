@@ -108,9 +108,6 @@ def test_nothing_is_written_when_refused(settings: Make, tmp_path: Path) -> None
     with pytest.raises(SettingsError, match="does not exist"):
         acquire(settings("folder", root=str(tmp_path / "absent")), Acquire(None, "plain", 0), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(SettingsError, match=r"data\.phantom is null"):
-        acquire(settings("phantom"), Acquire(None, "plain", 0), tmp_path / "a")
-    assert not (tmp_path / "a").exists()
 
 
 def test_phantoms_are_listed_as_a_table(settings: Make, tmp_path: Path) -> None:

@@ -45,7 +45,6 @@ def test_a_patient_in_two_splits_is_left_to_the_gate(scans: Path, settings: Make
             {"task": "binary"},
             r"data\.task is binary.*3 classes: a, b, c",
         ),
-        ("ill/0.png,a\nill/2.png,b", {"labels": ["a", "b", "a"]}, "twice"),
     ],
 )
 def test_refused(scans: Path, settings: Make, rows: str, changes: dict[str, object], reason: str) -> None:
