@@ -110,9 +110,6 @@ def test_nothing_is_written_when_refused(settings: Make, tmp_path: Path) -> None
     with pytest.raises(SettingsError, match="does not exist"):
         acquire(settings("folder", root=str(tmp_path / "absent")), Acquire(None, "plain", 0), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    with pytest.raises(SettingsError, match=r"data\.phantom is null"):
-        acquire(settings("phantom"), Acquire(None, "plain", 0), tmp_path / "a")
-    assert not (tmp_path / "a").exists()
 
 
 def test_phantoms_are_listed_as_a_table(settings: Make, tmp_path: Path) -> None:
@@ -161,7 +158,6 @@ def test_a_patient_in_two_splits_is_left_to_the_gate(scans: Path, settings: Make
             {"task": "binary"},
             r"data\.task is binary.*3 classes: a, b, c",
         ),
-        ("ill/0.png,a\nill/2.png,b", {"labels": ["a", "b", "a"]}, "twice"),
     ],
 )
 def test_refused(scans: Path, settings: Make, rows: str, changes: dict[str, object], reason: str) -> None:

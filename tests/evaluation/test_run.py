@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, auc, roc_auc_score
 
 from scanlens.config.schema import Evaluation
-from scanlens.errors import ScanlensError, SettingsError
+from scanlens.errors import ScanlensError
 from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.run import evaluate
@@ -274,23 +274,6 @@ def test_training_scans_are_shown_without_intervals(
     assert facts["test"] == without["test"]
     assert facts["calibration"] == without["calibration"]
     assert facts["warnings"] == without["warnings"]
-
-
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        ({"confidence": 1.0}, "confidence"),
-        ({"confidence": 0.0}, "confidence"),
-        ({"bootstrap": -1}, "bootstrap"),
-    ],
-)
-def test_settings_are_checked_before_any_work(
-    make_case: Callable, config: Evaluation, tmp_path: Path, change: dict[str, Any], key: str
-) -> None:
-    logits, index = make_case(30, LABELS)
-    with pytest.raises(SettingsError, match=f"evaluation.{key}"):
-        evaluate(logits, index, LABELS, dataclasses.replace(config, **change), tmp_path)
-    assert not any(tmp_path.iterdir())
 
 
 def test_nan_logits_write_nothing(make_case: Callable, config: Evaluation, tmp_path: Path) -> None:

@@ -31,7 +31,14 @@ def settings() -> Callable[..., Data]:
             "label": "label",
         }
         columns |= {name: changes.pop(name) for name in list(changes) if name in columns}
-        values = {"root": "", "table": None, "task": "auto", "dims": 2, "labels": None, "phantom": None}
+        values = {
+            "root": "",
+            "table": "labels.csv" if kind == "table" else None,
+            "task": "auto",
+            "dims": 2,
+            "labels": None,
+            "phantom": None,
+        }
         return Data(kind=kind, columns=Columns(**columns), **(values | changes))
 
     return make

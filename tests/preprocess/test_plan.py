@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from scanlens.errors import SettingsError
 from scanlens.preprocess.plan import MOST_BYTES, Plan, rows_per_shard
 from scanlens.preprocess.preprocessor import resolve
 from tests.helpers.tiny import preprocess_section
@@ -36,11 +35,6 @@ def test_rows_per_shard(scans: int, most: int, shape: tuple[int, ...], rows: int
 def test_a_shard_stays_below_its_size() -> None:
     shape = (1, 512, 512)
     assert rows_per_shard(100_000, 10_000, shape) * 512 * 512 * 2 <= MOST_BYTES
-
-
-def test_less_than_a_row_is_refused() -> None:
-    with pytest.raises(SettingsError, match="shard_rows"):
-        rows_per_shard(10, 0, (1, 8, 8))
 
 
 def test_every_scan_is_in_one_shard_in_order(tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from scanlens.config.schema import Preprocess
-from scanlens.errors import SettingsError
 from scanlens.preprocess.preprocessor import Preprocessor, resolve
 
 MakeConfig = Callable[..., Preprocess]
@@ -70,46 +68,6 @@ def test_settings_replace_auto(preprocess_config: MakeConfig) -> None:
     expected = Preprocessor((40, 30), 3, "stretch", "window", (0.5, 99.5), windows, 2, None, "none", 1)
     assert resolve(config, manifest_of((90, 90)), 2) == expected
     assert resolve(preprocess_config(size=48), manifest_of((9, 9, 9)), 3).size == (48, 48, 48)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"size": [32]},
-        {"size": [32, 32, 32]},
-        {"size": 3},
-        {"size": -32},
-        {"percentiles": [99.0, 1.0]},
-        {"percentiles": [1.0]},
-        {"percentiles": [-1.0, 99.0]},
-        {"percentiles": [1.0, 101.0]},
-        {"windows": [[5.0, 5.0]]},
-        {"windows": [[0.0, 9.0], [5.0]]},
-        {"windows": [[0.0, float("inf")]]},
-        {"windows": []},
-        {"windows": [[0.0, 1.0]], "intensity": "percentile"},
-        {"spacing": 0.0},
-        {"spacing": [1.0, 1.0, 1.0]},
-        {"spacing": [1.0, -1.0]},
-        {"spacing": 1.0, "aspect": "stretch"},
-        {"spacing": 1.0},
-        {"slices": 3},
-        {"slices": 0},
-        {"channels": 3, "windows": [[0.0, 1.0], [0.0, 2.0]]},
-        {"channels": 1, "windows": [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]},
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(
-    preprocess_config: MakeConfig, wrong: dict[str, Any]
-) -> None:
-    with pytest.raises(SettingsError, match=rf"preprocess\.{next(iter(wrong))}: expected"):
-        resolve(preprocess_config(**wrong), manifest_of((90, 90)), 2)
-
-
-@pytest.mark.parametrize("slices", [-1, 2, 4])
-def test_an_even_number_of_slices_is_refused(preprocess_config: MakeConfig, slices: int) -> None:
-    with pytest.raises(SettingsError, match=r"preprocess\.slices: expected an odd"):
-        resolve(preprocess_config(slices=slices), manifest_of((9, 90, 90)), 3)
 
 
 def test_windows_and_slices_become_channels(preprocess_config: MakeConfig) -> None:

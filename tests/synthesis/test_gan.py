@@ -71,14 +71,6 @@ def test_volumes_are_made_smaller(config: Synthesis) -> None:
     assert not solid.bf16
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"max_side": 4}, {"latent": 0}, {"width": 0}, {"steps": 0}, {"batch_size": 1}, {"lr": 0.0}]
-)
-def test_refuses_settings(config: Synthesis, wrong: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match=f"synthesis.{next(iter(wrong))}"):
-        plan((1, 16, 16), dataclasses.replace(config, **wrong), "cpu")
-
-
 def test_refuses_no_rows(make_store: MakeStore, config: Synthesis) -> None:
     with pytest.raises(SettingsError, match="empty"):
         train_generator(make_store(), np.array([], dtype=np.int64), config)

@@ -85,8 +85,6 @@ def test_the_label_and_its_relatives_are_no_columns(folders: tuple[Path, Path]) 
 def test_what_can_not_be_learnt_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="fewer than two values in the training split"):
         read_auxiliary(tasks("site"), IDS[:2], *folders)
-    with pytest.raises(SettingsError, match="stands there twice"):
-        read_auxiliary(tasks("age", "age"), TRAIN, *folders)
     with pytest.raises(SettingsError, match="no manifest here"):
         read_auxiliary(tasks("age"), TRAIN, tmp_path / "nowhere", tmp_path)
     pd.DataFrame({"age": [1.0, 2.0]}).to_parquet(tmp_path / "metadata.parquet")

@@ -200,9 +200,7 @@ def test_copies_of_validation_scans_are_left_out(folders: dict[str, Path]) -> No
     assert sorted(used) == sorted(parents)
 
 
-def test_made_scans_and_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
-    with pytest.raises(SettingsError, match="use_synthetic does not go with"):
-        lessons(folders, training(folds=2, use_synthetic=True), 0)
+def test_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(SettingsError, match="no member 2"):
         lessons(folders, training(folds=2), 2)
 

@@ -136,20 +136,6 @@ def test_an_empty_split_is_refused() -> None:
         assign_splits(scans, split(method="hashed", fractions={"train": 0.98, "val": 0.01, "test": 0.01}))
 
 
-@pytest.mark.parametrize(
-    "fractions",
-    [
-        {"train": 0.7, "val": 0.2, "test": 0.2},
-        {"train": 1.0, "val": 0.0, "test": 0.0},
-        {"train": 0.8, "test": 0.2},
-        {"train": 0.6, "val": 0.2, "test": 0.1, "holdout": 0.1},
-    ],
-)
-def test_wrong_fractions_are_refused(fractions: dict[str, float]) -> None:
-    with pytest.raises(SettingsError, match=r"manifest\.split\.fractions"):
-        check_split_settings(split(fractions=fractions), scans_of(20, 0))
-
-
 @pytest.mark.parametrize("settings", METHODS, ids=NAMES)
 def test_what_can_be_dealt_passes_the_early_check(settings: dict[str, Any]) -> None:
     check_split_settings(split(**settings), full_table())

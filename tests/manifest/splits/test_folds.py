@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from scanlens.errors import SettingsError
@@ -49,28 +47,12 @@ def test_the_declared_test_split_stays_and_the_rest_rotates() -> None:
     assert (sum((run["split"] == "val").astype(int) for run in runs)[rest] == 1).all()
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"folds": 5, "fold": 5}, "the last of 5 folds is 4"),
-        ({"fold": 1}, "there are no folds"),
-        ({"folds": 5, "method": "temporal"}, "deals no folds"),
-        ({"folds": 20}, "class c has 19 patients, too few for 20 folds"),
-    ],
-)
-def test_folds_that_cannot_be_are_refused_early(settings: dict[str, Any], reason: str) -> None:
+def test_more_folds_than_patients_of_a_class_are_refused_early() -> None:
     scans = scans_of(60, 0, most=1)
     scans["label"] = list("abc") * 20
     scans.loc[2, "label"] = "a"
-    with pytest.raises(SettingsError, match=reason):
-        check_split_settings(split(**settings), scans)
-
-
-def test_sites_are_no_folds() -> None:
-    scans = scans_of(60, 0).assign(site="north")
-    scans.loc[:10, "site"] = "south"
-    with pytest.raises(SettingsError, match="method=site deals no folds"):
-        check_split_settings(split(method="site", folds=3), scans)
+    with pytest.raises(SettingsError, match="class c has 19 patients, too few for 20 folds"):
+        check_split_settings(split(folds=20), scans)
 
 
 def test_patients_unknown_at_first_count_one_by_one() -> None:

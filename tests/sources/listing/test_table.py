@@ -154,7 +154,6 @@ def test_parquet_keeps_whole_numbers(scans: Path, settings: Make) -> None:
         ("path,label\na,b\na,b,c\n", {}, r"cannot be read \(ParserError\)"),
         ("path,label\n", {"table": "absent.csv"}, r"absent\.csv.*file not found.*Tables there: labels\.csv"),
         ("path,label\n", {"table": "../labels.csv"}, "outside the data root"),
-        ("path,label\n", {"table": None}, r"data\.table is not set"),
         ("path,label\n", {"table": "ill/0.png"}, "neither"),
     ],
 )

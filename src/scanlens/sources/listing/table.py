@@ -68,11 +68,7 @@ def list_table(data: Data, root: Path) -> pd.DataFrame:
 
 
 def _load(data: Data, root: Path) -> tuple[str, pd.DataFrame]:
-    if not data.table:
-        raise SettingsError(
-            "data.table is not set.", "Set data.table to the label table's path below data.root."
-        )
-    name = data.table
+    name = str(data.table)
     try:
         path = locate(root, name)
     except UnreadableScan as error:
