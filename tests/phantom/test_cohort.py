@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +23,10 @@ EVEN = dict.fromkeys(LABELS, 1.0)
 CONFIG = Phantom(
     patients=12, scans_per_patient=[1, 3], sides=[80, 128], balance=EVEN, difficulty=0.3, shortcut=0.0
 )
+
+PINNED = replace(CONFIG, patients=8, sides=[100, 240], shortcut=0.5)
+PINNED_SHA256 = "7f7463fa93422a72ecb6d73d57544f1daa71dc091e87620d5e2f6b1340607a3b"
+"""Of the names and SHA-256 of all files of :data:`PINNED` with seed 11, whatever the processor."""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,37 @@ def test_same_seed_same_bytes(written: tuple[Path, pd.DataFrame], tmp_path: Path
     assert _digests(tmp_path / "again") == _digests(root)
     write_phantoms(CONFIG, tmp_path / "other", 4)
     assert not set(_digests(tmp_path / "other").values()) & set(_digests(root).values())
+
+
+def _whole_digest(root: Path) -> str:
+    return hashlib.sha256(repr(sorted(_digests(root).items())).encode()).hexdigest()
+
+
+def test_these_bytes_on_every_machine(tmp_path: Path) -> None:
+    table = write_phantoms(PINNED, tmp_path, 11)
+    assert set(table["label"]) == set(LABELS)
+    assert _whole_digest(tmp_path) == PINNED_SHA256
+
+
+def test_a_machine_without_vector_instructions_draws_the_same(tmp_path: Path) -> None:
+    # NumPy refuses to switch a feature off that it was built without or that the processor lacks.
+    numpys = np._core._multiarray_umath.__cpu_dispatch__
+    switched = [name for name in numpys if np._core._multiarray_umath.__cpu_features__.get(name)]
+    bare = os.environ | {
+        "NPY_DISABLE_CPU_FEATURES": " ".join(switched),
+        "OPENCV_CPU_DISABLE": "AVX512_SKX,AVX2,FMA3,AVX,FP16,SSE4_2,SSE4_1",
+        "OPENCV_IPP": "disabled",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "OPENBLAS_NUM_THREADS": "1",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
+    }
+    script = (
+        "import sys; from pathlib import Path; from scanlens.config.schema import Phantom;"
+        "from scanlens.phantom.cohort import write_phantoms;"
+        f"write_phantoms({PINNED!r}, Path(sys.argv[1]), 11)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], env=bare, check=True, timeout=300)
+    assert _whole_digest(tmp_path) == PINNED_SHA256
 
 
 def test_nothing_half_written_is_left(written: tuple[Path, pd.DataFrame]) -> None:

@@ -9,28 +9,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
+from scanlens.phantom.arithmetic import Curve, cosine, exp, normal, sine, uniform
 from scanlens.types import FloatArray
 
 RIGHT, LEFT = -1, 1
 """The patient's sides as signs of x: the patient's right is on the film's left."""
 SIDES = (RIGHT, LEFT)
 
-_WALL = PchipInterpolator(
+_WALL = Curve(
     [-175, -158, -148, -132, -110, -80, -45, 0, 50, 100, 140, 220],
     [22, 36, 52, 74, 93, 108, 120, 129, 134, 135, 132, 126],
 )
-_MEDIASTINUM_RIGHT = PchipInterpolator(
+_MEDIASTINUM_RIGHT = Curve(
     [-200, -130, -60, -20, 5, 25, 50, 75, 100, 120], [16, 20, 26, 25, 29, 39, 46, 46, 40, 34]
 )
-_MEDIASTINUM_LEFT = PchipInterpolator(
+_MEDIASTINUM_LEFT = Curve(
     [-200, -130, -85, -62, -42, -22, 0, 25, 50, 75, 100, 120],
     [15, 18, 25, 34, 28, 33, 46, 65, 80, 87, 82, 70],
 )
 _HEART_TOP_MM = -20.0
 _TRUNKS = np.array([-78.0, -62, -48, -30, -8, 14, 32, 46, 58, 68, 78])
 """Mean directions of the great vessels from the hilum, degrees below the horizontal."""
+_FAR_SHARES = (0.4966, 0.8442, 0.9659, 0.9942, 0.9992)
+"""Share of patients with at most 0, 1, 2 ... calcifications: a Poisson distribution of mean 0.7."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class Anatomy:
 
     def wall(self, y: FloatArray | float) -> FloatArray:
         """Half-width of the rib cage at height ``y``."""
-        return np.asarray(self.width * _WALL(np.clip(np.asarray(y) / self.height, -175, 220)))
+        return np.asarray(self.width * _WALL(np.asarray(y) / self.height))
 
     def mediastinum(self, side: int, y: FloatArray | float) -> FloatArray:
         """How far mediastinum and heart reach from the midline to ``side`` at height ``y``."""
@@ -93,37 +95,41 @@ class Anatomy:
         if side == RIGHT:
             reach = _MEDIASTINUM_RIGHT(level)
         else:
-            reach = _MEDIASTINUM_LEFT(level) + self.knob * np.exp(-(((level + 62) / 16) ** 2))
-        heart = 1 + (self.heart - 1) / (1 + np.exp(-(level - _HEART_TOP_MM) / 12))
+            reach = _MEDIASTINUM_LEFT(level) + self.knob * exp(-(((level + 62) / 16) ** 2))
+        heart = 1 + (self.heart - 1) / (1 + exp(-(level - _HEART_TOP_MM) / 12))
         return np.asarray(self.width * heart * reach)
 
 
 def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     """Draw a patient. Values are rough adult averages with a spread; nobody in particular."""
     sex = str(rng.choice(["F", "M"]))
-    base = float(rng.normal(112, 7))
-    dome = float(np.clip(rng.normal(36, 6), 22, 52))
+    base = float(normal(rng, 112, 7))
+    dome = float(np.clip(normal(rng, 36, 6), 22, 52))
     vessels, widths = _draw_vessels(rng)
-    nipple_y = float(rng.normal(50, 9))
+    nipple_y = float(normal(rng, 50, 9))
     return Anatomy(
         sex=sex,
-        width=float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.1)) * (0.96 if sex == "F" else 1.02),
-        height=float(np.clip(rng.normal(1.0, 0.035), 0.92, 1.08)),
-        bulk=float(np.clip(rng.normal(2.3, 0.2), 1.8, 2.9)),
-        heart=float(np.clip(rng.normal(1.0, 0.09), 0.8, 1.28)),
-        knob=float(rng.uniform(0, 10)),
-        base=(base + float(rng.normal(-2, 2)), base + float(rng.normal(5, 3))),
-        dome=(dome + float(rng.normal(4, 3)), dome + float(rng.normal(-2, 3))),
-        blunting=(float(max(0.0, rng.normal(2, 5))), float(max(0.0, rng.normal(2, 5)))),
-        rib_pitch=float(rng.normal(25, 1.0)),
-        rib_slope=float(rng.normal(1.0, 0.15)),
-        rib_width=float(rng.normal(9.0, 0.8)),
-        bone=float(np.clip(rng.normal(1.0, 0.16), 0.6, 1.4)),
-        clavicle_rise=float(rng.normal(20, 6)),
-        breast=float(rng.uniform(0.15, 0.4)) if sex == "F" else float(rng.uniform(0, 0.08)),
+        width=float(np.clip(normal(rng, 1.0, 0.05), 0.88, 1.1)) * (0.96 if sex == "F" else 1.02),
+        height=float(np.clip(normal(rng, 1.0, 0.035), 0.92, 1.08)),
+        bulk=float(np.clip(normal(rng, 2.3, 0.2), 1.8, 2.9)),
+        heart=float(np.clip(normal(rng, 1.0, 0.09), 0.8, 1.28)),
+        knob=float(uniform(rng, 0, 10)),
+        base=(base + float(normal(rng, -2, 2)), base + float(normal(rng, 5, 3))),
+        dome=(dome + float(normal(rng, 4, 3)), dome + float(normal(rng, -2, 3))),
+        blunting=(float(np.maximum(0.0, normal(rng, 2, 5))), float(np.maximum(0.0, normal(rng, 2, 5)))),
+        rib_pitch=float(normal(rng, 25, 1.0)),
+        rib_slope=float(normal(rng, 1.0, 0.15)),
+        rib_width=float(normal(rng, 9.0, 0.8)),
+        bone=float(np.clip(normal(rng, 1.0, 0.16), 0.6, 1.4)),
+        clavicle_rise=float(normal(rng, 20, 6)),
+        breast=float(uniform(rng, 0.15, 0.4)) if sex == "F" else float(uniform(rng, 0, 0.08)),
         nipples=np.array(
             [
-                [side * rng.normal(82, 7), nipple_y + rng.normal(0, 4), max(0.0, rng.normal(-0.02, 0.09))]
+                [
+                    side * normal(rng, 82, 7),
+                    nipple_y + normal(rng, 0, 4),
+                    np.maximum(0.0, normal(rng, -0.02, 0.09)),
+                ]
                 for side in SIDES
             ]
         ),
@@ -131,10 +137,10 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         vessel_width=widths,
         dots=_draw_dots(rng),
         stomach=(
-            float(rng.normal(62, 8)),
-            float(rng.normal(24, 4)),
-            float(rng.uniform(14, 32)),
-            float(max(0.0, rng.normal(8, 5))),
+            float(normal(rng, 62, 8)),
+            float(normal(rng, 24, 4)),
+            float(uniform(rng, 14, 32)),
+            float(np.maximum(0.0, normal(rng, 8, 5))),
         ),
         texture_seed=int(rng.integers(2**31)),
     )
@@ -147,17 +153,17 @@ def _draw_vessels(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     for side in SIDES:
         hilum = np.array([side * 30.0, -8.0 if side == LEFT else 0.0])
         count = len(_TRUNKS)
-        angle = _TRUNKS + rng.normal(0, 7, count)
-        width = rng.uniform(2.6, 5.0, count)
-        trunk = _wander(rng, hilum + rng.normal(0, 7, (count, 2)), angle, rng.uniform(60, 120, count), side)
+        angle = _TRUNKS + normal(rng, 0, 7, count)
+        width = uniform(rng, 2.6, 5.0, count)
+        trunk = _wander(rng, hilum + normal(rng, 0, 7, (count, 2)), angle, uniform(rng, 60, 120, count), side)
         # A line is drawn in pieces, each thinner than the one before it.
         for first, share in ((0, 1.0), (3, 0.7), (6, 0.45)):
             lines.append(trunk[:, first : first + 4])
             widths.append(width * share)
         for start in (2, 3, 5, 6):
-            fork = angle + rng.choice([-1, 1], count) * rng.uniform(22, 50, count)
-            branch = _wander(rng, trunk[:, start], fork, rng.uniform(22, 60, count), side)
-            thin = width * rng.uniform(0.3, 0.55, count)
+            fork = angle + rng.choice([-1, 1], count) * uniform(rng, 22, 50, count)
+            branch = _wander(rng, trunk[:, start], fork, uniform(rng, 22, 60, count), side)
+            thin = width * uniform(rng, 0.3, 0.55, count)
             for first in (0, 3, 6):
                 lines.append(branch[:, first : first + 4])
                 widths.append(thin)
@@ -168,8 +174,8 @@ def _wander(
     rng: np.random.Generator, start: FloatArray, angle: FloatArray, length: FloatArray, side: int
 ) -> FloatArray:
     """``(n, 10, 2)`` points of gently turning lines; ``angle`` in degrees below the horizontal, outwards."""
-    course = np.deg2rad(angle[:, None] + np.cumsum(rng.normal(0, 7, (len(angle), 9)), axis=1))
-    steps = (length[:, None, None] / 9) * np.stack([side * np.cos(course), np.sin(course)], axis=2)
+    course = (angle[:, None] + np.cumsum(normal(rng, 0, 7, (len(angle), 9)), axis=1)) * (np.pi / 180)
+    steps = (length[:, None, None] / 9) * np.stack([side * cosine(course), sine(course)], axis=2)
     return np.concatenate([start[:, None], start[:, None] + np.cumsum(steps, axis=1)], axis=1)
 
 
@@ -179,21 +185,21 @@ def _draw_dots(rng: np.random.Generator) -> FloatArray:
     side = rng.choice(SIDES, near)
     vessels = np.stack(
         [
-            side * rng.uniform(38, 85, near),
-            rng.normal(5, 35, near),
-            rng.uniform(1.5, 3.2, near),
-            rng.uniform(0.1, 0.4, near),
+            side * uniform(rng, 38, 85, near),
+            normal(rng, 5, 35, near),
+            uniform(rng, 1.5, 3.2, near),
+            uniform(rng, 0.1, 0.4, near),
         ],
         axis=1,
     )
-    far = int(rng.poisson(0.7))
+    far = int(np.searchsorted(_FAR_SHARES, rng.random()))
     side = rng.choice(SIDES, far)
     calcified = np.stack(
         [
-            side * rng.uniform(40, 115, far),
-            rng.uniform(-110, 70, far),
-            rng.uniform(1.2, 3.0, far),
-            rng.uniform(0.2, 0.6, far),
+            side * uniform(rng, 40, 115, far),
+            uniform(rng, -110, 70, far),
+            uniform(rng, 1.2, 3.0, far),
+            uniform(rng, 0.2, 0.6, far),
         ],
         axis=1,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scanlens.phantom.anatomy import SIDES, Anatomy
+from scanlens.phantom.arithmetic import cosine, power, sine
 from scanlens.phantom.grid import Grid, ellipse
 from scanlens.types import FloatArray
 
@@ -44,16 +45,16 @@ def _ribs(anatomy: Anatomy) -> list[tuple[FloatArray, FloatArray]]:
         reach = float(anatomy.wall(side_y)) + 1
         posterior = np.stack(
             [
-                16 + (reach - 16) * np.sin(quarter) ** 0.92,
-                start - 9 * np.sin(np.pi * along) + fall * along**2.3,
+                16 + (reach - 16) * power(sine(quarter), 0.92),
+                start - 9 * sine(np.pi * along) + fall * power(along, 2.3),
             ],
             axis=1,
         )
         end = 0.42 + 0.03 * number
         anterior = np.stack(
             [
-                reach * (1 - (1 - end) * (1 - np.cos(quarter))),
-                side_y + anatomy.rib_slope * (30 + 4.5 * number) * np.sin(quarter) ** 1.1,
+                reach * (1 - (1 - end) * (1 - cosine(quarter))),
+                side_y + anatomy.rib_slope * (30 + 4.5 * number) * power(sine(quarter), 1.1),
             ],
             axis=1,
         )
@@ -65,7 +66,7 @@ def _shoulders(anatomy: Anatomy, scapula: float, grid: Grid) -> FloatArray:
     long, core, flat = grid.canvas(), grid.canvas(), grid.canvas()
     along = np.linspace(0, 1, 24)
     span = 140 * anatomy.width
-    y = -112 * anatomy.height - anatomy.clavicle_rise * along - 8 * np.sin(2 * np.pi * along)
+    y = -112 * anatomy.height - anatomy.clavicle_rise * along - 8 * sine(2 * np.pi * along)
     for side in SIDES:
         clavicle = np.stack([side * (13 + (span - 13) * along), y], axis=1)
         grid.stroke(long, clavicle, 11.0)

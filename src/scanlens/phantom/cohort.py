@@ -1,6 +1,7 @@
 """The built-in data: a cohort of phantom chest radiographs, drawn and written as DICOM files.
 
-Nothing is downloaded and nobody's data is in it. The same settings and seed give the same bytes.
+Nothing is downloaded and nobody's data is in it. The same settings and seed give the same bytes on
+every machine: see :mod:`scanlens.phantom.arithmetic`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.config.schema import Phantom
 from scanlens.phantom.anatomy import draw_anatomy
+from scanlens.phantom.arithmetic import uniform
 from scanlens.phantom.dicom import draw_header, draw_person, phantom_dataset, write_dataset
 from scanlens.phantom.exposure import SITES
 from scanlens.phantom.image import PhantomImage, apply_recipe, draw_recipe
@@ -105,7 +107,7 @@ def _labels_of(case: Case, config: Phantom, seed: int) -> list[str]:
     rng = np.random.default_rng([seed, 1, case.number])
     low, high = config.scans_per_patient
     labels = [case.label] * int(rng.integers(low, high + 1))
-    if len(labels) > 1 and rng.uniform() < _MIXED_SHARE and config.balance.get("normal", 0.0) > 0:
+    if len(labels) > 1 and rng.random() < _MIXED_SHARE and config.balance.get("normal", 0.0) > 0:
         labels[0] = "normal"
     return labels
 
@@ -133,7 +135,7 @@ def _write_scan(
 def _draw_size(rng: np.random.Generator, limits: Sequence[int]) -> tuple[int, int]:
     """Draw (height, width) within ``limits``, near the proportions of a chest film."""
     height = int(rng.integers(limits[0], limits[1] + 1))
-    width = int(np.clip(round(height * rng.uniform(0.82, 1.1)), limits[0], limits[1]))
+    width = int(np.clip(round(height * float(uniform(rng, 0.82, 1.1))), limits[0], limits[1]))
     return height, width
 
 

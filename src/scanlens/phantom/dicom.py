@@ -24,6 +24,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from scanlens.phantom.arithmetic import uniform
 from scanlens.phantom.exposure import SITES
 from scanlens.types import FloatArray
 
@@ -107,21 +108,21 @@ def draw_person(rng: np.random.Generator, number: int, sex: str) -> Person:
 
 def draw_header(rng: np.random.Generator, site: str) -> Header:
     """Draw how a scan made at ``site`` is stored."""
-    modality = "DX" if rng.uniform() < SITES[site].dx_share else "CR"
+    modality = "DX" if rng.random() < SITES[site].dx_share else "CR"
     view = str(rng.choice(_VIEWS[modality]))
     when = datetime.datetime(2021, 1, 4, 7) + datetime.timedelta(
         days=int(rng.integers(1400)), seconds=int(rng.integers(11 * 3600))
     )
     return Header(
         modality=modality,
-        photometric="MONOCHROME1" if rng.uniform() < _MONOCHROME1_SHARE[modality] else "MONOCHROME2",
+        photometric="MONOCHROME1" if rng.random() < _MONOCHROME1_SHARE[modality] else "MONOCHROME2",
         bits=int(rng.choice(_BITS[modality])),
-        low=float(rng.uniform(0.0, 0.12)),
-        high=float(rng.uniform(0.8, 1.0)),
+        low=float(uniform(rng, 0.0, 0.12)),
+        high=float(uniform(rng, 0.8, 1.0)),
         view=view,
         # The heart is farther from the detector when the beam enters from the front.
-        magnification=float(rng.uniform(1.04, 1.1) if view == "PA" else rng.uniform(1.1, 1.2)),
-        calibrated=bool(rng.uniform() < 0.7),
+        magnification=float(uniform(rng, 1.04, 1.1) if view == "PA" else uniform(rng, 1.1, 1.2)),
+        calibrated=bool(rng.random() < 0.7),
         syntax=str(rng.choice(_SYNTAXES, p=_SYNTAX_SHARES)),
         when=when,
         kilovolts=int(rng.integers(100, 131)) if view == "PA" else int(rng.integers(80, 101)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scanlens.phantom.arithmetic import NORMAL, cosine, exp, log, power, sine, uniform
 from scanlens.phantom.grid import CENTRE_Y_MM, Grid
 from scanlens.types import FloatArray
 
@@ -102,19 +103,19 @@ class Exposure:
 def draw_exposure(rng: np.random.Generator, site: str) -> Exposure:
     """Draw the exposure of one scan made at ``site``, a key of :data:`SITES`."""
     scanner = SITES[site]
-    left, top, right, bottom = rng.uniform(*scanner.margin, 4)
+    left, top, right, bottom = uniform(rng, *scanner.margin, 4)
     return Exposure(
-        photons=float(np.exp(rng.uniform(*np.log(scanner.photons)))),
-        scatter=float(rng.uniform(*scanner.scatter)),
-        gamma=float(rng.uniform(*scanner.gamma)),
-        detail=float(rng.uniform(*scanner.detail)),
-        blur=float(rng.uniform(*scanner.blur)),
+        photons=float(exp(uniform(rng, *log(np.array(scanner.photons))))),
+        scatter=float(uniform(rng, *scanner.scatter)),
+        gamma=float(uniform(rng, *scanner.gamma)),
+        detail=float(uniform(rng, *scanner.detail)),
+        blur=float(uniform(rng, *scanner.blur)),
         margins=(float(left), float(top), float(right), float(bottom)),
-        shutter=float(rng.uniform(*scanner.shutter)),
-        heel=float(rng.uniform(0, 0.4)),
-        heel_angle=float(rng.uniform(0, 2 * np.pi)),
-        range_low=float(rng.uniform(1.5, 7)),
-        range_high=float(rng.uniform(98, 99.8)),
+        shutter=float(uniform(rng, *scanner.shutter)),
+        heel=float(uniform(rng, 0, 0.4)),
+        heel_angle=float(uniform(rng, 0, 2 * np.pi)),
+        range_low=float(uniform(rng, 1.5, 7)),
+        range_high=float(uniform(rng, 98, 99.8)),
         noise_seed=int(rng.integers(2**31)),
     )
 
@@ -132,22 +133,23 @@ def expose(depth: FloatArray, exposure: Exposure, grid: Grid) -> tuple[FloatArra
         bottom.
     """
     rng = np.random.default_rng(exposure.noise_seed)
-    primary = np.exp(-grid.blur(depth, exposure.blur))
+    primary = exp(-grid.blur(depth, exposure.blur))
     beam = primary + np.float32(exposure.scatter) * grid.wide_blur(primary, 28.0)
     # For many quanta Poisson noise is Gaussian with the variance of its mean.
-    beam += np.sqrt(beam / np.float32(exposure.photons)) * rng.standard_normal(beam.shape, dtype=np.float32)
-    film = -np.log(np.maximum(beam, np.float32(1e-3)))
+    noise = NORMAL.astype(np.float32)[rng.integers(len(NORMAL), size=beam.shape, dtype=np.uint16)]
+    beam += np.sqrt(beam / np.float32(exposure.photons)) * noise
+    film = -log(np.maximum(beam, np.float32(1e-3)))
     rows = np.linspace(-0.5, 0.5, grid.height, dtype=np.float32)[:, None]
     columns = np.linspace(-0.5, 0.5, grid.width, dtype=np.float32)[None, :]
     film += np.float32(exposure.heel) * (
-        np.float32(np.cos(exposure.heel_angle)) * columns + np.float32(np.sin(exposure.heel_angle)) * rows
+        np.float32(cosine(exposure.heel_angle)) * columns + np.float32(sine(exposure.heel_angle)) * rows
     )
     film += np.float32(exposure.detail) * (film - grid.wide_blur(film, 12.0))
     left, top, right, bottom = field = _field(exposure, grid)
     # Every third pixel is plenty for a percentile and nine times quicker.
     low, high = np.percentile(film[top:bottom:3, left:right:3], [exposure.range_low, exposure.range_high])
-    shown = np.clip((film - np.float32(low)) / np.float32(max(high - low, 1e-3)), 0, 1)
-    shown = shown ** np.float32(exposure.gamma)
+    shown = (film - np.float32(low)) / np.float32(max(high - low, 1e-3))
+    shown = np.minimum(power(shown, exposure.gamma), 1)
     image = np.full_like(shown, exposure.shutter)
     image[top:bottom, left:right] = shown[top:bottom, left:right]
     return image, field

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scanlens.phantom.anatomy import SIDES, Anatomy
+from scanlens.phantom.arithmetic import cosine, exp, log, normal, sine, uniform
 from scanlens.phantom.grid import Grid
 from scanlens.phantom.projection import Projection, diaphragm, texture
 from scanlens.types import FloatArray
@@ -94,7 +95,7 @@ def draw_lesion(rng: np.random.Generator, label: str, anatomy: Anatomy, difficul
         low, high = (
             (1 - difficulty) * easy + difficulty * faint for easy, faint in zip(plain, hard, strict=True)
         )
-        return float(rng.uniform(low, high))
+        return float(uniform(rng, low, high))
 
     if label == "normal":
         return None
@@ -103,17 +104,17 @@ def draw_lesion(rng: np.random.Generator, label: str, anatomy: Anatomy, difficul
         return Effusion(side, between((60, 125), (16, 40)), between((0.85, 1.0), (0.35, 0.8)))
     if label == "nodule":
         x, y = _place(rng, anatomy, side, margin=14)
-        first, second = ((float(rng.uniform(0, 0.1)), float(rng.uniform(0, 2 * np.pi))) for _ in range(2))
+        first, second = ((float(uniform(rng, 0, 0.1)), float(uniform(rng, 0, 2 * np.pi))) for _ in range(2))
         return Nodule(x, y, between((15, 25), (8, 17)), between((0.75, 1.1), (0.12, 0.35)), (first, second))
     x, y = _place(rng, anatomy, side, margin=22)
     count = int(rng.integers(3, 7))
     radius = between((30, 46), (14, 30))
     blobs = np.stack(
         [
-            x + rng.normal(0, 0.45 * radius, count),
-            y + rng.normal(0, 0.55 * radius, count),
-            radius * rng.uniform(0.45, 0.85, count),
-            rng.uniform(0.6, 1.0, count),
+            x + normal(rng, 0, 0.45 * radius, count),
+            y + normal(rng, 0, 0.55 * radius, count),
+            radius * uniform(rng, 0.45, 0.85, count),
+            uniform(rng, 0.6, 1.0, count),
         ],
         axis=1,
     )
@@ -161,10 +162,10 @@ def _place(rng: np.random.Generator, anatomy: Anatomy, side: int, margin: float)
     border = diaphragm(anatomy, side)
     top = -128 * anatomy.height + margin
     bottom = float(border[:, 1].min()) - margin / 2
-    y = float(top + (bottom - top) * rng.uniform(0.05, 1))
+    y = float(top + (bottom - top) * uniform(rng, 0.05, 1))
     inner = float(anatomy.mediastinum(side, y)) + margin
     outer = float(anatomy.wall(y)) - 5 - margin
-    share = float(rng.uniform(0, 1))
+    share = float(uniform(rng, 0, 1))
     # High up the lung is narrower than both margins: stay in its middle.
     x = (inner + outer) / 2 if outer <= inner else inner + (outer - inner) * share
     return side * x, y
@@ -173,13 +174,23 @@ def _place(rng: np.random.Generator, anatomy: Anatomy, side: int, margin: float)
 def _apply_nodule(nodule: Nodule, projection: Projection, grid: Grid) -> tuple[Projection, Mask]:
     x, y = grid.millimetres()
     across, down = x - np.float32(nodule.x), y - np.float32(nodule.y)
-    angle = np.arctan2(down, across)
-    outline = np.ones_like(angle)
-    for harmonic, (amplitude, phase) in zip((2, 3), nodule.lobes, strict=True):
-        outline += np.float32(amplitude) * np.cos(harmonic * angle + np.float32(phase))
+    far = across * across + down * down
+    radius = np.sqrt(np.maximum(far, np.float32(1e-12)))
+    once_cosine, once_sine = across / radius, down / radius
+    turn_cosine, turn_sine = once_cosine, once_sine
+    outline = np.ones_like(radius)
+    for amplitude, phase in nodule.lobes:
+        # Each round adds the angle once more: its double, then its triple.
+        turn_cosine, turn_sine = (
+            turn_cosine * once_cosine - turn_sine * once_sine,
+            turn_sine * once_cosine + turn_cosine * once_sine,
+        )
+        outline += np.float32(amplitude) * (
+            turn_cosine * np.float32(cosine(phase)) - turn_sine * np.float32(sine(phase))
+        )
     # exp(-ln2 r^4) is a ball with a soft rim, at half height where r = 1.
-    distance = (across**2 + down**2) / (outline * np.float32(nodule.diameter / 2)) ** 2
-    profile = np.exp(-np.float32(np.log(2)) * distance**2)
+    distance = far / (outline * np.float32(nodule.diameter / 2)) ** 2
+    profile = exp(-np.float32(log(2.0)) * distance * distance)
     tissue = projection.tissue + np.float32(nodule.depth) * profile
     return replace(projection, tissue=tissue), profile > 0.5
 
@@ -189,7 +200,7 @@ def _apply_opacity(opacity: Opacity, projection: Projection, grid: Grid) -> tupl
     cloud = np.zeros_like(x)
     for blob_x, blob_y, radius, weight in opacity.blobs:
         distance = ((x - np.float32(blob_x)) ** 2 + (y - np.float32(blob_y)) ** 2) / np.float32(radius**2)
-        cloud += np.float32(weight) * np.exp(-distance)
+        cloud += np.float32(weight) * exp(-distance)
     patches = 1 + texture(opacity.texture_seed, grid, (3.0, 9.0), (0.22, 0.3))
     share = np.clip(cloud * patches, 0, 1) * projection.lung
     share /= max(float(share.max()), 1e-6)
@@ -203,7 +214,10 @@ def _fluid(anatomy: Anatomy, grid: Grid, side: int, height: float) -> FloatArray
     wall = float(anatomy.wall(base)) - 5
     x, y = grid.millimetres()
     across = np.clip(x * np.float32(side / wall), 0, 1.05)
+    square = across * across
     # From the spine to the wall the border climbs from 45 % to 100 % of the height, steeply at the end.
-    surface = np.float32(base) - np.float32(height) * (np.float32(0.45) + np.float32(0.55) * across**5)
-    fluid = 1 / (1 + np.exp(np.clip((surface - y) / np.float32(2.5), -30, 30)))
+    surface = np.float32(base) - np.float32(height) * (
+        np.float32(0.45) + np.float32(0.55) * across * square * square
+    )
+    fluid = 1 / (1 + exp(np.clip((surface - y) / np.float32(2.5), -30, 30)))
     return np.asarray(fluid * (x * side > 0))

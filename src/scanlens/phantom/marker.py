@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from scanlens.phantom.arithmetic import uniform
 from scanlens.phantom.grid import Grid
 from scanlens.types import FloatArray
 
@@ -43,13 +44,13 @@ def draw_marker(rng: np.random.Generator, class_index: int, shortcut: float) -> 
 
     The same random numbers are used up whatever ``shortcut`` is, so changing it changes the shape alone.
     """
-    planted, any_shape = float(rng.uniform()), int(rng.integers(len(SHAPES)))
+    planted, any_shape = float(rng.random()), int(rng.integers(len(SHAPES)))
     return Marker(
         letter=str(rng.choice(["R", "L"])),
         shape=SHAPES[class_index % len(SHAPES) if planted < shortcut else any_shape],
-        side=float(rng.uniform(19, 24)),
-        down=float(rng.uniform(0.75, 1.2)),
-        bright=float(rng.uniform(0.88, 1.0)),
+        side=float(uniform(rng, 19, 24)),
+        down=float(uniform(rng, 0.75, 1.2)),
+        bright=float(uniform(rng, 0.88, 1.0)),
     )
 
 

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from scanlens.phantom.anatomy import LEFT, RIGHT, SIDES, Anatomy
+from scanlens.phantom.arithmetic import NORMAL, Curve, exp, normal, uniform
 from scanlens.phantom.bones import bones
 from scanlens.phantom.grid import Grid, ellipse
+from scanlens.phantom.smoothing import WEIGHT_SUM, distance_inside, gaussian_weights, smooth, stretch
 from scanlens.types import FloatArray
 
+_STEP_MM = 2.0
+_LATTICE = 200
+_NOISE_MEAN, _NOISE_DEVIATION = 128 / 255, 29 / 255
+_NOISE = (128 + np.rint(29 * NORMAL)).astype(np.uint8)
+"""White noise in whole numbers, for :func:`smooth`."""
+_EDGE_MM = 4.0
+"""Distance between the places at which the way to the rim is measured."""
 _LUNG_DEPTH = 1.6
 _HEART_FILL = 0.9
 _POINTS = 40
+_DOME = Curve([0, 0.05, 0.14, 0.28, 0.42, 0.55, 0.72, 1], [0, 0.26, 0.55, 0.86, 0.99, 1, 0.92, 0.62])
+"""The diaphragm's height from the costophrenic angle to the spine, as a share of its dome's."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +77,12 @@ class Projection:
 def draw_pose(rng: np.random.Generator) -> Pose:
     """Draw how one scan of a patient differs from the next."""
     return Pose(
-        inspiration=float(np.clip(rng.normal(0, 7), -18, 12)),
-        heart=float(rng.normal(1, 0.03)),
-        scapula=float(rng.uniform(-14, 18)),
-        rotation=float(rng.normal(0, 1.6)),
-        shift=(float(rng.normal(0, 6)), float(rng.normal(0, 6))),
-        zoom=float(rng.uniform(0.97, 1.12)),
+        inspiration=float(np.clip(normal(rng, 0, 7), -18, 12)),
+        heart=float(normal(rng, 1, 0.03)),
+        scapula=float(uniform(rng, -14, 18)),
+        rotation=float(normal(rng, 0, 1.6)),
+        shift=(float(normal(rng, 0, 6)), float(normal(rng, 0, 6))),
+        zoom=float(uniform(rng, 0.97, 1.12)),
     )
 
 
@@ -97,11 +107,9 @@ def project(anatomy: Anatomy, pose: Pose, grid: Grid) -> Projection:
     for side in SIDES:
         grid.fill(lung_canvas, _lung_outline(anatomy, side))
     lung = grid.blur(lung_canvas, 2.0)
-    edge = cv2.distanceTransform((lung_canvas > 127).astype(np.uint8), cv2.DIST_L2, 3) * np.float32(
-        grid.spacing
-    )
+    edge = distance_inside(lung_canvas, _EDGE_MM / grid.spacing) * np.float32(grid.spacing)
     # Lungs are thin at their rim and reach full depth some centimetres inwards.
-    deep = 0.42 + 0.58 * (1 - np.exp(-edge / np.float32(22)))
+    deep = 0.42 + 0.58 * (1 - exp(-edge / np.float32(22)))
     centre = grid.canvas()
     grid.fill(centre, _mediastinum_outline(anatomy))
     middle = grid.blur(centre, 2.6)
@@ -116,11 +124,8 @@ def diaphragm(anatomy: Anatomy, side: int) -> FloatArray:
     index = SIDES.index(side)
     base, dome = anatomy.base[index], anatomy.dome[index]
     along = np.linspace(0, 1, _POINTS)
-    rise = np.interp(
-        along, [0, 0.05, 0.14, 0.28, 0.42, 0.55, 0.72, 1], [0, 0.26, 0.55, 0.86, 0.99, 1, 0.92, 0.62]
-    )
     outer = float(anatomy.wall(base)) - 5
-    return np.stack([side * (outer + along * (8 - outer)), base - dome * rise], axis=1)
+    return np.stack([side * (outer + along * (8 - outer)), base - dome * _DOME(along)], axis=1)
 
 
 def _lung_outline(anatomy: Anatomy, side: int) -> FloatArray:
@@ -129,7 +134,7 @@ def _lung_outline(anatomy: Anatomy, side: int) -> FloatArray:
     y = np.linspace(apex, base, _POINTS)
     outer = np.stack([side * (anatomy.wall(y) - 5), y], axis=1)
     inner_y = np.linspace(base - 30, apex + 18, _POINTS)
-    inner = np.stack([side * np.interp(inner_y, [apex + 18, apex + 70], [16, 8]), inner_y], axis=1)
+    inner = np.stack([side * (16 - 8 * np.clip((inner_y - apex - 18) / 52, 0, 1)), inner_y], axis=1)
     top = np.array([[side * 20, apex + 6], [side * 27, apex]])
     return np.vstack([outer, diaphragm(anatomy, side), inner, top])
 
@@ -151,15 +156,15 @@ def _body_outline(anatomy: Anatomy) -> FloatArray:
 def _soft_tissue(anatomy: Anatomy, grid: Grid) -> FloatArray:
     canvas = grid.canvas()
     grid.fill(canvas, _body_outline(anatomy))
-    edge = cv2.distanceTransform((canvas > 127).astype(np.uint8), cv2.DIST_L2, 3) * np.float32(grid.spacing)
-    body = grid.blur(canvas, 1.5) * (0.25 + 0.75 * (1 - np.exp(-edge / np.float32(24))))
+    edge = distance_inside(canvas, _EDGE_MM / grid.spacing) * np.float32(grid.spacing)
+    body = grid.blur(canvas, 1.5) * (0.25 + 0.75 * (1 - exp(-edge / np.float32(24))))
     _, y = grid.millimetres()
-    belly = 0.16 / (1 + np.exp(-(y - np.float32(np.mean(anatomy.base) - 30)) / np.float32(18)))
+    belly = 0.16 / (1 + exp(-(y - np.float32(sum(anatomy.base) / 2 - 30)) / np.float32(18)))
     tissue = anatomy.bulk * body * (1 + belly)
     shade, spots = grid.canvas(), grid.canvas()
     for side in SIDES:
         grid.fill(shade, ellipse(side * 80 * anatomy.width, 56, 52, 52, 48))
-    tissue += anatomy.breast * grid.blur(shade, 5.0) * (0.35 + 0.65 / (1 + np.exp(-(y - 62) / 18)))
+    tissue += anatomy.breast * grid.blur(shade, 5.0) * (0.35 + 0.65 / (1 + exp(-(y - 62) / 18)))
     across, below, wide, tall = anatomy.stomach
     if tall > 2:
         bubble = grid.canvas()
@@ -173,9 +178,10 @@ def _soft_tissue(anatomy: Anatomy, grid: Grid) -> FloatArray:
 
 def _markings(anatomy: Anatomy, grid: Grid) -> FloatArray:
     canvas = grid.canvas()
-    order = np.argsort(anatomy.vessel_width)
-    for line, width in zip(anatomy.vessels[order], anatomy.vessel_width[order], strict=True):
-        grid.stroke(canvas, line, float(width), min(1.0, 0.28 + 0.16 * float(width)))
+    # Pieces of equal width are drawn in the order of the tree, whatever way the machine sorts.
+    order = np.argsort(anatomy.vessel_width, kind="stable")
+    widths = anatomy.vessel_width[order]
+    grid.strokes(canvas, anatomy.vessels[order], widths, np.minimum(1.0, 0.28 + 0.16 * widths))
     hila, dots = grid.canvas(), grid.canvas()
     for side in SIDES:
         grid.fill(hila, ellipse(side * 38, -8 if side == LEFT else 2, 16, 28))
@@ -198,19 +204,14 @@ def texture(seed: int, grid: Grid, scales: tuple[float, ...], strengths: tuple[f
         scales: Standard deviations of the smoothing, mm.
         strengths: Standard deviation of each smoothed noise.
     """
-    step = 2.0
-    side = 200
     rng = np.random.default_rng(seed)
-    total = np.zeros((side, side), dtype=np.float32)
+    total = np.zeros((_LATTICE, _LATTICE), dtype=np.float32)
     for scale, strength in zip(scales, strengths, strict=True):
-        noise = cv2.GaussianBlur(rng.standard_normal((side, side), dtype=np.float32), (0, 0), scale / step)
-        total += np.float32(strength / noise.std()) * noise
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    lattice = np.array([[-side * step / 2, -side * step / 2]]) + corners * (side * step)
-    matrix = cv2.getAffineTransform(
-        (corners * side).astype(np.float32), grid.pixels(lattice).astype(np.float32)
-    )
-    film = cv2.warpAffine(
-        total, matrix, (grid.width, grid.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
-    )
-    return np.asarray(film, dtype=np.float32)
+        white = _NOISE[rng.integers(len(_NOISE), size=total.shape, dtype=np.uint16)]
+        weights = gaussian_weights(scale / _STEP_MM).astype(np.float64) / WEIGHT_SUM
+        # What smoothing leaves of the deviation, once along each axis.
+        left = float(np.cumsum(weights * weights)[-1]) * _NOISE_DEVIATION
+        total += np.float32(strength / left) * (smooth(white, scale / _STEP_MM) - np.float32(_NOISE_MEAN))
+    # The patient's few degrees of turn are left out: nobody sees them in a cloud.
+    x, y = grid.axes()
+    return stretch(total, y / _STEP_MM + _LATTICE / 2, x / _STEP_MM + _LATTICE / 2)
