@@ -243,8 +243,8 @@ def test_compare(monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Pat
     assert call(monkeypatch, "compare", "--json", "--limit=1") == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
     assert row["metrics"] == {"test.accuracy": 0.6}
-    assert call(monkeypatch, "compare", "--log") == 1
-    assert "Add --html FILE." in capsys.readouterr().err
+    assert call(monkeypatch, "compare", "--html", "page.html") == 0
+    assert "Runs compared" in (checkout / "page.html").read_text(encoding="utf-8")
 
 
 def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

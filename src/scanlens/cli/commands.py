@@ -152,13 +152,16 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Search settings."""
+    import signal
     from dataclasses import asdict
 
     from scanlens.search.plan import read_plan
     from scanlens.search.sweep import as_lines, sweep
 
-    names = ("name", "sampler", "trials", "metric", "direction", "pruner", "until", "jobs", "seed")
+    names = ("name", "sampler", "trials", "metric", "pruner", "until", "jobs", "seed")
     plan = read_plan(Path(), arguments.space, {name: getattr(arguments, name) for name in names})
+    # A stop by SIGTERM is as clean as one by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcome = sweep(Path(), plan)
     print(json.dumps(asdict(outcome), indent=2) if arguments.json else as_lines(outcome))
     return DONE
@@ -166,16 +169,14 @@ def sweep(arguments: argparse.Namespace) -> int:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Compare tracked runs."""
+    from scanlens.compare.comparison import as_json, as_text, compare
+    from scanlens.compare.page import write_page
     from scanlens.config.load import load_section
     from scanlens.config.schema import Tracking
-    from scanlens.search.comparison import as_json, as_text, compare, write_page
 
-    if arguments.log and arguments.html is None:
-        raise ScanlensError("--log needs a page to log.", "Add --html FILE.")
-    tracking = load_section(Tracking)
-    found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
+    found = compare(load_section(Tracking), arguments.runs, arguments.study, arguments.limit, arguments.by)
     if arguments.html is not None:
-        write_page(found, arguments.html, tracking if arguments.log else None)
+        write_page(found, arguments.html)
     print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
     return DONE
 

@@ -179,14 +179,13 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--metric", help="of the validation split (default val_loss; or val_auc, val.auc_macro)"
     )
-    sweep.add_argument("--direction", choices=["minimize", "maximize"], help="default: what fits the metric")
     sweep.add_argument(
         "--pruner", choices=["median", "hyperband", "none"], help="stops poor trials early (default: median)"
     )
     sweep.add_argument(
         "--until",
-        choices=["training", "evaluation", "explanation", "packaging"],
-        help="last stage of a trial (default: training)",
+        choices=["ensemble", "evaluation", "explanation", "packaging"],
+        help="last stage of a trial (default: ensemble)",
     )
     sweep.add_argument("--jobs", type=_positive, metavar="N", help="trials at a time (default 1)")
     sweep.add_argument("--seed", type=int, metavar="N", help="of the sampler (default 0)")
@@ -214,9 +213,6 @@ def parser() -> argparse.ArgumentParser:
         help="metrics to show",
     )
     compare.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
-    compare.add_argument(
-        "--log", action="store_true", help="also log the page to the newest or the parent run"
-    )
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
     compare.set_defaults(run=commands.compare)
 

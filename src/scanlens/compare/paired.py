@@ -30,17 +30,13 @@ class Difference:
 
     Attributes:
         metric: auc_macro or accuracy.
-        first: Value of the first network; None where undefined.
-        second: Of the second.
-        difference: Between them.
+        difference: None where undefined.
         low: Percentile interval over patients; None where there are too few.
         high: Likewise.
         p: Two-sided bootstrap p-value: how far zero lies in the tails.
     """
 
     metric: str
-    first: float | None
-    second: float | None
     difference: float | None
     low: float | None
     high: float | None
@@ -70,10 +66,8 @@ class Paired:
     resamples: int
 
 
-def mismatch(first: pd.DataFrame | None, second: pd.DataFrame | None) -> str:
+def mismatch(first: pd.DataFrame, second: pd.DataFrame) -> str:
     """Why two predictions tables can't be paired, or an empty string."""
-    if first is None or second is None:
-        return "a run has logged no test predictions (stage evaluation logs them)"
     a, b = _test(first), _test(second)
     if not len(a) or not len(b):
         return "a run has no test scan"
@@ -108,49 +102,42 @@ def paired(first: pd.DataFrame, second: pd.DataFrame, resamples: int = RESAMPLES
         table[[f"probability_{label}" for label in labels]].to_numpy(dtype=np.float64) for table in (a, b)
     ]
     codes = patient_codes(a["patient"].to_numpy())
-    samples = _bootstrap(probabilities, targets, codes, resamples, seed)
-    actual = [all_metrics(p, targets) for p in probabilities]
+    draws = PatientDraws(codes, targets, resamples, seed)
+    # With one patient there is nothing to draw from.
+    chunks = [_gaps(probabilities, targets, w) for w in (draws.chunks() if codes.max() > 0 else ())]
+    samples = pd.concat(chunks) if chunks and draws.kept == resamples else pd.DataFrame(columns=COMPARED)
+    actual = _gaps(probabilities, targets, np.ones((1, len(targets))))
     right = [p.argmax(axis=1) == targets for p in probabilities]
     only_first, only_second = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     apart = only_first + only_second
     return Paired(
         scans=len(a),
         patients=len(np.unique(codes)),
-        differences=tuple(_difference(m, actual[0][m], actual[1][m], samples.get(m)) for m in COMPARED),
+        differences=tuple(_difference(name, float(actual[name].iloc[0]), samples[name]) for name in COMPARED),
         only_first=only_first,
         only_second=only_second,
         mcnemar=float(binomtest(only_first, apart).pvalue) if apart else 1.0,
-        resamples=len(samples[COMPARED[0]]) if samples else 0,
+        resamples=len(samples),
     )
 
 
-def _bootstrap(
-    probabilities: list[FloatArray], targets: IntArray, codes: IntArray, resamples: int, seed: int
-) -> dict[str, FloatArray]:
-    """``{metric: (resample,)}`` differences; empty where patients or classes are too few."""
-    if len(np.unique(codes)) < 2:
-        return {}
-    draws = PatientDraws(codes, targets, resamples, seed)
-    chunks = []
-    for weights in draws.chunks():
-        one, other = (all_metrics(p, targets, weights) for p in probabilities)
-        chunks.append({name: one[name] - other[name] for name in COMPARED})
-    if draws.kept < resamples:
-        return {}
-    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in COMPARED}
+def _gaps(probabilities: list[FloatArray], targets: IntArray, weights: FloatArray) -> pd.DataFrame:
+    """First minus second, a row for each row of weights, a column for each metric."""
+    one, other = (all_metrics(p, targets, weights) for p in probabilities)
+    return pd.DataFrame({name: one[name] - other[name] for name in COMPARED})
 
 
-def _difference(name: str, first: FloatArray, second: FloatArray, samples: FloatArray | None) -> Difference:
-    values = [float(v) if np.isfinite(v) else None for v in (first, second)]
-    gap = None if values[0] is None or values[1] is None else values[0] - values[1]
-    if samples is None or gap is None:
-        return Difference(name, values[0], values[1], gap, None, None, None)
+def _difference(name: str, gap: float, samples: pd.Series) -> Difference:
+    if not np.isfinite(gap):
+        return Difference(name, None, None, None, None)
+    if not len(samples):
+        return Difference(name, gap, None, None, None)
     tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(samples, [tail, 1.0 - tail])
+    low, high = samples.quantile([tail, 1.0 - tail])
     # One is added to each count: no number of resamples proves a probability of zero.
     below, above = (samples <= 0).sum() + 1, (samples >= 0).sum() + 1
     p = min(1.0, 2.0 * float(min(below, above)) / (len(samples) + 1))
-    return Difference(name, values[0], values[1], gap, float(low), float(high), p)
+    return Difference(name, gap, float(low), float(high), p)
 
 
 def _test(table: pd.DataFrame) -> pd.DataFrame:
