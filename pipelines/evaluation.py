@@ -5,6 +5,7 @@ from pathlib import Path
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.estimate import Estimate
 from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.regression_run import evaluate_numbers
 from scanlens.evaluation.report import tracked_metrics
@@ -49,8 +50,6 @@ if __name__ == "__main__":
             tracked.log_predictions(REPORTS / "predictions.parquet")
             for name in ("plots", "figures", "report.html", "evaluation.json"):
                 tracked.log_files(REPORTS / name, name if (REPORTS / name).is_dir() else None)
-        found = facts["test"][headline]
-        interval = f" [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""
-        value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
+        found = Estimate.from_json(facts["test"][headline]).text(".3f")
         word = {"mae": "mean absolute error", "auc_macro": "AUC"}[headline]
-        run.report({}, f"test {word} {value}{interval} over {len(store.rows('test'))} scans in {REPORTS}")
+        run.report({}, f"test {word} {found} over {len(store.rows('test'))} scans in {REPORTS}")

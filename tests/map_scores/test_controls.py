@@ -55,7 +55,7 @@ def test_the_verdict_is_paired(shift: float, better: str, verdict: str) -> None:
     values, control = scans + shift + rng.normal(0, 0.1, 40), scans + rng.normal(0, 0.1, 40)
     found = compare(Estimator(patients, map_scores()), "map", "edges", "road", values, control, better)
     assert found.verdict == verdict
-    assert found.difference["value"] == pytest.approx((values - control).mean())
+    assert found.difference.value == pytest.approx((values - control).mean())
 
 
 def test_a_control_may_be_drawn_several_times_and_no_interval_decides_nothing() -> None:
@@ -63,6 +63,6 @@ def test_a_control_may_be_drawn_several_times_and_no_interval_decides_nothing() 
     patients = np.array([f"p{scan}" for scan in range(6)])
     found = compare(Estimator(patients, map_scores()), "map", "random", "road", np.ones(6), control)
     assert found.verdict == "beats"
-    assert found.difference["value"] == pytest.approx(1 - control.mean())
+    assert found.difference.value == pytest.approx(1 - control.mean())
     alone = Estimator(patients, map_scores(resamples=0))
     assert compare(alone, "map", "random", "road", np.ones(6), control).verdict == "undecided"

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import patient_intervals
 from scanlens.shortcuts.numbers import auc
 from scanlens.shortcuts.verdicts import (
-    Interval,
     Resampling,
     Verdict,
     intervals,
@@ -31,7 +31,7 @@ PROBABILITIES = RNG.dirichlet([1, 1, 1], 90) * 0.6 + 0.4 * np.eye(3)[TARGETS]
     ],
 )
 def test_an_interval_is_compared_with_the_threshold(low: float, high: float, said: Verdict) -> None:
-    assert judge(Interval(0.65, low, high), 0.65) == said
+    assert judge(Estimate(0.65, low, high), 0.65) == said
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_one_patient_has_no_interval() -> None:
         {"auc": auc(PROBABILITIES, TARGETS)}, TARGETS, np.array(["p"] * 90, object), Resampling(1, 50, 0.9, 0)
     )
     assert "at least two" in alone["auc"].reason
-    assert np.isnan(alone["auc"].low)
+    assert alone["auc"].low is None
 
 
 def test_small_splits_are_too_few() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import TEMPERATURE_RANGE, is_separated
 from scanlens.evaluation.metrics import SCALARS, IntArray
 from scanlens.evaluation.scoring import SplitScore
@@ -26,7 +27,7 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
         confidence: The promise.
     """
     coverage = sets["coverage"]
-    if coverage["high"] is None or coverage["high"] >= confidence:
+    if not Estimate.from_json(coverage).below(confidence):
         return []
     return [
         f"Prediction sets hold the true class of {100 * coverage['value']:.1f} % of the test scans "
@@ -47,8 +48,8 @@ def split_cautions(score: SplitScore) -> list[str]:
             f"No {name} scan of {_listed(score.absent)}: their AUC and sensitivity are null, and macro "
             f"values are over the other {rest} of {len(score.labels)} classes."
         )
-    if score.intervals.reason:
-        said.append(f"The {name} metrics have no interval: {score.intervals.reason}.")
+    if score.bootstrap.reason:
+        said.append(f"The {name} metrics have no interval: {score.bootstrap.reason}.")
     if score.unknown_patients:
         said.append(
             f"The patient of {score.unknown_patients} of {score.scans} {name} scans is unknown: each counts "
@@ -76,8 +77,8 @@ def test_cautions(score: SplitScore, majority: float) -> list[str]:
         said.append(
             f"Fewer than {FEW_SCANS} test scans of {_listed(rare)}: read these classes' numbers with care."
         )
-    if score.intervals.low:
-        low, high = score.intervals.low, score.intervals.high
+    if score.bootstrap.low:
+        low, high = score.bootstrap.low, score.bootstrap.high
         if low["accuracy"] <= majority:
             said.append(
                 f"Accuracy is not clearly above {majority:.3f}, which always answering the most frequent "

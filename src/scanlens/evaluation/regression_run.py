@@ -15,14 +15,15 @@ from scanlens.atomic import replacing, write_json, write_text
 from scanlens.config.numbers import as_numbers
 from scanlens.config.schema import Evaluation
 from scanlens.errors import ScanlensError
+from scanlens.estimate import Estimate, finite, json_of
 from scanlens.evaluation import regression_figures
 from scanlens.evaluation.cautions import FEW_PATIENTS, overlap_cautions
 from scanlens.evaluation.conformal import half_width
-from scanlens.evaluation.intervals import Intervals, bootstrap_intervals, patient_codes
+from scanlens.evaluation.intervals import Bootstrap, bootstrap_intervals, patient_codes
 from scanlens.evaluation.predictions import COLUMNS
 from scanlens.evaluation.regression import NUMBER_METRICS, number_metrics
 from scanlens.evaluation.regression_page import render_number_page
-from scanlens.evaluation.report import dvc_metrics, number
+from scanlens.evaluation.report import dvc_metrics
 from scanlens.evaluation.run import check_settings
 from scanlens.types import FloatArray
 
@@ -125,9 +126,9 @@ def _interval(errors: FloatArray, config: Evaluation) -> dict[str, Any]:
 
 def _intervals(
     predicted: FloatArray, targets: FloatArray, patients: np.ndarray, config: Evaluation
-) -> Intervals:
+) -> Bootstrap:
     if not len(targets):
-        return Intervals(reason="there is no scan")
+        return Bootstrap(reason="there is no scan")
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
         return number_metrics(predicted, targets, weights)
@@ -143,21 +144,17 @@ def _intervals(
 
 
 def _metrics(
-    predicted: FloatArray, targets: FloatArray, found: Intervals, split: str
+    predicted: FloatArray, targets: FloatArray, found: Bootstrap, split: str
 ) -> dict[str, dict[str, Any]]:
     """``{metric: {value, low, high}}`` of one split."""
     values = number_metrics(predicted, targets, np.ones((1, len(targets)))) if len(targets) else {}
-    facts: dict[str, dict[str, Any]] = {}
-    for name in NUMBER_METRICS:
-        facts[name] = {
-            "value": number(values[name][0]) if values else None,
-            "low": number(found.low[name]) if found.low else None,
-            "high": number(found.high[name]) if found.high else None,
+    reason = "labels or predictions are all the same" if values else f"there is no {split} scan"
+    return json_of(
+        {
+            name: found.estimate(name, values[name][0] if values else np.nan, reason=reason)
+            for name in NUMBER_METRICS
         }
-        if facts[name]["value"] is None:
-            why = "labels or predictions are all the same" if values else f"there is no {split} scan"
-            facts[name]["reason"] = why
-    return facts
+    )
 
 
 def _baseline(mean: float, targets: FloatArray) -> dict[str, Any]:
@@ -165,7 +162,7 @@ def _baseline(mean: float, targets: FloatArray) -> dict[str, Any]:
     facts: dict[str, Any] = {"value": mean, **dict.fromkeys(NUMBER_METRICS)}
     if len(targets):
         values = number_metrics(np.full(len(targets), mean), targets, np.ones((1, len(targets))))
-        facts |= {name: number(values[name][0]) for name in ("mae", "rmse", "r2")}
+        facts |= {name: finite(values[name][0]) for name in ("mae", "rmse", "r2")}
     return facts
 
 
@@ -191,8 +188,8 @@ def _cautions(facts: dict[str, Any]) -> list[str]:
     patients = facts["counts"]["test"]["patients"]
     if 0 < patients < FEW_PATIENTS:
         said.append(f"Intervals are wide and themselves rough: only {patients} test patients.")
-    best, mae = facts["baseline"]["mae"], facts["test"]["mae"]
-    if best is not None and mae["high"] is not None and mae["high"] >= best:
+    best, mae = facts["baseline"]["mae"], Estimate.from_json(facts["test"]["mae"])
+    if best is not None and mae.high is not None and not mae.below(best):
         said.append(
             f"The mean absolute error is not clearly below {best:.4g}, which always answering the training "
             "split's mean reaches."

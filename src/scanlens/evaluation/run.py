@@ -13,6 +13,7 @@ import pandas as pd
 from scanlens.atomic import replacing, write_json, write_text
 from scanlens.config.schema import Evaluation
 from scanlens.errors import SettingsError
+from scanlens.estimate import json_of
 from scanlens.evaluation import cautions, figures, plots
 from scanlens.evaluation.calibration import (
     calibrated_probabilities,
@@ -23,7 +24,7 @@ from scanlens.evaluation.conformal import prediction_sets, set_threshold
 from scanlens.evaluation.coverage import set_facts
 from scanlens.evaluation.members import spread_over_members
 from scanlens.evaluation.metrics import IntArray, ece
-from scanlens.evaluation.ordinal import ordinal_facts
+from scanlens.evaluation.ordinal import ordinal_estimates
 from scanlens.evaluation.page import render_page
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
 from scanlens.evaluation.report import baseline, build_facts, dvc_metrics
@@ -113,7 +114,7 @@ def evaluate(
         for name in scored:
             own = split == name
             asked = replace(config, bootstrap=0) if name == "train" else config
-            facts[name] |= ordinal_facts(probabilities[own], targets[own], patients[own], asked)
+            facts[name] |= json_of(ordinal_estimates(probabilities[own], targets[own], patients[own], asked))
     if members is not None and (members >= 0).any():
         judged = members >= 0
         facts["members"] = spread_over_members(probabilities[judged], targets[judged], members[judged])
@@ -207,7 +208,7 @@ def _write_plots(
             content.to_csv(temporary, index=False, lineterminator="\n")
 
     size = f"{score.scans} test scans of {score.patients} patients"
-    aucs = {label: _with_interval(facts["per_class"]["test"][label]["auc"]) for label in score.labels}
+    aucs = {label: score.estimate("auc", k).text(".3f", "-") for k, label in enumerate(score.labels)}
     figures.draw_roc(
         output / "figures" / "roc.png",
         roc,
@@ -224,11 +225,3 @@ def _write_plots(
         for name in ("before", "after")
     }
     figures.draw_reliability(output / "figures" / "reliability.png", bins, names, f"Reliability, {size}")
-
-
-def _with_interval(entry: dict[str, Any]) -> str:
-    if entry["value"] is None:
-        return "-"
-    if entry["low"] is None:
-        return f"{entry['value']:.3f}"
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"

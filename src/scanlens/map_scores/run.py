@@ -145,7 +145,7 @@ def score_maps(
         "fidelity": fidelity,
         "repeatability": repeatability_facts(changed, members, len(sample), estimator),
         "randomisation": randomisation,
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "verdicts": [verdict.to_json() for verdict in verdicts],
         "failed": [said for verdict in verdicts if (said := sentence(verdict))] + failed,
     }
     if figures is not None:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from scanlens.estimate import Estimate
+
 _METRICS = (
     "auc_macro", "accuracy", "f1_macro", "sensitivity_macro", "specificity_macro", "brier", "ece",
     "mae_classes", "within_one", "kappa_quadratic", "mae", "rmse", "r2", "pearson", "spearman",
 )  # fmt: skip
-
-
-def _number(entry: dict[str, Any]) -> str:
-    if entry.get("value") is None:
-        return "not defined"
-    if entry.get("low") is None:
-        return f"{entry['value']:.3f}"
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
 def _of_several(description: dict[str, Any]) -> str:
@@ -87,7 +81,9 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
         "|---|---|",
     ]
     lines += [
-        f"| {name} | {_number(evaluation['test'][name])} |" for name in _METRICS if name in evaluation["test"]
+        f"| {name} | {Estimate.from_json(evaluation['test'][name]).text('.3f', 'not defined')} |"
+        for name in _METRICS
+        if name in evaluation["test"]
     ]
     cautions = evaluation.get("warnings", [])
     lines += ["", "## Cautions", *[f"- {caution}" for caution in cautions]]

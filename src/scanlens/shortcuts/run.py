@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scanlens.config.schema import Shortcuts
+from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.evaluation.metrics import auc_macro, auc_per_class
@@ -31,7 +32,6 @@ from scanlens.shortcuts.origins import origins
 from scanlens.shortcuts.page import write_page
 from scanlens.shortcuts.regions import coverage
 from scanlens.shortcuts.verdicts import (
-    Interval,
     Resampling,
     Verdict,
     Weighted,
@@ -143,7 +143,7 @@ def probe_shortcuts(
     shared = Resampling(looks, settings.bootstrap, settings.confidence, settings.seed)
     reason = too_few(targets, patients)
     found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
-    found |= {name: Interval(np.nan, np.nan, np.nan, why) for name, why in missing.items()}
+    found |= {name: Estimate(None, reason=why) for name, why in missing.items()}
     probes = [_fact(name, found, reason, whole, views, targets, store.labels) for name in QUESTIONS]
     probes += [judge_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
     verdict = _overall([probe["verdict"] for probe in probes])
@@ -242,17 +242,17 @@ def _numbers(
 
 def _fact(
     name: str,
-    found: dict[str, Interval],
+    found: dict[str, Estimate],
     reason: str,
     whole: FloatArray,
     views: dict[str, FloatArray],
     targets: npt.NDArray[np.int64],
     labels: list[str],
 ) -> dict[str, Any]:
-    question, interval = QUESTIONS[name], found[name]
-    reason = interval.reason or reason
+    question, estimate = QUESTIONS[name], found[name]
+    reason = estimate.reason or reason
     if reason:
-        return fact(name, question, Interval(interval.value, np.nan, np.nan, reason), "cannot tell")
+        return fact(name, question, Estimate(estimate.value, reason=reason), "cannot tell")
     details: dict[str, Any] = {}
     if name in views:
         by_class = dict(zip(labels, auc_per_class(views[name], targets).tolist(), strict=True))
@@ -267,12 +267,12 @@ def _fact(
         for key in found
         if key.startswith(f"{name}/") and judge(found[key], question.threshold) == "found"
     ]
-    if told and judge(interval, question.threshold) != "found":
-        best = max(told, key=lambda key: found[key].low)
+    if told and judge(estimate, question.threshold) != "found":
+        best = max(told, key=lambda key: found[key].low or 0.0)
         label = labels[int(best.rpartition("/")[2])]
         question = replace(question, measure=f"{question.measure}, {label} against the rest")
         return fact(name, question, found[best], "found", label=label, **details)
-    return fact(name, question, interval, judge(interval, question.threshold), **details)
+    return fact(name, question, estimate, judge(estimate, question.threshold), **details)
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:
