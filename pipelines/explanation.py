@@ -9,7 +9,7 @@ from scanlens.acquire.run import read_source
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Explanation, Runtime, Tracking
 from scanlens.evaluation.calibration import read_temperature
-from scanlens.explanation.account import Inputs, give_account, tracked_numbers
+from scanlens.explanation.account import Inputs, explain_test_split, tracked_numbers
 from scanlens.explanation.run import tracked_files
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
@@ -31,7 +31,7 @@ if __name__ == "__main__":
             predictions=pd.read_parquet(REPORTS / "predictions.parquet"),
             temperature=lambda: read_temperature(REPORTS / "calibration.json"),
         )
-        facts = give_account(inputs, load_section(Explanation), machine, run.folder(MAPS))
+        facts = explain_test_split(inputs, load_section(Explanation), machine, run.folder(MAPS))
         run.report(facts, f"maps of {facts['scans']} scans in {MAPS}, open {MAPS / 'gallery.html'}")
     with open_run(
         load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from scanlens.atomic import write_json
 from scanlens.config.schema import Explanation
-from scanlens.explanation.account import FILES, SHORTCUTS, Inputs, give_account, tracked_numbers
+from scanlens.explanation.account import FILES, SHORTCUTS, Inputs, explain_test_split, tracked_numbers
 from scanlens.models.predict import predict
 from scanlens.scaling.device import Machine
 from tests.helpers.planted import LABELS, STATISTICS, bright_network, plant
@@ -71,7 +71,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 def account(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
     """Its facts and its folder."""
     output = tmp_path_factory.mktemp("maps")
-    return give_account(inputs, quick(), MACHINE, output), output
+    return explain_test_split(inputs, quick(), MACHINE, output), output
 
 
 def test_planted_lesions_are_found(account: tuple[dict[str, Any], Path]) -> None:
@@ -105,7 +105,7 @@ def test_settings_leave_parts_out(inputs: Inputs, tmp_path: Path) -> None:
         shortcuts=dataclasses.replace(section.shortcuts, scans=0),
         regions=dataclasses.replace(section.regions, labels=["clear"]),
     )
-    facts = give_account(inputs, section, MACHINE, tmp_path)
+    facts = explain_test_split(inputs, section, MACHINE, tmp_path)
     assert (facts["files"], facts["map_scores"], facts["shortcuts"]) == (None, None, None)
     assert not (tmp_path / FILES).exists()
     assert set(pd.read_parquet(tmp_path / "regions.parquet")["label"]) <= {"clear"}

@@ -1,4 +1,4 @@
-"""Settings of the explanation stage that are quick."""
+"""Settings that are quick, and a data section."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from scanlens.config.load import load_section
-from scanlens.config.schema import Explanation, MapScores, Shortcuts
+from scanlens.config.schema import Columns, Data, Explanation, MapScores, Shortcuts
 
 
 def explanation(**changes: Any) -> Explanation:
@@ -24,3 +24,14 @@ def map_scores(**changes: Any) -> MapScores:
 def shortcuts(**changes: Any) -> Shortcuts:
     """The shipped settings of the probes; keywords replace them."""
     return dataclasses.replace(load_section(Explanation).shortcuts, **changes)
+
+
+def data_settings(kind: str, **changes: Any) -> Data:
+    """A data section; keywords named like a column set ``data.columns``."""
+    columns = dict.fromkeys(("patient", "split", "site", "mask", "date"), "auto") | {
+        "path": "path",
+        "label": "label",
+    }
+    columns |= {name: changes.pop(name) for name in list(changes) if name in columns}
+    values = {"root": "", "table": None, "task": "auto", "dims": 2, "labels": None, "phantom": None}
+    return Data(kind=kind, columns=Columns(**columns), **(values | changes))  # type: ignore[arg-type]

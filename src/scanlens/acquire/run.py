@@ -17,8 +17,8 @@ from scanlens.errors import SettingsError
 from scanlens.phantom.cohort import write_phantoms
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS
 from scanlens.sources.listing.data_set import list_scans
-from scanlens.sources.listing.labels import ordered_labels, resolve_task
 from scanlens.sources.readers.medmnist import npz_file
+from scanlens.tasks import task_of
 
 HERE = "."
 """Root of a data set whose scans lie in the stage's own folder, wherever that is moved."""
@@ -54,16 +54,17 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         write_phantoms(data.phantom, output, config.seed)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
     listing = list_scans(data, root, aliases=config.paths == "alias")
-    labels = ordered_labels(data, listing)
+    task = task_of(data.task)
+    labels = task.label_names(data, listing)
     unusable = int((listing["problem"] != "").sum())
     if config.limit is not None:
-        listing = sample_scans(listing, config.limit, config.seed, numbers=data.task == "regression")
+        listing = sample_scans(listing, config.limit, config.seed, task)
     source = {
         "kind": data.kind,
         "root": HERE if data.kind == "phantom" else data.root,
         "labels": labels,
         "dims": data.dims,
-        "task": resolve_task(data, labels),
+        "task": task.resolved(labels).name,
         "header_patients": data.columns.patient is not None,
     }
     output.mkdir(parents=True, exist_ok=True)
@@ -78,19 +79,12 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         "kind": data.kind,
         "scans": len(listing),
         "unusable": unusable,
-        "classes": _counts_of(listing, labels, data.task),
+        "classes": task.count(listing, labels),
         "patients": int(listing.loc[listing["patient"] != "", "patient"].nunique()),
         "sites": _counts(listing["site"]),
         "splits": _counts(listing["split"]),
         "warnings": _warnings(data, root),
     }
-
-
-def _counts_of(listing: pd.DataFrame, labels: list[str], task: str) -> dict[str, int]:
-    """Scans of each class; of numbers the scans that can be used."""
-    if task == "regression":
-        return {labels[0]: int((listing["problem"] == "").sum())}
-    return {label: int((listing["label"] == label).sum()) for label in labels}
 
 
 def read_source(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -1,13 +1,15 @@
-"""The whole account of the maps of a test split: drawn, written out, put to the test, and probed."""
+"""All that is said of the maps of a test split: drawn, exported, put to the test, and probed."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from scanlens.config.schema import Explanation
@@ -24,12 +26,12 @@ from scanlens.maps.masks import mask_reader
 from scanlens.maps.pointing import tracked_scores
 from scanlens.methods.field import field_of
 from scanlens.models.ensemble import Network, is_linear
-from scanlens.models.predict import local_logits
+from scanlens.models.predict import Local, local_logits
+from scanlens.preprocess.store import Store
+from scanlens.scaling.device import Machine
 from scanlens.shortcuts.run import probe_shortcuts
-
-if TYPE_CHECKING:
-    from scanlens.preprocess.store import Store
-    from scanlens.scaling.device import Machine
+from scanlens.tasks import Classes, Number, Task, not_registered
+from scanlens.types import Facts, FloatArray
 
 FILES = "files"
 """Folder of the maps on the scans' own pixels."""
@@ -47,9 +49,9 @@ class Inputs:
         root: Of the raw data; scans and masks are read again where their geometry is needed.
         network: Trained.
         statistics: That it was trained with.
-        scale: Mean and standard deviation of the training labels; used for task ``regression``.
+        scale: Mean and standard deviation of the training labels; used for numbers.
         predictions: Evaluation's table.
-        temperature: The calibration's; not used for task ``regression``.
+        temperature: The calibration's; not used for numbers.
     """
 
     store: Store
@@ -62,7 +64,7 @@ class Inputs:
     temperature: Callable[[], float]
 
 
-def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: Path) -> dict[str, Any]:
+def explain_test_split(inputs: Inputs, config: Explanation, machine: Machine, output: Path) -> Facts:
     """Everything the explanation stage finds out.
 
     Args:
@@ -74,16 +76,37 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
 
     Returns:
         Facts for ``explanation.json``: those of ``explain``, ``files``, ``map_scores`` (a sample's, with
-        controls and intervals) and ``shortcuts``; what the settings leave out is None. For task
-        ``regression`` those of ``explain_numbers`` and ``files``.
+        controls and intervals) and ``shortcuts``; what the settings leave out is None. Of numbers those of
+        ``explain_numbers`` and ``files``.
     """
-    store = inputs.store
+    return explain_task(inputs.store.task, inputs, config, machine, output)
+
+
+@singledispatch
+def explain_task(task: Task, inputs: Inputs, config: Explanation, machine: Machine, output: Path) -> Facts:
+    """The kind of task's own part of :func:`explain_test_split`."""
+    raise not_registered("scanlens.explanation", task)
+
+
+@explain_task.register
+def _(task: Number, inputs: Inputs, config: Explanation, machine: Machine, output: Path) -> Facts:
+    facts = explain_numbers(
+        _batches(inputs, machine),
+        inputs.store,
+        inputs.predictions,
+        inputs.scale,
+        config,
+        output,
+        _masks(inputs),
+    )
+    values = np.load(output / VALUES, mmap_mode="r")[:, None]
+    return {**facts, "files": _export(inputs, config, values, output, inputs.store.labels[0])}
+
+
+@explain_task.register
+def _(task: Classes, inputs: Inputs, config: Explanation, machine: Machine, output: Path) -> Facts:
+    store, masks = inputs.store, _masks(inputs)
     rows = store.rows("test")
-    masks = mask_reader(store, inputs.folder, inputs.root)
-    batches = local_logits(inputs.network, store, rows, inputs.statistics, machine.batch_size, machine.device)
-    if store.task == "regression":
-        facts = explain_numbers(batches, store, inputs.predictions, inputs.scale, config, output, masks)
-        return {**facts, "files": _write_out(inputs, config, output / VALUES, output, store.labels[0])}
     temperature = inputs.temperature()
     near = nearest_training(
         inputs.network,
@@ -100,7 +123,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
         seen=lambda grid: field_of(inputs.network, store.shape[0], store.shape[1:], grid, 0),
     )
     facts = explain(
-        batches,
+        _batches(inputs, machine),
         store,
         inputs.predictions,
         temperature,
@@ -110,7 +133,8 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
         linear=is_linear(inputs.network),
         aids=aids,
     )
-    files = _write_out(inputs, config, output / MAPS, output, "probability")
+    maps = np.load(output / MAPS, mmap_mode="r")
+    files = _export(inputs, config, maps, output, "probability")
     map_scores = shortcuts = None
     if config.scores.scans:
         map_scores = score_maps(
@@ -132,7 +156,7 @@ def give_account(inputs: Inputs, config: Explanation, machine: Machine, output: 
             inputs.predictions,
             temperature,
             inputs.statistics,
-            np.load(output / MAPS, mmap_mode="r"),
+            maps,
             config.shortcuts,
             machine,
             output / SHORTCUTS,
@@ -151,20 +175,29 @@ def tracked_numbers(facts: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _write_out(
-    inputs: Inputs, config: Explanation, arrays: Path, output: Path, units: str
+def _batches(inputs: Inputs, machine: Machine) -> Iterator[Local]:
+    rows = inputs.store.rows("test")
+    return local_logits(
+        inputs.network, inputs.store, rows, inputs.statistics, machine.batch_size, machine.device
+    )
+
+
+def _masks(inputs: Inputs) -> Callable[[str], npt.NDArray[np.bool_] | None]:
+    return mask_reader(inputs.store, inputs.folder, inputs.root)
+
+
+def _export(
+    inputs: Inputs, config: Explanation, maps: FloatArray, output: Path, units: str
 ) -> dict[str, Any] | None:
     """The maps on the scans' own pixels; facts, or None where they are not wanted."""
     if config.files == "none":
         return None
     store = inputs.store
-    maps = np.load(arrays, mmap_mode="r")
-    numbers = store.task == "regression"
     written = write_maps(
         output / FILES,
         store.index["scan_id"].iloc[store.rows("test")].astype(str).tolist(),
-        maps[:, None] if numbers else maps,
-        store.labels[:1] if numbers else store.labels,
+        maps,
+        store.labels,
         geometry_reader(store, inputs.folder, inputs.root, oriented=True),
         kind=config.files,
         units=units,

@@ -88,11 +88,11 @@ def score_maps(
         SettingsError: There is no scan, the task is regression, or predictions or a mask do not fit.
         ScanlensError: A map is not finite.
     """
-    if not len(rows) or store.task == "regression":
+    if not len(rows) or not store.task.has_classes:
         raise SettingsError(
             "There are no scans to score maps of."
             if not len(rows)
-            else "Scores of maps are for classes, and data.task is regression.",
+            else f"Scores of maps are for classes, and data.task is {store.task.name}.",
             "Leave explanation.scores out.",
         )
     check_settings(settings)

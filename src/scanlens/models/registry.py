@@ -20,6 +20,7 @@ from scanlens.models.layers import build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
+from scanlens.tasks import task_of
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
     "cnn": build_plain,
@@ -60,13 +61,6 @@ PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
 """The same for layer patterns, whose written stem may be coarser than the other libraries' in 3-D."""
 
 
-HEAD_OF_TASK = {
-    "auto": "softmax", "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal",
-    "regression": "regression",
-}  # fmt: skip
-"""What ``model.head=auto`` means for each ``data.task``."""
-
-
 def resolve(
     model: Model,
     shape: tuple[int, ...],
@@ -86,11 +80,8 @@ def resolve(
     Raises:
         SettingsError: Task and head do not fit.
     """
-    if task == "regression" and model.head not in ("auto", "regression"):
-        raise SettingsError(
-            f"model.head={model.head} gives classes, but data.task=regression wants a number.",
-            "Set model.head=auto.",
-        )
+    wanted = task_of(task)
+    wanted.check_head(model.head)
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":
@@ -111,7 +102,7 @@ def resolve(
         size=shape[1:],
         classes=classes,
         dropout=model.dropout,
-        head=HEAD_OF_TASK[task] if model.head == "auto" else model.head,
+        head=wanted.head if model.head == "auto" else model.head,
         pooling=pooling,
         hidden=tuple(model.hidden),
         activation=model.activation,
@@ -166,8 +157,7 @@ def check(architecture: Architecture) -> None:
             f"A scan of {' x '.join(map(str, sides))} (channels first) fits no network here.",
             f"Expected two or three sides and at most {MOST_VALUES:,} values: change preprocess.size.",
         )
-    least = 1 if architecture.head in ("linear", "regression") else 2
-    if not least <= architecture.classes <= MOST:
+    if not HEADS[architecture.head].least_classes <= architecture.classes <= MOST:
         raise SettingsError(
             f"model.head={architecture.head} can't tell {architecture.classes} classes apart.",
             "Choose another head, or give every class scans.",

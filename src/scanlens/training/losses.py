@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scanlens.config.schema import Loss
 from scanlens.errors import SettingsError
-from scanlens.models.heads import ordinal_logits
+from scanlens.models.heads import HEADS, ordinal_logits
 
 FITTING: dict[str, tuple[str, ...]] = {
     "softmax": ("cross_entropy", "focal"),
@@ -220,10 +220,10 @@ def build_loss(loss: Loss, head: str, classes: int, targets: np.ndarray) -> Scan
             f"training.loss.name={name} does not fit model.head={head}.",
             f"Choose training.loss.name=auto or {' or '.join(fitting)}, or another model.head.",
         )
-    if head == "regression":
+    if HEADS[head].is_number:
         if loss.class_weights != "none":
             raise SettingsError(
-                f"training.loss.class_weights={loss.class_weights} does not fit model.head=regression.",
+                f"training.loss.class_weights={loss.class_weights} does not fit model.head={head}.",
                 "Set training.loss.class_weights=none: a number has no classes.",
             )
         numeric = np.issubdtype(targets.dtype, np.floating)

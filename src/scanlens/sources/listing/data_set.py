@@ -13,14 +13,9 @@ from scanlens.privacy.aliases import record_aliases
 from scanlens.privacy.pseudonym import load_key
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.listing.folder import list_folder
-from scanlens.sources.listing.labels import (
-    check_numbers,
-    ordered_labels,
-    refuse_classes_of_numbers,
-    resolve_task,
-)
 from scanlens.sources.listing.table import list_table
 from scanlens.sources.readers.medmnist import list_npz
+from scanlens.tasks import task_of
 
 _LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": list_npz}
 
@@ -46,13 +41,14 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         raise SettingsError(
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
-    refuse_classes_of_numbers(data)
-    listing = check_numbers(data, _LISTERS[data.kind](data, root))
+    task = task_of(data.task)
+    task.check_settings(data)
+    listing = task.clean(_LISTERS[data.kind](data, root))
     # By the real path even under aliases, whose order depends on a key: splits should not.
     listing = listing.sort_values("path", kind="stable", ignore_index=True)
     if aliases:
         listing = _aliased(listing)
-    resolve_task(data, ordered_labels(data, listing))
+    task.resolved(task.label_names(data, listing))
     further = [column for column in listing.columns if column.startswith(FURTHER)]
     return listing[[*LISTING_COLUMNS, *further]]
 
