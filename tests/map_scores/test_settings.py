@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.map_scores.settings import check_settings
+from scanlens.map_scores.settings import check_map_scores
 from tests.helpers.settings import map_scores
 
 
@@ -13,4 +13,4 @@ from tests.helpers.settings import map_scores
 )
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"explanation\.scores\.{name}"):
-        check_settings(map_scores(**{name: value}))
+        check_map_scores(map_scores(**{name: value}))

@@ -25,7 +25,7 @@ from scanlens.evaluation.metrics import IntArray, ece
 from scanlens.evaluation.ordinal import ordinal_estimates
 from scanlens.evaluation.page import CLASS_PAGE
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
-from scanlens.evaluation.report import baseline, build_facts
+from scanlens.evaluation.report import build_facts, majority_baseline
 from scanlens.evaluation.scoring import SplitScore, score_split
 from scanlens.evaluation.sets import with_sets
 from scanlens.tasks import Classes, OrderedClasses
@@ -156,7 +156,7 @@ def _test_first(scored: dict[str, SplitScore]) -> list[str]:
     test = scored["test"]
     said = cautions.split_cautions(test)
     if test.scans:
-        said += cautions.test_cautions(test, baseline(test)["accuracy"])
+        said += cautions.test_cautions(test, majority_baseline(test)["accuracy"])
     return said + cautions.split_cautions(scored["val"])
 
 

@@ -11,12 +11,12 @@ from scanlens.config.schema import Evaluation
 from scanlens.estimate import finite
 from scanlens.evaluation.intervals import bootstrap_intervals
 from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.sets import Held
+from scanlens.evaluation.sets import PredictionSets
 from scanlens.types import FloatArray
 
 
 def set_facts(
-    held: Held,
+    held: PredictionSets,
     predicted: IntArray,
     targets: IntArray,
     patients: np.ndarray,

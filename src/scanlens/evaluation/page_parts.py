@@ -147,7 +147,7 @@ def embedded(folder: Path, names: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def render_page(page: Page, task: Task, facts: Facts, figures: Path) -> str:
+def render_report(page: Page, task: Task, facts: Facts, figures: Path) -> str:
     """A report as text, pictures embedded; every word from outside is escaped.
 
     Args:

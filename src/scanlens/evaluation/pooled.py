@@ -82,7 +82,7 @@ def pool(
     }
 
 
-def as_text(facts: dict[str, Any]) -> str:
+def pooled_text(facts: dict[str, Any]) -> str:
     """The facts as a table for a terminal."""
     lines = [
         f"{facts['scans']} test scans of {facts['patients']} patients in {len(facts['folds']['nll'])} runs"

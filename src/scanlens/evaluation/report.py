@@ -37,7 +37,7 @@ def build_facts(
         "test": split_metrics(test),
         "val": split_metrics(scores["val"]),
         **({"train": split_metrics(scores["train"])} if "train" in scores else {}),
-        "baseline": baseline(test),
+        "baseline": majority_baseline(test),
         "calibration": calibration,
         "per_class": {name: per_class_metrics(score) for name, score in scores.items()},
         "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
@@ -88,7 +88,7 @@ def per_class_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     return facts
 
 
-def baseline(score: SplitScore) -> dict[str, Any]:
+def majority_baseline(score: SplitScore) -> dict[str, Any]:
     """What answering without looking reaches: always the split's most frequent class.
 
     Its ``nll`` is that of always stating the split's own class shares.

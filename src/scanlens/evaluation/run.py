@@ -16,7 +16,7 @@ from scanlens.errors import SettingsError
 from scanlens.evaluation import class_run, regression_run  # noqa: F401
 from scanlens.evaluation.assessment import Assessment, Predicted, assess
 from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.page_parts import render_page
+from scanlens.evaluation.page_parts import render_report
 from scanlens.evaluation.report import dvc_metrics
 from scanlens.tasks import Task, task_of
 from scanlens.types import Facts, FloatArray
@@ -56,7 +56,7 @@ def evaluate(
         SettingsError: ``confidence`` or ``bootstrap`` is out of range.
         ScanlensError: Outputs, index and labels do not fit together, or an output is not finite.
     """
-    check_settings(config)
+    check_evaluation(config)
     task = task or task_of("multiclass")
     found = assess(task, Predicted(outputs, index, labels, members, training_mean), config)
     found.facts["warnings"] = [*further, *found.facts["warnings"]]
@@ -77,13 +77,13 @@ def _write(found: Assessment, task: Task, output: Path) -> None:
         shutil.rmtree(figures)
     figures.mkdir(parents=True)
     found.draw(figures)
-    write_text(output / "report.html", render_page(found.page, task, found.facts, figures))
+    write_text(output / "report.html", render_report(found.page, task, found.facts, figures))
     write_json(output / "metrics.json", dvc_metrics(found.facts))
     # Last: it tells that a report is whole.
     write_json(output / "evaluation.json", found.facts)
 
 
-def check_settings(config: Evaluation) -> None:
+def check_evaluation(config: Evaluation) -> None:
     """Refuse settings out of range.
 
     Raises:

@@ -16,10 +16,10 @@ from scanlens.config.schema import Explanation
 from scanlens.explanation.neighbours import nearest_training
 from scanlens.explanation.number_run import VALUES, explain_numbers
 from scanlens.explanation.ranking import pictured_rows
-from scanlens.explanation.run import Aids, explain
+from scanlens.explanation.run import Aids, explain_classes
 from scanlens.map_scores import facts as score_facts
 from scanlens.map_scores.run import score_maps
-from scanlens.maps.export import write_maps
+from scanlens.maps.export import export_maps
 from scanlens.maps.files import MAPS
 from scanlens.maps.geometry import geometry_reader
 from scanlens.maps.masks import mask_reader
@@ -71,8 +71,8 @@ def explain_test_split(inputs: Inputs, config: Explanation, machine: Machine, ou
         inputs: Of the stages before.
         config: Section ``explanation``.
         machine: Device and batch size.
-        output: Receives what :func:`scanlens.explanation.run.explain` writes, the folders :data:`FILES` and
-            :data:`SHORTCUTS`, and the figures of the scores.
+        output: Receives what :func:`scanlens.explanation.run.explain_classes` writes, the folders
+            :data:`FILES` and :data:`SHORTCUTS`, and the figures of the scores.
 
     Returns:
         Facts for ``explanation.json``: those of ``explain``, ``files``, ``map_scores`` (a sample's, with
@@ -122,7 +122,7 @@ def _(task: Classes, inputs: Inputs, config: Explanation, machine: Machine, outp
         neighbours=near,
         seen=lambda grid: field_of(inputs.network, store.shape[0], store.shape[1:], grid, 0),
     )
-    facts = explain(
+    facts = explain_classes(
         _batches(inputs, machine),
         store,
         inputs.predictions,
@@ -168,7 +168,7 @@ def tracked_numbers(facts: dict[str, Any]) -> dict[str, float]:
     """What of the facts a run's tracking shows as numbers."""
     numbers = tracked_scores(facts["scores"])
     if facts.get("map_scores"):
-        numbers |= score_facts.tracked_scores(facts["map_scores"])
+        numbers |= score_facts.tracked_map_scores(facts["map_scores"])
     if facts.get("shortcuts"):
         found = [probe for probe in facts["shortcuts"]["probes"] if probe["verdict"] == "found"]
         numbers["shortcuts.found"] = float(len(found))
@@ -193,7 +193,7 @@ def _export(
     if config.files == "none":
         return None
     store = inputs.store
-    written = write_maps(
+    written = export_maps(
         output / FILES,
         store.index["scan_id"].iloc[store.rows("test")].astype(str).tolist(),
         maps,

@@ -77,7 +77,7 @@ class Verdict:
         return {**vars(self), "difference": self.difference.to_json()}
 
 
-def compare(
+def against_control(
     estimator: Estimator,
     kind: str,
     control: str,

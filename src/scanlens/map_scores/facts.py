@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scanlens.estimate import JsonEstimate, json_of
-from scanlens.map_scores.controls import CONTROLS, Verdict, compare
+from scanlens.map_scores.controls import CONTROLS, Verdict, against_control
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.fidelity import BETTER, areas, fractions
 from scanlens.map_scores.lesions import AREA, CHANCE, LESION_SCORES, NEAR_AREA, lesion_estimates
@@ -47,11 +47,11 @@ def lesion_facts(
     for kind in kinds:
         for score in LESION_SCORES:
             verdicts += [
-                compare(own, kind, control, score, scores[kind][score], scores[control][score])
+                against_control(own, kind, control, score, scores[kind][score], scores[control][score])
                 for control in CONTROLS
             ]
             chance = scores[kind][CHANCE[score]]
-            verdicts.append(compare(own, kind, "chance", score, scores[kind][score], chance))
+            verdicts.append(against_control(own, kind, "chance", score, scores[kind][score], chance))
     return {
         **_lesion_estimates(scores, own),
         "per_label": {
@@ -94,7 +94,7 @@ def fidelity_facts(
     own = estimator.of(places)
     found = {kind: areas(dict(of), steps) for kind, of in curves.items()}
     verdicts = [
-        compare(own, kind, control, score, found[kind][score], found[control][score], better)
+        against_control(own, kind, control, score, found[kind][score], found[control][score], better)
         for kind in kinds
         for score, better in BETTER.items()
         for control in CONTROLS
@@ -185,7 +185,9 @@ def randomisation_facts(
         beyond = own.means({name: scores[name] - scores[CHANCE[name]] for name in LESION_SCORES})
         above[kind] = json_of(beyond)
         for score in LESION_SCORES:
-            verdicts.append(compare(own, kind, RANDOM_WEIGHTS, score, trained[kind][score], scores[score]))
+            verdicts.append(
+                against_control(own, kind, RANDOM_WEIGHTS, score, trained[kind][score], scores[score])
+            )
             gain = (trained[kind][score] - trained[kind][CHANCE[score]])[:, None]
             left = own.means({score: scores[score] - scores[CHANCE[score]] - TOLERATED * gain})[score]
             if left.above(0):
@@ -224,7 +226,7 @@ def sentence(verdict: Verdict) -> str:
     )
 
 
-def tracked_scores(facts: Mapping[str, Any]) -> dict[str, float]:
+def tracked_map_scores(facts: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a run's tracking: ``scores.<kind>.<score>``.
 
     Args:

@@ -33,7 +33,7 @@ from scanlens.map_scores.pictures import draw
 from scanlens.map_scores.randomisation import cascade
 from scanlens.map_scores.repeatability import over_changes, over_members
 from scanlens.map_scores.sample import MaskReader, Sample, stratified
-from scanlens.map_scores.settings import check_settings
+from scanlens.map_scores.settings import check_map_scores
 from scanlens.models.ensemble import Ensemble, Network, is_linear
 from scanlens.types import FloatArray
 
@@ -95,7 +95,7 @@ def score_maps(
             else f"Scores of maps are for classes, and data.task is {store.task.name}.",
             "Leave explanation.scores out.",
         )
-    check_settings(settings)
+    check_map_scores(settings)
     torch.backends.cudnn.allow_tf32 = False
     network = network.to(machine.device).eval()
     if len(store.shape) == 3:

@@ -11,7 +11,7 @@ LEAST = {
 }  # fmt: skip
 
 
-def check_settings(settings: MapScores) -> None:
+def check_map_scores(settings: MapScores) -> None:
     """Refuse impossible numbers.
 
     Raises:

@@ -29,15 +29,15 @@ from scanlens.shortcuts.marks import LEAST_SIDE
 from scanlens.shortcuts.mass import Mass, weigh
 from scanlens.shortcuts.origin_verdicts import judge_origin
 from scanlens.shortcuts.origins import origins
-from scanlens.shortcuts.page import write_page
+from scanlens.shortcuts.page import write_shortcuts_page
 from scanlens.shortcuts.regions import coverage
 from scanlens.shortcuts.verdicts import (
     Resampling,
     Verdict,
     Weighted,
-    intervals,
-    judge,
+    estimates,
     too_few,
+    verdict_of,
 )
 from scanlens.shortcuts.views import (
     BACKGROUND_MASKED,
@@ -45,7 +45,7 @@ from scanlens.shortcuts.views import (
     MARKS_MASKED,
     MARKS_ONLY,
     VIEWS,
-    Hider,
+    Masker,
     mean_scan,
     partners,
 )
@@ -107,22 +107,22 @@ def probe_shortcuts(
     logits = _logits(predictions, index, store.labels)
     whole = calibrated_probabilities(logits, temperature)
 
-    hider = Hider(mean_scan(store, machine.batch_size), settings.border)
+    masker = Masker(mean_scan(store, machine.batch_size), settings.border)
     answers = ask(
         network,
         store,
         rows,
         rows[partners(patients, settings.seed)],
         statistics,
-        hider,
+        masker,
         tuple(maps.shape[2:]),
         _pictured(targets),
         machine.batch_size,
         machine.device,
     )
     regions = {
-        "border": coverage(hider.border, maps.shape[2:]),
-        "corners": coverage(hider.corners, maps.shape[2:]),
+        "border": coverage(masker.border, maps.shape[2:]),
+        "corners": coverage(masker.corners, maps.shape[2:]),
         "outside": answers.outside,
     }
     mass = weigh(maps, positions, targets, whole.argmax(axis=1), regions)
@@ -142,7 +142,7 @@ def probe_shortcuts(
     looks = len(asked) + len(sources)
     shared = Resampling(looks, settings.bootstrap, settings.confidence, settings.seed)
     reason = too_few(targets, patients)
-    found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
+    found = estimates(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
     found |= {name: Estimate(None, reason=why) for name, why in missing.items()}
     probes = [_fact(name, found, reason, whole, views, targets, store.labels) for name in QUESTIONS]
     probes += [judge_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
@@ -157,7 +157,7 @@ def probe_shortcuts(
         "looks": looks,
         "probes": probes,
     }
-    write_page(
+    write_shortcuts_page(
         output, facts, answers.examples, [store.labels[target] for target in targets], mass.average, store
     )
     return facts
@@ -226,7 +226,7 @@ def _numbers(
     asked = {}
     for name in VIEWS:
         left = numbers.auc(views[name], targets)
-        asked[name] = numbers.difference(complete, left) if QUESTIONS[name].measure == LOST else left
+        asked[name] = numbers.paired_difference(complete, left) if QUESTIONS[name].measure == LOST else left
         if QUESTIONS[name].measure == REMAINS and len(np.unique(targets)) > 2:
             # The mean over classes hides a part that gives one class away.
             for target in np.unique(targets):
@@ -265,14 +265,14 @@ def _fact(
     told = [
         key
         for key in found
-        if key.startswith(f"{name}/") and judge(found[key], question.threshold) == "found"
+        if key.startswith(f"{name}/") and verdict_of(found[key], question.threshold) == "found"
     ]
-    if told and judge(estimate, question.threshold) != "found":
+    if told and verdict_of(estimate, question.threshold) != "found":
         best = max(told, key=lambda key: found[key].low or 0.0)
         label = labels[int(best.rpartition("/")[2])]
         question = replace(question, measure=f"{question.measure}, {label} against the rest")
         return fact(name, question, found[best], "found", label=label, **details)
-    return fact(name, question, estimate, judge(estimate, question.threshold), **details)
+    return fact(name, question, estimate, verdict_of(estimate, question.threshold), **details)
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:

@@ -46,14 +46,14 @@ class Resampling:
     seed: int
 
 
-def judge(estimate: Estimate, threshold: float) -> Verdict:
+def verdict_of(estimate: Estimate, threshold: float) -> Verdict:
     """Compare an interval with the smallest effect that matters."""
     if estimate.above(threshold):
         return "found"
     return "not found" if estimate.below(threshold) else "cannot tell"
 
 
-def join(verdicts: Sequence[Verdict]) -> Verdict:
+def joined_verdict(verdicts: Sequence[Verdict]) -> Verdict:
     """One verdict where several must all hold: a finding only where each is found."""
     if all(verdict == "found" for verdict in verdicts):
         return "found"
@@ -77,7 +77,7 @@ def too_few(targets: npt.NDArray[np.int64], patients: npt.NDArray[np.object_]) -
     return ""
 
 
-def intervals(
+def estimates(
     numbers: dict[str, Weighted],
     strata: npt.NDArray[np.int64],
     patients: npt.NDArray[np.object_],
