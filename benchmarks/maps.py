@@ -33,7 +33,7 @@ from benchmarks.table import Row, is_quick, median, publish, spread
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, Model
 from scanlens.explanation.album import Album
-from scanlens.explanation.run import explain
+from scanlens.explanation.run import explain_classes
 from scanlens.maps.probability import grad_cam, probability_maps, upsample
 from scanlens.methods.gradcam import class_maps
 from scanlens.models.classifier import Classifier
@@ -259,7 +259,7 @@ def explain_all(folder: Path) -> None:
     rows = store.rows("test")
     table = predictions([f"s{row}" for row in rows], np.random.default_rng(1))
     batches = local_logits(network, store, rows, store.statistics, 16, "cpu")
-    explain(
+    explain_classes(
         batches,
         store,
         table,

@@ -6,7 +6,7 @@ from pipelines.stage import MANIFEST, MAP_SCORES, PREPROCESSED, RAW, REPORTS, TR
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import MapScores, Runtime, Tracking
 from scanlens.evaluation.evaluated import read_evaluated
-from scanlens.map_scores.facts import tracked_scores
+from scanlens.map_scores.facts import tracked_map_scores
 from scanlens.map_scores.run import score_test_split
 from scanlens.scaling.device import prepare
 from scanlens.sources.acquired import read_source
@@ -21,5 +21,5 @@ if __name__ == "__main__":
     with open_run(
         load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), evaluated.weights_sha256
     ) as tracked:
-        tracked.log_metrics(tracked_scores(facts))
+        tracked.log_metrics(tracked_map_scores(facts))
         tracked.log_files(MAP_SCORES, "map_scores")

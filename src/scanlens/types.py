@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 """Any float array; its docstring names the axes."""
+Facts: TypeAlias = dict[str, Any]
+"""Free-form plain values for a JSON report: strings, numbers, null, lists and mappings of them."""
 ImageArray: TypeAlias = npt.NDArray[np.float32]
 """``(channel, height, width)`` or ``(channel, depth, height, width)``, float32."""
 Split: TypeAlias = Literal["train", "val", "test"]

@@ -14,7 +14,8 @@ from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from scanlens.config.schema import Evaluation
 from scanlens.errors import ScanlensError
-from scanlens.evaluation.regression_run import evaluate_numbers
+from scanlens.evaluation.run import evaluate
+from scanlens.tasks import task_of
 
 FILES = {
     "predictions.parquet", "calibration.json", "metrics.json", "evaluation.json", "plots/numbers.csv",
@@ -46,7 +47,11 @@ def case(scans: int = 60, noise: float = 5.0) -> tuple[np.ndarray, pd.DataFrame]
 
 
 def run(output: Path, predicted: Any, index: pd.DataFrame, *known: str, **changes: Any) -> dict[str, Any]:
-    return evaluate_numbers(predicted, index, "age", 120.0, config(**changes), output, known)
+    task = task_of("regression")
+    return evaluate(
+        predicted[:, None], index, ["age"], config(**changes), output, task=task, further=known,
+        training_mean=120.0,
+    )  # fmt: skip
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -294,6 +294,6 @@ def test_pretraining_is_a_caution_of_out_of_fold_numbers(
     ):  # fmt: skip
         known = descent_cautions(first_weights, judged)
         assert len(known) == expected
-        facts = evaluate(logits, index, LABELS, config, tmp_path, judged, known=known)
+        facts = evaluate(logits, index, LABELS, config, tmp_path, judged, further=known)
         assert ("descend from them" in " ".join(facts["warnings"])) == bool(expected)
         assert ("descend from them" in (tmp_path / "report.html").read_text()) == bool(expected)

@@ -14,7 +14,7 @@ from PIL import Image
 from scanlens.atomic import write_json
 from scanlens.evaluation.evaluated import Evaluated
 from scanlens.explanation.account import FILES, explain_test_split
-from scanlens.map_scores.facts import tracked_scores
+from scanlens.map_scores.facts import tracked_map_scores
 from scanlens.map_scores.run import score_test_split
 from scanlens.maps.files import MAPS
 from scanlens.models.predict import predict
@@ -98,7 +98,7 @@ def test_files_pictures_and_pages_are_there(account: tuple[dict[str, Any], Path]
     assert np.load(output / MAPS).dtype == np.float32
     for name in ("gallery.html", "overlays/legend.png", "map_curves.png", "shortcuts/shortcuts.html"):
         assert (output / name).is_file(), name
-    assert "scores.failed" in tracked_scores(facts["map_scores"])
+    assert "scores.failed" in tracked_map_scores(facts["map_scores"])
     assert set(tracked_probes(facts["shortcuts"])) == {"shortcuts.found"}
 
 
@@ -112,6 +112,6 @@ def test_settings_leave_parts_out(inputs: Evaluated, tmp_path: Path) -> None:
     probes = probe_test_split(inputs, tmp_path / MAPS, shortcuts(scans=0), MACHINE, tmp_path / "shortcuts")
     assert scores == {"scans": 0, "reason": "map_scores.scans is 0"}
     assert probes == {"scans": 0, "reason": "shortcuts.scans is 0"}
-    assert tracked_scores(scores) == tracked_probes(probes) == {}
+    assert tracked_map_scores(scores) == tracked_probes(probes) == {}
     assert not (tmp_path / "scores").exists()
     assert not (tmp_path / "shortcuts").exists()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanlens.config.schema import Columns, Data
+from scanlens.config.schema import Data
 from scanlens.privacy.pseudonym import KEY_VARIABLE
+from tests.helpers.settings import data_settings
 
 
 @pytest.fixture(autouse=True)
@@ -25,23 +26,7 @@ def key_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 def settings() -> Callable[..., Data]:
     """Make a data section; keywords named like a column set ``data.columns``."""
 
-    def make(kind: str, **changes: object) -> Data:
-        columns = dict.fromkeys(("patient", "split", "site", "mask", "date"), "auto") | {
-            "path": "path",
-            "label": "label",
-        }
-        columns |= {name: changes.pop(name) for name in list(changes) if name in columns}
-        values = {
-            "root": "",
-            "table": "labels.csv" if kind == "table" else None,
-            "task": "auto",
-            "dims": 2,
-            "labels": None,
-            "phantom": None,
-        }
-        return Data(kind=kind, columns=Columns(**columns), **(values | changes))
-
-    return make
+    return data_settings
 
 
 @pytest.fixture

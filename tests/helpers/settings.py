@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from scanlens.config.load import load_section
-from scanlens.config.schema import Explanation, MapScores, Shortcuts
+from scanlens.config.schema import Columns, Data, Explanation, MapScores, Shortcuts
 
 MODELS = Path(__file__).resolve().parents[2] / "conf" / "model"
 NETWORKS = sorted(path.stem for path in MODELS.glob("*.yaml") if path.stem != "base")
@@ -37,3 +37,21 @@ def map_scores(**changes: Any) -> MapScores:
 def shortcuts(**changes: Any) -> Shortcuts:
     """The shipped settings of the probes; keywords replace them."""
     return dataclasses.replace(load_section(Shortcuts), **changes)
+
+
+def data_settings(kind: str, **changes: Any) -> Data:
+    """A data section; keywords named like a column set ``data.columns``."""
+    columns = dict.fromkeys(("patient", "split", "site", "mask", "date"), "auto") | {
+        "path": "path",
+        "label": "label",
+    }
+    columns |= {name: changes.pop(name) for name in list(changes) if name in columns}
+    values = {
+        "root": "",
+        "table": "labels.csv" if kind == "table" else None,
+        "task": "auto",
+        "dims": 2,
+        "labels": None,
+        "phantom": None,
+    }
+    return Data(kind=kind, columns=Columns(**columns), **(values | changes))  # type: ignore[arg-type]

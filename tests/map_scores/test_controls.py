@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scanlens.map_scores.controls import compare, edge_map, random_map
+from scanlens.map_scores.controls import against_control, edge_map, random_map
 from scanlens.map_scores.estimates import Estimator
 from tests.helpers.settings import map_scores
 
@@ -53,16 +53,18 @@ def test_the_verdict_is_paired(shift: float, better: str, verdict: str) -> None:
     scans = rng.normal(0, 5, 40)
     patients = np.array([f"p{scan}" for scan in range(40)])
     values, control = scans + shift + rng.normal(0, 0.1, 40), scans + rng.normal(0, 0.1, 40)
-    found = compare(Estimator(patients, map_scores()), "map", "edges", "road", values, control, better)
+    found = against_control(
+        Estimator(patients, map_scores()), "map", "edges", "road", values, control, better
+    )
     assert found.verdict == verdict
-    assert found.difference["value"] == pytest.approx((values - control).mean())
+    assert found.difference.value == pytest.approx((values - control).mean())
 
 
 def test_a_control_may_be_drawn_several_times_and_no_interval_decides_nothing() -> None:
     control = np.random.default_rng(0).random((6, 3)) / 10
     patients = np.array([f"p{scan}" for scan in range(6)])
-    found = compare(Estimator(patients, map_scores()), "map", "random", "road", np.ones(6), control)
+    found = against_control(Estimator(patients, map_scores()), "map", "random", "road", np.ones(6), control)
     assert found.verdict == "beats"
-    assert found.difference["value"] == pytest.approx(1 - control.mean())
+    assert found.difference.value == pytest.approx(1 - control.mean())
     alone = Estimator(patients, map_scores(resamples=0))
-    assert compare(alone, "map", "random", "road", np.ones(6), control).verdict == "undecided"
+    assert against_control(alone, "map", "random", "road", np.ones(6), control).verdict == "undecided"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanlens.estimate import Estimate
 from scanlens.map_scores.controls import Verdict
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.facts import (
@@ -107,7 +108,7 @@ def test_repeatability_gives_numbers_or_the_reason(planted: Planted) -> None:
 
 
 def test_sentences() -> None:
-    difference = {"value": 0.01, "low": -0.02, "high": 0.04}
+    difference = Estimate(0.01, -0.02, 0.04)
     verdict = Verdict("grad_cam", "random_weights", "deletion", "lower", difference, "undecided")
     assert sentence(verdict) == (
         "grad_cam: cannot be told from random weights in deletion, by 0.01 (-0.02 to 0.04); lower is better."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scanlens.map_scores.controls import CONTROLS, compare
+from scanlens.map_scores.controls import CONTROLS, against_control
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.fidelity import (
     BETTER,
@@ -164,7 +164,9 @@ def test_the_true_map_beats_the_controls_and_a_wrong_one_does_not(
     for control in CONTROLS:
         for score, better in BETTER.items():
             right, other = (
-                compare(estimator, kind, control, score, scores[kind][score], scores[control][score], better)
+                against_control(
+                    estimator, kind, control, score, scores[kind][score], scores[control][score], better
+                )
                 for kind in ("probability_map", "wrong")
             )
             assert right.verdict == "beats", (control, score, right)

@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from scanlens.errors import SettingsError
+from scanlens.estimate import Estimate
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.lesions import (
     AREA,
@@ -117,9 +118,9 @@ def test_several_kinds_over_a_sample(planted: Planted) -> None:
     assert scores["right"]["pointing_game"].shape == (8,)
     estimator = Estimator(sample.patients[places], map_scores())
     right, wrong = (lesion_estimates(scores[kind], estimator) for kind in ("right", "wrong"))
-    assert right["average_precision"] == {"value": 1, "low": 1, "high": 1}
-    assert right["mass_over_area"]["value"] == pytest.approx(1 / scores["right"][AREA].mean())
-    assert wrong["mass_over_area"]["value"] == 0
+    assert right["average_precision"] == Estimate(1, 1, 1)
+    assert right["mass_over_area"].value == pytest.approx(1 / scores["right"][AREA].mean())
+    assert wrong["mass_over_area"].value == 0
     assert (scores["sure"]["pointing_game"] == 1).all(), "ranked by its order"
     assert (scores["sure"]["average_precision"] == 1).all()
     np.testing.assert_allclose(scores["sure"]["mass_in_mask"], scores["sure"][AREA])

@@ -114,7 +114,7 @@ def test_the_random_network_is_at_chance(level: Planted) -> None:
         beyond = (whole[score] - whole[CHANCE[score]]).mean()
         assert beyond < TOLERATED * (trained[score] - trained[CHANCE[score]]).mean(), score
         gap = estimator.means({score: trained[score][:, None] - whole[score]})[score]
-        assert gap["low"] > 0.3
+        assert gap.low > 0.3
     assert abs(steps.alike[-1]["probability_map"]["spearman"].mean()) < 0.6
 
 

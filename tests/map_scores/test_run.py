@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from scanlens.errors import SettingsError
-from scanlens.map_scores.facts import tracked_scores
+from scanlens.map_scores.facts import tracked_map_scores
 from scanlens.map_scores.run import FIGURES, score_maps
 from scanlens.models.ensemble import Ensemble
 from scanlens.scaling.device import Machine
@@ -91,7 +91,7 @@ def test_figures_are_drawn(drawn: tuple[dict, Path]) -> None:
 
 def test_numbers_for_tracking(drawn: tuple[dict, Path]) -> None:
     facts, _ = drawn
-    numbers = tracked_scores(facts)
+    numbers = tracked_map_scores(facts)
     assert numbers["scores.probability_map.pointing_game"] == 1
     assert numbers["scores.edges.deletion"] == facts["fidelity"]["kinds"]["edges"]["deletion"]["value"]
     assert numbers["scores.failed"] == len(facts["failed"])
@@ -114,7 +114,7 @@ def test_parts_may_be_left_out(planted: Planted, tmp_path: Path) -> None:
     assert all(part["scans"] == 0 and part["reason"] for part in reasons)
     assert facts["verdicts"] == facts["failed"] == []
     assert all((tmp_path / name).is_file() for name in FIGURES)
-    assert tracked_scores(facts) == {"scores.failed": 0}
+    assert tracked_map_scores(facts) == {"scores.failed": 0}
 
 
 def test_volumes_and_ensembles(volumes: Planted) -> None:

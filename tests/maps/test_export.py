@@ -12,7 +12,7 @@ import pytest
 import SimpleITK
 
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
-from scanlens.maps.export import write_map, write_maps
+from scanlens.maps.export import export_maps, write_map
 from scanlens.maps.geometry import ScanGeometry, geometry_of, scan_geometry, to_scan
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.read import read_scan
@@ -182,18 +182,18 @@ def geometries(scan_id: str) -> ScanGeometry:
 def test_a_second_run_writes_only_what_is_missing_or_different(tmp_path: Path) -> None:
     ids = ["placed", "gone", "plain"]
     maps = np.stack([some_maps(4, 4, seed=seed) for seed in range(3)])
-    first = write_maps(tmp_path, ids, maps, LABELS, geometries)
+    first = export_maps(tmp_path, ids, maps, LABELS, geometries)
     assert first.files == {"placed": "placed.nii.gz", "plain": "plain.npy"}
     assert (first.kept, first.failed) == (0, {"gone": "absent"})
-    assert write_maps(tmp_path, ids, maps, LABELS, geometries).kept == 2
+    assert export_maps(tmp_path, ids, maps, LABELS, geometries).kept == 2
     # Broken off after the maps: without its description a file is not believed.
     (tmp_path / "plain.json").unlink()
-    assert write_maps(tmp_path, ids, maps, LABELS, geometries).kept == 1
+    assert export_maps(tmp_path, ids, maps, LABELS, geometries).kept == 1
     changed = maps.copy()
     changed[0, 0, 0, 0] += 0.01
-    assert write_maps(tmp_path, ids, changed, LABELS, geometries).kept == 1
+    assert export_maps(tmp_path, ids, changed, LABELS, geometries).kept == 1
     np.testing.assert_array_equal(np.load(tmp_path / "plain.npy"), to_scan(maps[2], geometries("plain")))
-    assert write_maps(tmp_path, ids, changed, ["a", "b", "c"], geometries).kept == 0
+    assert export_maps(tmp_path, ids, changed, ["a", "b", "c"], geometries).kept == 0
     assert not list(tmp_path.glob(".*"))
 
 
@@ -207,7 +207,7 @@ def test_another_crop_is_another_map(tmp_path: Path) -> None:
 
 def test_another_number_of_scans_than_maps(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="1 scans for 2"):
-        write_maps(tmp_path, ["a", "b"], some_maps(4, 4)[None], LABELS, geometries)
+        export_maps(tmp_path, ["a", "b"], some_maps(4, 4)[None], LABELS, geometries)
 
 
 def test_maps_that_cannot_be_written(tmp_path: Path) -> None:

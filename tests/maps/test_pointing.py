@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.maps.pointing import LesionScore, lesion_score, summarise, tracked_scores
+from scanlens.maps.pointing import LesionScore, lesion_means, lesion_score, tracked_scores
 
 
 def square() -> np.ndarray:
@@ -41,7 +41,7 @@ def test_a_constant_map_scores_chance(level: float) -> None:
 def test_a_random_map_scores_chance_on_average() -> None:
     rng = np.random.default_rng(0)
     scores = [lesion_score(rng.random((10, 10)), square()) for _ in range(2000)]
-    summary = summarise(["nodule"] * len(scores), scores)
+    summary = lesion_means(["nodule"] * len(scores), scores)
     assert summary["pointing_game"] == pytest.approx(0.1, abs=0.02)
     assert summary["mass_over_area"] == pytest.approx(1, abs=0.02)
 
@@ -60,18 +60,18 @@ def test_a_mask_of_another_shape_is_refused() -> None:
 
 def test_means_in_all_and_by_label() -> None:
     scores = [LesionScore(1, 0.6, 0.1), LesionScore(0, 0.2, 0.3), LesionScore(1, 0.4, 0.2)]
-    summary = summarise(["nodule", "effusion", "nodule"], scores)
+    summary = lesion_means(["nodule", "effusion", "nodule"], scores)
     assert summary["scans"] == 3
     assert summary["pointing_game"] == pytest.approx(2 / 3)
     assert summary["mass_over_area"] == pytest.approx(2)
     assert summary["per_label"]["nodule"]["mass_in_mask"] == pytest.approx(0.5)
     assert summary["per_label"]["effusion"]["pointing_game"] == 0
-    assert summarise([], []) == {"scans": 0}
+    assert lesion_means([], []) == {"scans": 0}
 
 
 def test_tracked_scores_are_flat_and_name_no_label() -> None:
-    one = summarise(["<b>"], [LesionScore(1, 0.6, 0.1)])
-    assert tracked_scores({"grad_cam": one, "probability_map": summarise([], [])}) == {
+    one = lesion_means(["<b>"], [LesionScore(1, 0.6, 0.1)])
+    assert tracked_scores({"grad_cam": one, "probability_map": lesion_means([], [])}) == {
         "maps.grad_cam.scans": 1,
         "maps.grad_cam.pointing_game": 1,
         "maps.grad_cam.mass_in_mask": 0.6,

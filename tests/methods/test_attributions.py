@@ -8,7 +8,7 @@ import torch
 
 from scanlens.errors import SettingsError
 from scanlens.methods.attributions import integrated_gradients, smooth_grad
-from scanlens.methods.occlusion import baseline
+from scanlens.methods.occlusion import baseline_scan
 from tests.helpers.networks import SIZES, noise, small_network
 
 CASES = [(2, 1), (2, 3), (3, 1)]
@@ -29,7 +29,7 @@ def gradient(network, scan: torch.Tensor, index: int) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["mean", "blur"])
 def test_the_sum_is_the_difference_of_the_logits(dims: int, channels: int, kind: str) -> None:
     network, scan = case(dims, channels)
-    hidden = baseline(scan, kind)
+    hidden = baseline_scan(scan, kind)
     maps, misses = integrated_gradients(network.logits, scan, [0, 1, 2], hidden, steps=128)
     with torch.no_grad():
         there, empty = network.logits(torch.stack([scan, hidden]))
@@ -42,7 +42,7 @@ def test_the_sum_is_the_difference_of_the_logits(dims: int, channels: int, kind:
 
 def test_it_equals_a_riemann_sum() -> None:
     network, scan = case(2)
-    hidden = baseline(scan, "mean")
+    hidden = baseline_scan(scan, "mean")
     maps, _ = integrated_gradients(network.logits, scan, [2, 0], hidden, steps=128)
     count = 400
     for row, index in enumerate((2, 0)):
@@ -55,14 +55,14 @@ def test_it_equals_a_riemann_sum() -> None:
 
 def test_steps_and_baseline_change_it_and_batches_do_not() -> None:
     network, scan = case(2)
-    hidden = baseline(scan, "mean")
+    hidden = baseline_scan(scan, "mean")
     usual, _ = integrated_gradients(network.logits, scan, [1], hidden, 16)
     same, _ = integrated_gradients(network.logits, scan, [1], hidden, 16, batch_size=5)
     np.testing.assert_allclose(usual, same, atol=1e-6)
     few, miss = integrated_gradients(network.logits, scan, [1], hidden, 2)
     assert not np.allclose(usual, few, atol=1e-4)
     assert float(miss.abs()) > 0
-    blurred, _ = integrated_gradients(network.logits, scan, [1], baseline(scan, "blur"), 16)
+    blurred, _ = integrated_gradients(network.logits, scan, [1], baseline_scan(scan, "blur"), 16)
     assert not np.allclose(usual, blurred, atol=1e-4)
 
 
@@ -111,4 +111,4 @@ def test_what_cannot_be_is_refused(change: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=r"--(samples|noise) is"):
         smooth_grad(network.logits, scan, [0], **change)
     with pytest.raises(SettingsError, match="--steps is 0"):
-        integrated_gradients(network.logits, scan, [0], baseline(scan, "mean"), steps=0)
+        integrated_gradients(network.logits, scan, [0], baseline_scan(scan, "mean"), steps=0)

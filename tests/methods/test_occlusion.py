@@ -11,7 +11,7 @@ from captum.attr import Occlusion
 from scipy.ndimage import gaussian_filter
 
 from scanlens.errors import SettingsError
-from scanlens.methods.occlusion import baseline, occlusion, passes, patch_size, starts, stride_size
+from scanlens.methods.occlusion import baseline_scan, occlusion, passes, patch_size, starts, stride_size
 from tests.helpers.networks import SIZES, noise, small_network
 
 
@@ -28,7 +28,7 @@ def test_it_equals_a_loop_by_hand(
     dims: int, channels: int, patch: tuple[int, ...], stride: tuple[int, ...], kind: str
 ) -> None:
     network, scan = case(dims, channels)
-    hidden = baseline(scan, kind)
+    hidden = baseline_scan(scan, kind)
     found = occlusion(network.logits, scan, patch, stride, hidden, 5, progress=False).numpy()
     with torch.no_grad():
         whole = network.logits(scan[None])[0].numpy()
@@ -57,7 +57,7 @@ def test_it_equals_a_loop_by_hand(
 def test_it_equals_captum_where_patches_fill_the_scan(dims: int) -> None:
     network, scan = case(dims)
     patch, stride = (4, 4, 2)[:dims], (2, 4, 2)[:dims]
-    ours = occlusion(network.logits, scan, patch, stride, baseline(scan, "mean"), progress=False)
+    ours = occlusion(network.logits, scan, patch, stride, baseline_scan(scan, "mean"), progress=False)
     for index in range(3):
         with torch.no_grad():
             theirs = Occlusion(network.logits).attribute(
@@ -70,7 +70,7 @@ def test_it_equals_captum_where_patches_fill_the_scan(dims: int) -> None:
 def test_batches_change_nothing() -> None:
     network, scan = case(2)
     one, many = (
-        occlusion(network.logits, scan, (4, 4), (3, 3), baseline(scan, "mean"), size, progress=False)
+        occlusion(network.logits, scan, (4, 4), (3, 3), baseline_scan(scan, "mean"), size, progress=False)
         for size in (1, 100)
     )
     np.testing.assert_allclose(one, many, atol=1e-5)
@@ -81,7 +81,7 @@ def test_the_baseline_the_patch_and_the_stride_change_the_map() -> None:
 
     def look(patch: int = 4, stride: int = 2, kind: str = "mean"):
         return occlusion(
-            network.logits, scan, (patch,) * 2, (stride,) * 2, baseline(scan, kind), progress=False
+            network.logits, scan, (patch,) * 2, (stride,) * 2, baseline_scan(scan, kind), progress=False
         )
 
     usual = look()
@@ -115,7 +115,7 @@ def test_defaults_go_by_the_scan() -> None:
         lambda: patch_size((16, 16), (4, 4, 4)),
         lambda: patch_size((16, 16), (0,)),
         lambda: stride_size((4, 4), (5,)),
-        lambda: baseline(torch.zeros(1, 4, 4), "zero"),
+        lambda: baseline_scan(torch.zeros(1, 4, 4), "zero"),
     ],
 )
 def test_what_cannot_be_is_refused(call) -> None:
@@ -125,6 +125,6 @@ def test_what_cannot_be_is_refused(call) -> None:
 
 def test_baselines() -> None:
     scan = noise(1, 2, (16, 12), 1)[0]
-    assert not baseline(scan, "mean").any()
+    assert not baseline_scan(scan, "mean").any()
     expected = [gaussian_filter(channel, (1.0, 0.75), mode="nearest") for channel in scan.numpy()]
-    np.testing.assert_allclose(baseline(scan, "blur"), expected, atol=1e-6)
+    np.testing.assert_allclose(baseline_scan(scan, "blur"), expected, atol=1e-6)

@@ -65,7 +65,7 @@ def test_the_colour_scale_is_the_same_for_every_image() -> None:
 @pytest.mark.parametrize("size", [(16, 16), (37, 53), (3, 5)])
 def test_a_map_is_enlarged_as_everywhere_else(size: tuple[int, int]) -> None:
     values = np.random.default_rng(0).random((4, 6), dtype=np.float32)
-    found = overlays.enlarged(values, *size) / 255
+    found = overlays.enlarged_picture(values, *size) / 255
     np.testing.assert_allclose(found, upsample(values, size), atol=0.5 / 255 + 1e-5)
 
 

@@ -9,15 +9,15 @@ from scanlens.models.ensemble import Ensemble, Network
 from scanlens.models.predict import to_input
 from scanlens.preprocess.store import Store
 from scanlens.shortcuts.asking import Answers, ask
-from scanlens.shortcuts.views import CORNERS_MASKED, VIEWS, Hider, mean_scan, parts_of
+from scanlens.shortcuts.views import CORNERS_MASKED, VIEWS, Masker, mean_scan, parts_of
 from tests.helpers.readers import corner, middle, planted_store, reader
 
 
 def answers(network: Network, store: Store, batch_size: int = 8) -> Answers:
     rows = store.rows("test")
-    hider = Hider(mean_scan(store, 8), 0.05)
+    masker = Masker(mean_scan(store, 8), 0.05)
     return ask(
-        network, store, rows, rows[::-1].copy(), store.statistics, hider, (4, 4), {1, 9}, batch_size, "cpu"
+        network, store, rows, rows[::-1].copy(), store.statistics, masker, (4, 4), {1, 9}, batch_size, "cpu"
     )
 
 
@@ -26,12 +26,12 @@ def test_answers_are_those_of_the_views_whatever_the_batch(tmp_path: Path) -> No
     network = reader((32, 32), corner((32, 32)))
     found, again = answers(network, store), answers(network, store, 5)
     rows = store.rows("test")
-    hider = Hider(mean_scan(store, 8), 0.05)
+    masker = Masker(mean_scan(store, 8), 0.05)
     for name in VIEWS:
         np.testing.assert_allclose(found.logits[name], again.logits[name], rtol=1e-5, atol=1e-6)
         views = np.stack(
             [
-                hider.view(name, image, parts_of(image), other)
+                masker.view(name, image, parts_of(image), other)
                 for image, other in zip(store.read(rows), store.read(rows[::-1]), strict=True)
             ]
         )

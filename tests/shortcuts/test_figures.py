@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scanlens.estimate import Estimate
 from scanlens.shortcuts.figures import draw_averages, draw_bars, draw_examples
-from scanlens.shortcuts.verdicts import Interval
 from scanlens.shortcuts.views import VIEWS
 from scanlens.shortcuts.wording import QUESTIONS, fact
 
@@ -20,8 +20,8 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_bars_show_verdicts_in_colour_and_survive_what_has_no_number(tmp_path: Path) -> None:
     def facts(verdict: str) -> dict:
-        number = Interval(0.8, 0.7, 0.9)
-        missing = Interval(np.nan, np.nan, np.nan, "too few")
+        number = Estimate(0.8, 0.7, 0.9)
+        missing = Estimate(None, reason="too few")
         return {
             "probes": [
                 fact("border_only", QUESTIONS["border_only"], number, verdict),  # type: ignore[arg-type]

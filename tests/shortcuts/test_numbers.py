@@ -29,8 +29,10 @@ def test_auc_and_accuracy_are_scikit_learns_for_weights_too() -> None:
 
 def test_paired_differences_use_the_same_weights() -> None:
     first, second = numbers.auc(PROBABILITIES, TARGETS), numbers.auc(PROBABILITIES[::-1], TARGETS)
-    np.testing.assert_allclose(numbers.difference(first, second)(COUNTS), first(COUNTS) - second(COUNTS))
-    np.testing.assert_array_equal(numbers.difference(first, first)(COUNTS), 0)
+    np.testing.assert_allclose(
+        numbers.paired_difference(first, second)(COUNTS), first(COUNTS) - second(COUNTS)
+    )
+    np.testing.assert_array_equal(numbers.paired_difference(first, first)(COUNTS), 0)
 
 
 def test_means_leave_out_what_is_not_there() -> None:

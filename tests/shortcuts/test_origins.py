@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scanlens.shortcuts.origins import origins, told_from_features
+from scanlens.shortcuts.origins import origins, predicted_from_features
 
 RNG = np.random.default_rng(0)
 
@@ -40,7 +40,7 @@ def test_what_features_tell_is_told_of_other_patients() -> None:
     codes = np.arange(60) % 2
     patients = np.array([f"p{number // 4}" for number in range(60)], dtype=object)
     features = RNG.normal(0, 1, (60, 5)) + 3 * codes[:, None]
-    told = told_from_features(features, codes, patients)
+    told = predicted_from_features(features, codes, patients)
     assert told is not None
     np.testing.assert_allclose(told.sum(axis=1), 1)
     assert (told.argmax(1) == codes).mean() > 0.95
@@ -50,7 +50,7 @@ def test_a_patients_own_scans_teach_nothing() -> None:
     """Features that only name the patient tell the value of no other patient."""
     people = np.arange(80) // 2
     codes = RNG.integers(0, 2, 40)[people]
-    told = told_from_features(np.eye(40)[people], codes, people.astype(str).astype(object))
+    told = predicted_from_features(np.eye(40)[people], codes, people.astype(str).astype(object))
     assert told is not None
     assert (told.argmax(1) == codes).mean() < 0.75
 
@@ -58,6 +58,6 @@ def test_a_patients_own_scans_teach_nothing() -> None:
 @pytest.mark.parametrize("features", [np.zeros((20, 3)), np.full((20, 3), 7.0)])
 def test_constant_features_tell_nothing(features: np.ndarray) -> None:
     codes = np.arange(20) % 2
-    told = told_from_features(features, codes, np.arange(20).astype(str).astype(object))
+    told = predicted_from_features(features, codes, np.arange(20).astype(str).astype(object))
     assert told is not None
     np.testing.assert_allclose(told, 0.5, atol=0.05)

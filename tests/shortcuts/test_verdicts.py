@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import patient_intervals
 from scanlens.shortcuts.numbers import auc
 from scanlens.shortcuts.verdicts import (
-    Interval,
     Resampling,
     Verdict,
-    intervals,
-    join,
-    judge,
+    estimates,
+    joined_verdict,
     too_few,
+    verdict_of,
 )
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,7 @@ PROBABILITIES = RNG.dirichlet([1, 1, 1], 90) * 0.6 + 0.4 * np.eye(3)[TARGETS]
     ],
 )
 def test_an_interval_is_compared_with_the_threshold(low: float, high: float, said: Verdict) -> None:
-    assert judge(Interval(0.65, low, high), 0.65) == said
+    assert verdict_of(Estimate(0.65, low, high), 0.65) == said
 
 
 @pytest.mark.parametrize(
@@ -44,11 +44,11 @@ def test_an_interval_is_compared_with_the_threshold(low: float, high: float, sai
     ],
 )
 def test_two_verdicts_must_both_hold(parts: list[Verdict], said: Verdict) -> None:
-    assert join(parts) == said
+    assert joined_verdict(parts) == said
 
 
 def test_intervals_are_those_of_the_evaluation() -> None:
-    found = intervals({"auc": auc(PROBABILITIES, TARGETS)}, TARGETS, PATIENTS, Resampling(1, 300, 0.9, 5))[
+    found = estimates({"auc": auc(PROBABILITIES, TARGETS)}, TARGETS, PATIENTS, Resampling(1, 300, 0.9, 5))[
         "auc"
     ]
     wanted = patient_intervals(PROBABILITIES, TARGETS, PATIENTS, resamples=300, confidence=0.9, seed=5)
@@ -60,19 +60,19 @@ def test_intervals_are_those_of_the_evaluation() -> None:
 def test_more_looks_make_wider_intervals() -> None:
     number = {"auc": auc(PROBABILITIES, TARGETS)}
     one, ten = (
-        intervals(number, TARGETS, PATIENTS, Resampling(looks, 2000, 0.95, 0))["auc"] for looks in (1, 10)
+        estimates(number, TARGETS, PATIENTS, Resampling(looks, 2000, 0.95, 0))["auc"] for looks in (1, 10)
     )
     assert ten.low < one.low < one.value < one.high < ten.high
-    wide = intervals(number, TARGETS, PATIENTS, Resampling(1, 2000, 0.995, 0))["auc"]
+    wide = estimates(number, TARGETS, PATIENTS, Resampling(1, 2000, 0.995, 0))["auc"]
     assert (ten.low, ten.high) == pytest.approx((wide.low, wide.high))
 
 
 def test_one_patient_has_no_interval() -> None:
-    alone = intervals(
+    alone = estimates(
         {"auc": auc(PROBABILITIES, TARGETS)}, TARGETS, np.array(["p"] * 90, object), Resampling(1, 50, 0.9, 0)
     )
     assert "at least two" in alone["auc"].reason
-    assert np.isnan(alone["auc"].low)
+    assert alone["auc"].low is None
 
 
 def test_small_splits_are_too_few() -> None:

@@ -14,7 +14,7 @@ from scanlens.shortcuts.views import (
     MARKS_MASKED,
     MARKS_ONLY,
     VIEWS,
-    Hider,
+    Masker,
     Parts,
     mean_scan,
     partners,
@@ -29,22 +29,22 @@ BODY[16:48, 16:48] = True
 PARTS = Parts(BODY, [(slice(4, 10), slice(4, 10))])
 
 
-def changes(name: str, parts: Parts = PARTS, hider: Hider | None = None) -> np.ndarray:
+def changes(name: str, parts: Parts = PARTS, masker: Masker | None = None) -> np.ndarray:
     """Where a view of the first scan depends on that scan."""
-    hider = hider or Hider(MEAN, 0.05)
+    masker = masker or Masker(MEAN, 0.05)
     other = RNG.random((2, 64, 64)).astype(np.float32)
-    first, second = (hider.view(name, image, parts, other) for image in SCANS)
+    first, second = (masker.view(name, image, parts, other) for image in SCANS)
     return np.asarray((first != second).any(axis=0))
 
 
 def test_only_what_is_left_speaks() -> None:
-    hider = Hider(MEAN, 0.05)
+    masker = Masker(MEAN, 0.05)
     patch = np.zeros((64, 64), bool)
     patch[2:12, 2:12] = True
     for name, silent in {
-        BORDER_ONLY: ~hider.border,
-        CORNERS_MASKED: hider.corners,
-        CORNERS_SWAPPED: hider.corners,
+        BORDER_ONLY: ~masker.border,
+        CORNERS_MASKED: masker.corners,
+        CORNERS_SWAPPED: masker.corners,
         BACKGROUND_MASKED: ~BODY,
         FOREGROUND_MASKED: BODY,
         MARKS_ONLY: ~patch,
@@ -52,31 +52,31 @@ def test_only_what_is_left_speaks() -> None:
         seen = changes(name)
         assert not seen[silent].any(), name
         assert seen[~silent].mean() > 0.6, name
-    hidden = hider.view(MARKS_MASKED, SCANS[0], PARTS, SCANS[1]) != SCANS[0]
+    hidden = masker.view(MARKS_MASKED, SCANS[0], PARTS, SCANS[1]) != SCANS[0]
     assert hidden[:, 2:12, 2:12].any()
     assert not hidden[:, 16:].any()
 
 
 def test_exchanged_corners_are_the_others() -> None:
-    hider = Hider(MEAN, 0.05)
-    view = hider.view(CORNERS_SWAPPED, SCANS[0], PARTS, SCANS[1])
-    np.testing.assert_array_equal(view[:, hider.corners], SCANS[1][:, hider.corners])
+    masker = Masker(MEAN, 0.05)
+    view = masker.view(CORNERS_SWAPPED, SCANS[0], PARTS, SCANS[1])
+    np.testing.assert_array_equal(view[:, masker.corners], SCANS[1][:, masker.corners])
 
 
 def test_without_a_body_or_marks_nothing_or_everything_is_hidden() -> None:
     bare = Parts(None, [])
-    hider = Hider(MEAN, 0.05)
+    masker = Masker(MEAN, 0.05)
     for name in (MARKS_MASKED, BACKGROUND_MASKED):
-        np.testing.assert_array_equal(hider.view(name, SCANS[0], bare, SCANS[1]), SCANS[0])
+        np.testing.assert_array_equal(masker.view(name, SCANS[0], bare, SCANS[1]), SCANS[0])
     for name in (MARKS_ONLY, FOREGROUND_MASKED):
-        np.testing.assert_allclose(hider.view(name, SCANS[0], bare, SCANS[1]), MEAN, rtol=1e-6)
+        np.testing.assert_allclose(masker.view(name, SCANS[0], bare, SCANS[1]), MEAN, rtol=1e-6)
 
 
 def test_volumes_have_all_views() -> None:
     mean = RNG.random((1, 8, 16, 16)).astype(np.float32)
-    hider = Hider(mean, 0.1)
+    masker = Masker(mean, 0.1)
     for name in VIEWS:
-        view = hider.view(name, mean / 2, Parts(np.ones((8, 16, 16), bool), []), mean / 3)
+        view = masker.view(name, mean / 2, Parts(np.ones((8, 16, 16), bool), []), mean / 3)
         assert view.shape == mean.shape
         assert view.dtype == np.float32
 

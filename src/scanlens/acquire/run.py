@@ -20,13 +20,9 @@ from scanlens.privacy.pseudonym import load_key
 from scanlens.sources.acquired import HERE, LISTING, METADATA, SOURCE
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.listing.folder import list_folder
-from scanlens.sources.listing.labels import (
-    check_numbers,
-    ordered_labels,
-    resolve_task,
-)
 from scanlens.sources.listing.medmnist import list_npz, npz_file
 from scanlens.sources.listing.table import list_table
+from scanlens.tasks import task_of
 
 _PHANTOM_TABLE = "labels.csv"
 
@@ -58,16 +54,17 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         write_phantoms(data.phantom, output, config.seed)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
     listing = list_scans(data, root, aliases=config.paths == "alias")
-    labels = ordered_labels(data, listing)
+    task = task_of(data.task)
+    labels = task.label_names(data, listing)
     unusable = int((listing["problem"] != "").sum())
     if config.limit is not None:
-        listing = sample_scans(listing, config.limit, config.seed, numbers=data.task == "regression")
+        listing = sample_scans(listing, config.limit, config.seed, task)
     source = {
         "kind": data.kind,
         "root": HERE if data.kind == "phantom" else data.root,
         "labels": labels,
         "dims": data.dims,
-        "task": resolve_task(data, labels),
+        "task": task.resolved(labels).name,
         "header_patients": data.columns.patient is not None,
     }
     output.mkdir(parents=True, exist_ok=True)
@@ -82,19 +79,12 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         "kind": data.kind,
         "scans": len(listing),
         "unusable": unusable,
-        "classes": _counts_of(listing, labels, data.task),
+        "classes": task.count(listing, labels),
         "patients": int(listing.loc[listing["patient"] != "", "patient"].nunique()),
         "sites": _counts(listing["site"]),
         "splits": _counts(listing["split"]),
         "warnings": _warnings(data, root),
     }
-
-
-def _counts_of(listing: pd.DataFrame, labels: list[str], task: str) -> dict[str, int]:
-    """Scans of each class; of numbers the scans that can be used."""
-    if task == "regression":
-        return {labels[0]: int((listing["problem"] == "").sum())}
-    return {label: int((listing["label"] == label).sum()) for label in labels}
 
 
 def _warnings(data: Data, root: Path) -> list[str]:
@@ -135,12 +125,13 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         raise SettingsError(
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
-    listing = check_numbers(data, _LISTERS[data.kind](data, root))
+    task = task_of(data.task)
+    listing = task.clean(_LISTERS[data.kind](data, root))
     # By the real path even under aliases, whose order depends on a key: splits should not.
     listing = listing.sort_values("path", kind="stable", ignore_index=True)
     if aliases:
         listing = _aliased(listing)
-    resolve_task(data, ordered_labels(data, listing))
+    task.resolved(task.label_names(data, listing))
     further = [column for column in listing.columns if column.startswith(FURTHER)]
     return listing[[*LISTING_COLUMNS, *further]]
 

@@ -9,17 +9,16 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from scanlens.config.numbers import quantile_bins
 from scanlens.errors import SettingsError
+from scanlens.tasks import Task
 
 
-def sample_scans(listing: pd.DataFrame, limit: int, seed: int, *, numbers: bool = False) -> pd.DataFrame:
+def sample_scans(listing: pd.DataFrame, limit: int, seed: int, task: Task) -> pd.DataFrame:
     """Return at most ``limit`` usable rows of a listing, in the listing's order.
 
     Every class (and declared split of it) keeps its share and at least one scan. Patients are taken whole, in
     random order, while they fit; single scans of the others fill what is then still free. A scan whose
-    patient is unknown counts as a patient of its own. Where labels are ``numbers``, the classes are their
-    quantile bins.
+    patient is unknown counts as a patient of its own. The classes are the task's strata.
 
     Raises:
         SettingsError: The limit is below the number of classes (times declared splits).
@@ -27,7 +26,7 @@ def sample_scans(listing: pd.DataFrame, limit: int, seed: int, *, numbers: bool 
     usable = listing[listing["problem"] == ""]
     if limit >= len(usable):
         return usable.reset_index(drop=True)
-    classes = quantile_bins(usable["label"]) if numbers else usable["label"]
+    classes = task.strata(usable["label"])
     strata: list[tuple[str, str]] = list(zip(classes, usable["split"], strict=True))
     free = _quotas(Counter(strata), limit)
     patients: dict[str, list[int]] = {}

@@ -43,9 +43,7 @@ def build_bank(store: Store, config: Augmentation, output: Path) -> dict[str, An
     rows = store.rows("train")
     if not len(rows):
         raise SettingsError("augmentation: the training split is empty.", "Check manifest.split.")
-    # Numbers have no classes: all training scans count as one, which is balanced already.
-    numbers = store.task == "regression"
-    targets = np.zeros(len(rows), dtype=np.int64) if numbers else store.targets(rows)
+    targets = store.task.class_numbers(store.targets(rows))
     before = np.bincount(targets, minlength=len(store.labels))
     limit = int((config.max_factor - 1) * len(rows)) if config.balance else 0
     copies = copies_of_classes(before, limit)
@@ -53,7 +51,7 @@ def build_bank(store: Store, config: Augmentation, output: Path) -> dict[str, An
     parents = _choose_parents(rows, targets, copies, random)
     seeds = random.integers(2**31, size=len(parents))
     index = _index(store, parents, seeds)
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task.name) as writer:
         with tqdm(total=len(parents), desc="augmentation", unit="scan") as progress:
             for start in range(0, len(parents), BLOCK):
                 block = slice(start, start + BLOCK)

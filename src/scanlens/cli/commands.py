@@ -183,10 +183,10 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def pool(arguments: argparse.Namespace) -> int:
     """Score a cross-validation."""
-    from scanlens.evaluation.pooled import as_text, pool
+    from scanlens.evaluation.pooled import pool, pooled_text
 
     found = pool(arguments.predictions, resamples=arguments.resamples)
-    print(json.dumps(found, indent=2) if arguments.json else as_text(found))
+    print(json.dumps(found, indent=2) if arguments.json else pooled_text(found))
     return DONE
 
 

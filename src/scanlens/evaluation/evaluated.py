@@ -60,6 +60,6 @@ def read_evaluated(preprocessed: Path, root: Path, trained: Path, reports: Path)
         statistics=model["statistics"],
         scale=(model["architecture"]["centre"], model["architecture"]["spread"]),
         predictions=pd.read_parquet(reports / "predictions.parquet"),
-        temperature=1.0 if store.task == "regression" else read_temperature(reports / "calibration.json"),
+        temperature=read_temperature(reports / "calibration.json") if store.task.has_classes else 1.0,
         weights_sha256=model["weights_sha256"],
     )

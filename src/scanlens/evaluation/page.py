@@ -1,32 +1,10 @@
-"""The report a person reads: one HTML file that needs nothing else, not even a network."""
+"""How the report of classes is laid out."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from scanlens.evaluation.page_parts import Page
+from scanlens.types import Facts
 
-from scanlens.evaluation.page_parts import embedded, head, rendered
-
-TITLES = {
-    "auc_macro": ("AUC", "one class against the rest, mean over classes; 0.5 is chance"),
-    "accuracy": ("Accuracy", "share of scans predicted right"),
-    "balanced_accuracy": (
-        "Balanced accuracy",
-        "mean sensitivity under its usual name; ignores class sizes",
-    ),
-    "f1_macro": ("F1", "mean over classes"),
-    "sensitivity_macro": ("Sensitivity", "share of a class found, mean over classes"),
-    "specificity_macro": ("Specificity", "share of the others left alone, mean over classes"),
-    "nll": ("Negative log-likelihood", "of the true class, in nats; lower is better"),
-    "brier": ("Brier score", "squared error of the probabilities; lower is better"),
-    "ece": ("Calibration error (ECE)", "mean gap of confidence and accuracy; lower is better"),
-    "mae_classes": ("Mean error in classes", "how many classes off on average; lower is better"),
-    "within_one": ("Within one class", "share of scans predicted right or one class off"),
-    "kappa_quadratic": (
-        "Quadratic weighted kappa",
-        "agreement beyond chance, classes far off count more; 0 is chance",
-    ),
-}
 CAPTIONS = {
     "roc": "Sensitivity against false alarms at every threshold.",
     "confusion": "What each class was taken for; percent of the actual class.",
@@ -39,9 +17,7 @@ _CARDS = """.cards { display: grid; grid-template-columns: repeat(auto-fit, minm
 .card b { display: block; font-size: 1.9rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 """
 
-PAGE = (
-    head("scanlens evaluation", _CARDS)
-    + """<h1>Evaluation</h1>
+_TEMPLATE = """<h1>Evaluation</h1>
 <p class="soft">{{ f.counts.test.scans }} test scans of {{ f.counts.test.patients }} patients, used for
 neither training nor calibration. In brackets: {{ percent }} % intervals from
 {{ f.bootstrap.test.resamples }} resamples of patients.</p>
@@ -142,36 +118,23 @@ Wasserman 2019. All probabilities are calibrated ones.</p>
 </body>
 </html>
 """
-)
 
 
-def render_page(facts: dict[str, Any], figures: Path) -> str:
-    """The whole page as text, pictures embedded; every word from outside is escaped.
-
-    Args:
-        facts: As :func:`scanlens.evaluation.report.build_facts` gives them.
-        figures: Folder with the PNG files named in :data:`CAPTIONS`.
-    """
-    return rendered(
-        PAGE,
-        f=facts,
-        titles={name: words for name, words in TITLES.items() if name in facts["test"]},
-        captions=CAPTIONS,
-        cards=_headlines(facts),
-        images=embedded(figures, CAPTIONS),
-        digits="%.3f",
-        percent=f"{100 * facts['settings']['confidence']:g}",
-    )
-
-
-def _headlines(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _headlines(facts: Facts) -> dict[str, object]:
     """The four test numbers on top by title; of two classes, the positive one's."""
     test, labels = facts["test"], facts["labels"]
     cards = {"AUC": test["auc_macro"], "Accuracy": test["accuracy"]}
     if len(labels) == 2:
         positive = facts["per_class"]["test"][labels[1]]
-        return cards | {
-            f"Sensitivity for {labels[1]}": positive["sensitivity"],
-            f"Specificity for {labels[1]}": positive["specificity"],
+        return {
+            "cards": cards
+            | {
+                f"Sensitivity for {labels[1]}": positive["sensitivity"],
+                f"Specificity for {labels[1]}": positive["specificity"],
+            }
         }
-    return cards | {"Sensitivity": test["sensitivity_macro"], "Specificity": test["specificity_macro"]}
+    means = {"Sensitivity": test["sensitivity_macro"], "Specificity": test["specificity_macro"]}
+    return {"cards": cards | means}
+
+
+CLASS_PAGE = Page(_TEMPLATE, CAPTIONS, "%.3f", _CARDS, _headlines)

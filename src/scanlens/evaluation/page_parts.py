@@ -6,10 +6,14 @@ A page is one HTML file that needs nothing else, not even a network.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+
+from scanlens.tasks import Task
+from scanlens.types import Facts
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -47,6 +51,26 @@ figcaption { color: var(--soft); font-size: .9rem; }
 </head>
 <body>
 """
+
+
+@dataclass(frozen=True)
+class Page:
+    """How a report is laid out.
+
+    Attributes:
+        template: Jinja, from ``<h1>`` to the end; it may use :data:`MACROS`.
+        captions: Of the pictures, by file name without suffix.
+        digits: Format of its numbers, for ``%``.
+        style: CSS lines of this page alone.
+        words: Further values for the template, from the facts.
+    """
+
+    template: str
+    captions: Mapping[str, str]
+    digits: str
+    style: str = ""
+    words: Callable[[Facts], dict[str, object]] = dict
+
 
 MACROS = """
 {%- macro warning_list(sentences) -%}
@@ -121,6 +145,27 @@ def embedded(folder: Path, names: Mapping[str, str]) -> dict[str, str]:
     return {
         name: base64.b64encode(path.read_bytes()).decode() for name, path in paths.items() if path.is_file()
     }
+
+
+def render_report(page: Page, task: Task, facts: Facts, figures: Path) -> str:
+    """A report as text, pictures embedded; every word from outside is escaped.
+
+    Args:
+        page: Its layout.
+        task: Whose metrics are shown.
+        facts: Of ``evaluation.json``.
+        figures: Folder with the PNG files that the captions name, as far as they were drawn.
+    """
+    return rendered(
+        head("scanlens evaluation", page.style) + page.template,
+        f=facts,
+        titles={name: (metric.title, metric.meaning) for name, metric in task.metrics.items()},
+        captions=page.captions,
+        images=embedded(figures, page.captions),
+        digits=page.digits,
+        percent=f"{100 * facts['settings']['confidence']:g}",
+        **page.words(facts),
+    )
 
 
 def rendered(template: str, **values: object) -> str:

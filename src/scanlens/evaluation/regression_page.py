@@ -1,27 +1,15 @@
-"""The report a person reads where numbers were predicted: one HTML file that needs nothing else."""
+"""How the report of numbers is laid out."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from scanlens.evaluation.page_parts import Page
 
-from scanlens.evaluation.page_parts import embedded, head, rendered
-
-TITLES = {
-    "mae": ("Mean absolute error", "in the label's unit; lower is better"),
-    "rmse": ("Root mean squared error", "in the label's unit, large errors count more; lower is better"),
-    "r2": ("R2", "share of the labels' variance that is explained; 0 is always their mean"),
-    "pearson": ("Pearson correlation", "of predictions and labels"),
-    "spearman": ("Spearman correlation", "of their ranks"),
-}
 CAPTIONS = {
     "scatter": "On the dashed line predictions are right. The band is the interval predictions come with.",
     "bland_altman": "Error against size (Bland and Altman 1986): mean error, and 1.96 standard deviations.",
 }
 
-PAGE = (
-    head("scanlens evaluation")
-    + """<h1>Evaluation of {{ f.labels[0] }}</h1>
+_TEMPLATE = """<h1>Evaluation of {{ f.labels[0] }}</h1>
 <p class="soft">{{ f.counts.test.scans }} test scans of {{ f.counts.test.patients }} patients, used for
 neither training nor intervals. In brackets: {{ percent }} % intervals from
 {{ f.bootstrap.test.resamples }} resamples of patients.</p>
@@ -58,22 +46,5 @@ hold the true number of {{ percent }} % of new scans (split-conformal, from the 
 </body>
 </html>
 """
-)
 
-
-def render_number_page(facts: dict[str, Any], figures: Path) -> str:
-    """The whole page as text, pictures embedded; every word from outside is escaped.
-
-    Args:
-        facts: As :func:`scanlens.evaluation.regression_run.evaluate_numbers` gives them.
-        figures: Folder with the PNG files named in :data:`CAPTIONS`, as far as they were drawn.
-    """
-    return rendered(
-        PAGE,
-        f=facts,
-        titles=TITLES,
-        captions=CAPTIONS,
-        images=embedded(figures, CAPTIONS),
-        percent=f"{100 * facts['settings']['confidence']:g}",
-        digits="%.4g",
-    )
+NUMBER_PAGE = Page(_TEMPLATE, CAPTIONS, "%.4g")

@@ -88,7 +88,7 @@ class Viewer:
         self.network: Network = load_network(bundle).to(request.device).eval()
         for weights in self.network.parameters():
             weights.requires_grad_(False)
-        self.is_number = bundle.task == "regression"
+        self.is_number = not bundle.task.has_classes
         self.classes = self._classes()
         self._field: Field | None = None
         self._try()

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import generic_gradient_magnitude, sobel
 
-from scanlens.map_scores.estimates import Estimate, Estimator
+from scanlens.estimate import Estimate
+from scanlens.map_scores.estimates import Estimator
 from scanlens.maps.probability import upsample
 from scanlens.types import FloatArray, ImageArray
 
@@ -71,8 +72,12 @@ class Verdict:
     difference: Estimate
     verdict: Literal["beats", "loses", "undecided"]
 
+    def to_json(self) -> dict[str, object]:
+        """The entry of a JSON report."""
+        return {**vars(self), "difference": self.difference.to_json()}
 
-def compare(
+
+def against_control(
     estimator: Estimator,
     kind: str,
     control: str,
@@ -95,8 +100,7 @@ def compare(
     values, against = np.asarray(values), np.asarray(against)
     difference = (values if against.ndim == 1 else values[:, None]) - against
     estimate = estimator.means({score: difference})[score]
-    low, high = estimate["low"], estimate["high"]
     verdict: Literal["beats", "loses", "undecided"] = "undecided"
-    if low is not None and high is not None and not low <= 0 <= high:
-        verdict = "beats" if (low > 0) == (better == "higher") else "loses"
+    if estimate.above(0) or estimate.below(0):
+        verdict = "beats" if estimate.above(0) == (better == "higher") else "loses"
     return Verdict(kind, control, score, better, estimate, verdict)

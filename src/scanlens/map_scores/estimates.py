@@ -8,11 +8,10 @@ from typing import TypeAlias
 import numpy as np
 
 from scanlens.config.schema import MapScores
+from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import bootstrap_intervals
 from scanlens.types import FloatArray
 
-Estimate: TypeAlias = dict[str, float | None]
-"""``value``, ``low`` and ``high``; null where undefined."""
 WeightedMeans: TypeAlias = Callable[[FloatArray], dict[str, FloatArray]]
 """From weights ``(resample, scan)`` to a number for each resample."""
 
@@ -69,12 +68,14 @@ class Estimator:
     def curve(self, points: FloatArray) -> dict[str, list[float | None]]:
         """Mean curve of ``(scan, point)``, with an interval at each point."""
         found = self.means({str(point): column for point, column in enumerate(np.asarray(points).T)})
-        return {key: [estimate[key] for estimate in found.values()] for key in ("value", "low", "high")}
+        return {
+            key: [estimate.bounds()[key] for estimate in found.values()] for key in ("value", "low", "high")
+        }
 
     def _estimates(self, values: Mapping[str, float], metrics: WeightedMeans) -> dict[str, Estimate]:
         if not values:
             return {}
-        intervals = bootstrap_intervals(
+        found = bootstrap_intervals(
             metrics,
             np.zeros(len(self._patients), np.int64),
             self._patients,
@@ -82,19 +83,4 @@ class Estimator:
             confidence=self._settings.confidence,
             seed=self._settings.seed,
         )
-        return {
-            name: {
-                "value": float(value),
-                "low": float(intervals.low[name]) if intervals.low else None,
-                "high": float(intervals.high[name]) if intervals.high else None,
-            }
-            for name, value in values.items()
-        }
-
-
-def said(estimate: Estimate) -> str:
-    """An estimate as text: ``0.41 (0.35 to 0.48)``."""
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
-    if value is None:
-        return "undefined"
-    return f"{value:.3g}" + ("" if low is None or high is None else f" ({low:.3g} to {high:.3g})")
+        return {name: found.estimate(name, value) for name, value in values.items()}

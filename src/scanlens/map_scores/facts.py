@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from scanlens.map_scores.controls import CONTROLS, Verdict, compare
-from scanlens.map_scores.estimates import Estimate, Estimator, said
+from scanlens.estimate import JsonEstimate, json_of
+from scanlens.map_scores.controls import CONTROLS, Verdict, against_control
+from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.fidelity import BETTER, areas, fractions
 from scanlens.map_scores.lesions import AREA, CHANCE, LESION_SCORES, NEAR_AREA, lesion_estimates
 from scanlens.map_scores.randomisation import TOLERATED, Cascade
@@ -46,11 +47,11 @@ def lesion_facts(
     for kind in kinds:
         for score in LESION_SCORES:
             verdicts += [
-                compare(own, kind, control, score, scores[kind][score], scores[control][score])
+                against_control(own, kind, control, score, scores[kind][score], scores[control][score])
                 for control in CONTROLS
             ]
             chance = scores[kind][CHANCE[score]]
-            verdicts.append(compare(own, kind, "chance", score, scores[kind][score], chance))
+            verdicts.append(against_control(own, kind, "chance", score, scores[kind][score], chance))
     return {
         **_lesion_estimates(scores, own),
         "per_label": {
@@ -69,9 +70,9 @@ def _lesion_estimates(scores: Scores, estimator: Estimator) -> dict[str, Any]:
     chance = estimator.means({name: first[name] for name in (AREA, NEAR_AREA)})
     return {
         "scans": len(first[AREA]),
-        "chance": chance[AREA],
-        "chance_near": chance[NEAR_AREA],
-        "kinds": {kind: lesion_estimates(own, estimator) for kind, own in scores.items()},
+        "chance": chance[AREA].to_json(),
+        "chance_near": chance[NEAR_AREA].to_json(),
+        "kinds": {kind: json_of(lesion_estimates(own, estimator)) for kind, own in scores.items()},
     }
 
 
@@ -93,7 +94,7 @@ def fidelity_facts(
     own = estimator.of(places)
     found = {kind: areas(dict(of), steps) for kind, of in curves.items()}
     verdicts = [
-        compare(own, kind, control, score, found[kind][score], found[control][score], better)
+        against_control(own, kind, control, score, found[kind][score], found[control][score], better)
         for kind in kinds
         for score, better in BETTER.items()
         for control in CONTROLS
@@ -103,14 +104,17 @@ def fidelity_facts(
         "scans": len(places),
         "fractions": {name: shares.tolist() for name, shares in fractions(steps).items()},
         "kinds": {
-            kind: {**own.means(of), "curves": {name: own.curve(curves[kind][name]) for name in curves[kind]}}
+            kind: {
+                **json_of(own.means(of)),
+                "curves": {name: own.curve(curves[kind][name]) for name in curves[kind]},
+            }
             for kind, of in found.items()
         },
         "per_predicted": {
             sample.labels[label]: {
                 "scans": len(part),
                 "kinds": {
-                    kind: own.of(part).means({name: area[part] for name, area in of.items()})
+                    kind: json_of(own.of(part).means({name: area[part] for name, area in of.items()}))
                     for kind, of in found.items()
                 },
             }
@@ -134,7 +138,7 @@ def repeatability_facts(
     return {
         name: {"scans": 0, "reason": found}
         if isinstance(found, str)
-        else {"scans": scans, "kinds": {kind: estimator.means(of) for kind, of in found.items()}}
+        else {"scans": scans, "kinds": {kind: json_of(estimator.means(of)) for kind, of in found.items()}}
         for name, found in (("changes", changed), ("members", members))
     }
 
@@ -167,7 +171,7 @@ def randomisation_facts(
         {
             "share": share,
             "kinds": {
-                kind: {**estimator.means(similar), **own.means(lesions.get(kind, {}))}
+                kind: json_of(estimator.means(similar) | own.means(lesions.get(kind, {})))
                 for kind, similar in alike.items()
             },
         }
@@ -179,15 +183,17 @@ def randomisation_facts(
         if not scores:
             continue
         beyond = own.means({name: scores[name] - scores[CHANCE[name]] for name in LESION_SCORES})
-        above[kind] = beyond
+        above[kind] = json_of(beyond)
         for score in LESION_SCORES:
-            verdicts.append(compare(own, kind, RANDOM_WEIGHTS, score, trained[kind][score], scores[score]))
+            verdicts.append(
+                against_control(own, kind, RANDOM_WEIGHTS, score, trained[kind][score], scores[score])
+            )
             gain = (trained[kind][score] - trained[kind][CHANCE[score]])[:, None]
             left = own.means({score: scores[score] - scores[CHANCE[score]] - TOLERATED * gain})[score]
-            if _above_zero(left):
+            if left.above(0):
                 failed.append(
                     f"{kind}: of a network with random weights it still scores above chance in {score}, "
-                    f"by {said(beyond[score])}."
+                    f"by {beyond[score].text('.3g')}."
                 )
     for kind, scores in whole_alike.items():
         if isinstance(changed, str):
@@ -195,10 +201,10 @@ def randomisation_facts(
         gap = estimator.means({"spearman": changed[kind]["spearman"][:, None] - scores["spearman"]})[
             "spearman"
         ]
-        if not _above_zero(gap):
+        if not gap.above(0):
             failed.append(
                 f"{kind}: with random weights it stays as like itself as after small changes of the scan "
-                f"(difference of Spearman correlations {said(gap)})."
+                f"(difference of Spearman correlations {gap.text('.3g')})."
             )
     facts = {
         "scans": scans,
@@ -216,11 +222,11 @@ def sentence(verdict: Verdict) -> str:
     says = "is worse than" if verdict.verdict == "loses" else "cannot be told from"
     return (
         f"{verdict.kind}: {says} {verdict.control.replace('_', ' ')} in {verdict.score}, by "
-        f"{said(verdict.difference)}; {verdict.better} is better."
+        f"{verdict.difference.text('.3g')}; {verdict.better} is better."
     )
 
 
-def tracked_scores(facts: Mapping[str, Any]) -> dict[str, float]:
+def tracked_map_scores(facts: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a run's tracking: ``scores.<kind>.<score>``.
 
     Args:
@@ -228,7 +234,7 @@ def tracked_scores(facts: Mapping[str, Any]) -> dict[str, float]:
     """
     if not facts["scans"]:
         return {}
-    found: dict[str, Estimate] = {}
+    found: dict[str, JsonEstimate] = {}
     for part in ("lesions", "fidelity"):
         for kind, scores in facts[part].get("kinds", {}).items():
             found |= {f"{kind}.{name}": value for name, value in scores.items() if name != "curves"}
@@ -241,7 +247,3 @@ def tracked_scores(facts: Mapping[str, Any]) -> dict[str, float]:
         f"scores.{name}": float(one["value"]) for name, one in found.items() if one["value"] is not None
     }
     return {**numbers, "scores.failed": float(len(facts["failed"]))}
-
-
-def _above_zero(estimate: Estimate) -> bool:
-    return estimate["low"] is not None and estimate["low"] > 0

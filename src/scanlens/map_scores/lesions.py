@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score
 
-from scanlens.map_scores.estimates import Estimate, Estimator
+from scanlens.estimate import Estimate
+from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.pictures import Pictures
 from scanlens.map_scores.sample import IntArray, Sample
 from scanlens.maps.pointing import lesion_score

@@ -62,8 +62,8 @@ def score_test_split(
         figures: Receives :data:`FIGURES`.
     """
     store = evaluated.store
-    if store.task == "regression":
-        return {"scans": 0, "reason": "scores of maps are for classes, and data.task is regression"}
+    if not store.task.has_classes:
+        return {"scans": 0, "reason": f"scores of maps are for classes, and data.task is {store.task.name}"}
     if not settings.scans:
         return {"scans": 0, "reason": "map_scores.scans is 0"}
     return score_maps(
@@ -119,11 +119,11 @@ def score_maps(
         SettingsError: There is no scan, the task is regression, or predictions or a mask do not fit.
         ScanlensError: A map is not finite.
     """
-    if not len(rows) or store.task == "regression":
+    if not len(rows) or not store.task.has_classes:
         raise SettingsError(
             "There are no scans to score maps of."
             if not len(rows)
-            else "Scores of maps are for classes, and data.task is regression.",
+            else f"Scores of maps are for classes, and data.task is {store.task.name}.",
             "Set map_scores.scans=0.",
         )
     torch.backends.cudnn.allow_tf32 = False
@@ -175,7 +175,7 @@ def score_maps(
         "fidelity": fidelity,
         "repeatability": repeatability_facts(changed, members, len(sample), estimator),
         "randomisation": randomisation,
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "verdicts": [verdict.to_json() for verdict in verdicts],
         "failed": [said for verdict in verdicts if (said := sentence(verdict))] + failed,
     }
     if figures is not None:

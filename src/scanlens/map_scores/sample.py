@@ -41,7 +41,7 @@ def stratified(labels: Sequence[str] | npt.NDArray[np.object_], most: int, seed:
     return np.sort(np.argsort(turn, kind="stable")[:most])
 
 
-class Batch(NamedTuple):
+class SampleBatch(NamedTuple):
     """Some scans of the sample.
 
     Attributes:
@@ -123,11 +123,11 @@ class Sample:
         """Number of scans."""
         return len(self._rows)
 
-    def batches(self, places: IntArray | None = None) -> Iterator[Batch]:
+    def batches(self, places: IntArray | None = None) -> Iterator[SampleBatch]:
         """All scans, or those at some places, batch by batch."""
         for own in self.chunks(places):
             scans = self._store.read(self._rows[own])
-            yield Batch(own, scans, self.to_input(scans))
+            yield SampleBatch(own, scans, self.to_input(scans))
 
     def chunks(self, places: IntArray | None = None) -> list[IntArray]:
         """The places of each batch."""

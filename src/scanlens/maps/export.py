@@ -40,7 +40,7 @@ _ALIGNED = 2  # NIfTI's code for "aligned to another file": here the scan
 
 
 @dataclass(frozen=True)
-class Written:
+class Exported:
     """What became of the scans.
 
     Attributes:
@@ -129,7 +129,7 @@ def write_map(
     return path
 
 
-def write_maps(
+def export_maps(
     folder: Path,
     scan_ids: Sequence[str],
     maps: Sequence[FloatArray] | FloatArray,
@@ -138,7 +138,7 @@ def write_maps(
     *,
     kind: Format = "auto",
     units: str = UNITS,
-) -> Written:
+) -> Exported:
     """Write the maps of many scans, one at a time; one that cannot be read costs no other.
 
     Args:
@@ -166,7 +166,7 @@ def write_maps(
         path = write_map(folder, scan_id, own, labels, where, kind=kind, units=units)
         kept += before == _state(path)
         files[scan_id] = path.name
-    return Written(files, kept, failed)
+    return Exported(files, kept, failed)
 
 
 def _chosen(kind: Format, geometry: ScanGeometry) -> Literal["nifti", "npy"]:

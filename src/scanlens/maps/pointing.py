@@ -79,7 +79,7 @@ def lesion_score(
     )
 
 
-def summarise(labels: Sequence[str], scores: Sequence[LesionScore]) -> dict[str, float | int | dict]:
+def lesion_means(labels: Sequence[str], scores: Sequence[LesionScore]) -> dict[str, float | int | dict]:
     """Means over scans, in all and for each label.
 
     Args:
@@ -105,7 +105,7 @@ def tracked_scores(scores: dict[str, dict]) -> dict[str, float]:
     """The numbers of a run's tracking: ``maps.<kind>.<score>`` over all scored scans, empty without masks.
 
     Args:
-        scores: From a kind of map to its :func:`summarise`.
+        scores: From a kind of map to its :func:`lesion_means`.
     """
     return {
         f"maps.{kind}.{name}": float(value)

@@ -22,12 +22,12 @@ SAMPLES = 32
 NOISE = 0.15
 """Standard deviation of their noise in shares of the scan's span; Smilkov et al. find 0.1 to 0.2 good."""
 
-Judge = Callable[[Tensor], Tensor]
+LogitsFunction = Callable[[Tensor], Tensor]
 """From standardised scans ``(batch, channel, *spatial)`` to logits ``(batch, class)``."""
 
 
 def integrated_gradients(
-    judge: Judge,
+    judge: LogitsFunction,
     scan: Tensor,
     classes: Sequence[int],
     hidden: Tensor,
@@ -43,7 +43,7 @@ def integrated_gradients(
         judge: Logits of scans.
         scan: Standardised, ``(channel, *spatial)``.
         classes: Indices.
-        hidden: The empty scan, of the same shape: :func:`scanlens.methods.occlusion.baseline`.
+        hidden: The empty scan, of the same shape: :func:`scanlens.methods.occlusion.baseline_scan`.
         steps: Points on the way, > 0.
         batch_size: Scans a pass.
 
@@ -69,7 +69,7 @@ def integrated_gradients(
 
 
 def smooth_grad(
-    judge: Judge,
+    judge: LogitsFunction,
     scan: Tensor,
     classes: Sequence[int],
     samples: int = SAMPLES,

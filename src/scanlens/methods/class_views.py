@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scanlens.maps.probability import probability_maps
-from scanlens.methods.occlusion import baseline, occlusion, patch_size, stride_size
+from scanlens.methods.occlusion import baseline_scan, occlusion, patch_size, stride_size
 from scanlens.methods.views import CAMS, METHODS, Options
 from scanlens.models.ensemble import Network
 
@@ -78,7 +78,7 @@ def class_view(
     if method == "occlusion":
         patch = patch_size(scan.shape[1:], options.patch)
         stride = stride_size(patch, options.stride)
-        hidden = baseline(scan, options.baseline)
+        hidden = baseline_scan(scan, options.baseline)
         falls = occlusion(network.logits, scan, patch, stride, hidden, batch_size, progress)
         return ClassView(_array(falls[list(classes)]), unit, {"patch": list(patch), "stride": list(stride)})
     # Captum takes a while to import.
@@ -89,7 +89,7 @@ def class_view(
             network.logits, scan, classes, options.samples, options.noise, options.seed, batch_size
         )
         return ClassView(_array(found), unit)
-    hidden = baseline(scan, options.baseline)
+    hidden = baseline_scan(scan, options.baseline)
     found, misses = integrated_gradients(
         network.logits, scan, classes, hidden, options.steps or STEPS, batch_size
     )

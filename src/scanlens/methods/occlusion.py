@@ -29,7 +29,7 @@ BLUR = 16
 """A blurred scan's Gaussian has a standard deviation of this part of each axis: half a default patch."""
 
 
-def baseline(scan: Tensor, kind: str) -> Tensor:
+def baseline_scan(scan: Tensor, kind: str) -> Tensor:
     """The scan with nothing to be seen in it.
 
     Args:
@@ -94,7 +94,7 @@ def occlusion(
         scan: Standardised, ``(channel, *spatial)``.
         patch: Of pixels or voxels along each axis; all channels are covered together.
         stride: Between patches along each axis, at most the patch.
-        hidden: What covers the scan, of its shape; see :func:`baseline`.
+        hidden: What covers the scan, of its shape; see :func:`baseline_scan`.
         batch_size: Covered scans a forward pass.
         progress: Whether to show a bar; more than a hundred patches take their time.
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from scanlens.config.schema import Model
-from scanlens.config.settings import HEAD_OF_TASK
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.baselines import build_dense, build_edges
@@ -21,6 +20,7 @@ from scanlens.models.layers import build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
+from scanlens.tasks import task_of
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
     "cnn": build_plain,
@@ -77,6 +77,7 @@ def resolve(
         task: Of the store.
         scale: For task ``regression``: mean and standard deviation of the training split's numbers.
     """
+    wanted = task_of(task)
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":
@@ -97,7 +98,7 @@ def resolve(
         size=shape[1:],
         classes=classes,
         dropout=model.dropout,
-        head=HEAD_OF_TASK[task] if model.head == "auto" else model.head,
+        head=wanted.head if model.head == "auto" else model.head,
         pooling=pooling,
         hidden=tuple(model.hidden),
         activation=model.activation,
@@ -152,8 +153,7 @@ def check(architecture: Architecture) -> None:
             f"A scan of {' x '.join(map(str, sides))} (channels first) fits no network here.",
             f"Expected two or three sides and at most {MOST_VALUES:,} values: change preprocess.size.",
         )
-    least = 1 if architecture.head in ("linear", "regression") else 2
-    if not least <= architecture.classes <= MOST:
+    if not HEADS[architecture.head].least_classes <= architecture.classes <= MOST:
         raise SettingsError(
             f"model.head={architecture.head} can't tell {architecture.classes} classes apart.",
             "Choose another head, or give every class scans.",

@@ -4,46 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-_METRICS = (
-    "auc_macro", "accuracy", "f1_macro", "sensitivity_macro", "specificity_macro", "brier", "ece",
-    "mae_classes", "within_one", "kappa_quadratic", "mae", "rmse", "r2", "pearson", "spearman",
-)  # fmt: skip
-
-
-def _number(entry: dict[str, Any]) -> str:
-    if entry.get("value") is None:
-        return "not defined"
-    if entry.get("low") is None:
-        return f"{entry['value']:.3f}"
-    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
+from scanlens.estimate import Estimate
+from scanlens.tasks import task_of
 
 
 def _of_several(description: dict[str, Any]) -> str:
     members = description.get("members", 1)
     return f"The mean of {members} networks: " if members > 1 else ""
-
-
-def _what_it_does(description: dict[str, Any]) -> str:
-    labels, scan = description["labels"], "volume" if description["dims"] == 3 else "image"
-    if description["task"] != "regression":
-        threshold = description["calibration"].get("set_threshold")
-        sets = ""
-        if threshold is not None:
-            share = 100 * description["calibration"]["confidence"]
-            sets = f", the set of classes that is to hold the true one of {share:g} % of new scans"
-        return (
-            f"Gives each of {len(labels)} classes ({', '.join(labels)}) a calibrated probability for one "
-            f"{scan}{sets}, and maps of where the evidence lies."
-        )
-    width = description["calibration"].get("half_width")
-    interval = "without an interval"
-    if width is not None:
-        share = 100 * description["calibration"]["confidence"]
-        interval = f"with an interval of ± {width:.4g} that is to hold {share:g} % of new scans' numbers"
-    return (
-        f"Predicts a number, {labels[0]}, in the unit of the labels it learnt from (no unit is recorded) for "
-        f"one {scan}, {interval}, and maps of the number that each place argues for."
-    )
 
 
 def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
@@ -55,16 +22,16 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
     """
     network, preprocessor = description["architecture"], description["preprocessor"]
     labels = description["labels"]
-    columns = labels
-    if description["task"] == "regression":
-        columns = sorted({name for counts in description["splits"].values() for name in counts})
+    task = task_of(description["task"])
+    columns = task.counted(labels, description["splits"])
+    scan = "volume" if description["dims"] == 3 else "image"
     lines = [
         f"# Model card: {description['name']} {description['bundle_id']}",
         "",
         "**Not a medical device.** For research; a person decides about every patient.",
         "",
         "## What it does",
-        _what_it_does(description),
+        task.does(labels, description["calibration"], scan),
         "",
         "## Network",
         f"{_of_several(description)}{network['name']} ({network['library']}), head {network['head']}, "
@@ -87,7 +54,9 @@ def model_card(description: dict[str, Any], evaluation: dict[str, Any]) -> str:
         "|---|---|",
     ]
     lines += [
-        f"| {name} | {_number(evaluation['test'][name])} |" for name in _METRICS if name in evaluation["test"]
+        f"| {name} | {Estimate.from_json(evaluation['test'][name]).text('.3f', 'not defined')} |"
+        for name, metric in task.metrics.items()
+        if metric.on_card and name in evaluation["test"]
     ]
     cautions = evaluation.get("warnings", [])
     lines += ["", "## Cautions", *[f"- {caution}" for caution in cautions]]

@@ -90,7 +90,7 @@ def make_picture(
     height, width = size_within(image.shape[1:], side)
     scan = scan_pixels(image, height, width)
     return Picture(
-        scan, enlarged(values, height, width), _border(mask, height, width), chosen, values.shape[-1]
+        scan, enlarged_picture(values, height, width), _border(mask, height, width), chosen, values.shape[-1]
     )
 
 
@@ -110,7 +110,7 @@ def scan_pixels(image: ImageArray, height: int, width: int) -> npt.NDArray[np.ui
     return np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
-def enlarged(values: FloatArray, height: int, width: int) -> npt.NDArray[np.uint8]:
+def enlarged_picture(values: FloatArray, height: int, width: int) -> npt.NDArray[np.uint8]:
     """Palette indices ``(height, width)`` of a map ``(rows, columns)``, linear between its places."""
     # OpenCV's linear filter has the half-pixel coordinates and the edge rule of maps.upsample.
     large = cv2.resize(np.asarray(values, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)

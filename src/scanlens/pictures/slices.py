@@ -15,7 +15,7 @@ from scanlens.pictures.overlays import (
     OUTLINE,
     as_grey,
     blend,
-    enlarged,
+    enlarged_picture,
     scan_pixels,
     scan_png,
     size_within,
@@ -70,7 +70,7 @@ def animation(volume: ImageArray, values: FloatArray, mask: npt.NDArray[np.bool_
     frames = []
     for number in spread(volume.shape[1]):
         grey = as_grey(scan_pixels(volume[:, number], height, width))
-        body = blend(grey, enlarged(deep[number], height, width))
+        body = blend(grey, enlarged_picture(deep[number], height, width))
         if mask is not None and mask[number].any():
             large = cv2.resize(
                 mask[number].astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST

@@ -29,6 +29,7 @@ from scanlens.preprocess.store import Store
 from scanlens.preprocess.store_files import DEFAULT_TASK, Description, clear_store, describe_store
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.scaling.opencv import one_thread
+from scanlens.tasks import task_of
 
 KEPT_COLUMNS = [
     "scan_id",
@@ -249,7 +250,7 @@ def _check_remainder(
         ("training class", train["label"], left_train["label"]),
     ]
     split = ("split", accepted["split"], index["split"])
-    for what, before, after in [split, *([] if task == "regression" else classes)]:
+    for what, before, after in [split, *(classes if task_of(task).has_classes else [])]:
         gone = sorted(set(before) - set(after))
         if gone:
             raise SettingsError(

@@ -56,7 +56,7 @@ def pretrain(
         Facts for the report.
     """
     store, made = Store.open(real), Store.open(synthetic)
-    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
+    architecture = resolve(model, store.shape, len(store.labels), store.task.name, number_scale(store))
     network = build(architecture, pretraining.seed)
     parts = [Part(made, np.arange(len(made)))]
     supervised = pretraining.method == "supervised"

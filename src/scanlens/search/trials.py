@@ -29,7 +29,8 @@ from scanlens.tracking.trial import PRUNED, Trial
 
 REPORTS = Path("data/07_reports")
 SHARED_REASONS = (
-    "synthesis", "augmentation", "pretraining", "training", "ensemble", "evaluation", "explanation", "packaging",
+    "synthesis", "augmentation", "pretraining", "training", "ensemble", "evaluation", "explanation",
+    "map_scores", "shortcuts", "packaging",
 )  # fmt: skip
 """Stages whose messages leave the project: they know scans by hash alone."""
 _COMPOSING = threading.Lock()

@@ -15,7 +15,7 @@ from scanlens.models.ensemble import Ensemble, Network
 from scanlens.models.predict import to_input
 from scanlens.preprocess.store import Store
 from scanlens.shortcuts.regions import coverage
-from scanlens.shortcuts.views import VIEWS, Hider, coarse_parts, parts_of
+from scanlens.shortcuts.views import VIEWS, Masker, coarse_parts, parts_of
 from scanlens.types import FloatArray, ImageArray
 
 
@@ -46,7 +46,7 @@ def ask(
     rows: npt.NDArray[np.int64],
     others: npt.NDArray[np.int64],
     statistics: dict[str, object],
-    hider: Hider,
+    masker: Masker,
     grid: tuple[int, ...],
     pictured: set[int],
     batch_size: int,
@@ -60,7 +60,7 @@ def ask(
         rows: Their rows, at least one.
         others: Row of another patient's scan for each.
         statistics: The network's own.
-        hider: Makes the views.
+        masker: Makes the views.
         grid: Of the maps.
         pictured: Positions in ``rows`` whose views are kept for a picture.
         batch_size: Scans a forward pass.
@@ -86,7 +86,7 @@ def ask(
                 examples[start + place] = {"": images[place].copy()}
             for name in VIEWS:
                 seen = np.stack(
-                    [hider.view(name, *each) for each in zip(images, parts, foreign, strict=True)]
+                    [masker.view(name, *each) for each in zip(images, parts, foreign, strict=True)]
                 )
                 logits[name].append(network.logits(to_input(seen, statistics, device)).float().cpu().numpy())
                 for place in kept:

@@ -53,7 +53,7 @@ def ratio_of_means(above: FloatArray, below: FloatArray) -> Weighted:
     return weighted
 
 
-def difference(first: Weighted, second: Weighted) -> Weighted:
+def paired_difference(first: Weighted, second: Weighted) -> Weighted:
     """One number less another on the same resamples: a paired difference."""
 
     def weighted(weights: FloatArray) -> FloatArray:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scanlens.estimate import Estimate
 from scanlens.preprocess.store import Store
 from scanlens.shortcuts import numbers
-from scanlens.shortcuts.origins import Origin, told_from_features
-from scanlens.shortcuts.verdicts import Interval, Resampling, intervals, join, judge
+from scanlens.shortcuts.origins import Origin, predicted_from_features
+from scanlens.shortcuts.verdicts import Resampling, estimates, joined_verdict, verdict_of
 from scanlens.shortcuts.wording import TOGETHER_FROM, TOLD_FROM, origin_fact
 from scanlens.types import FloatArray
 
@@ -37,20 +38,20 @@ def judge_origin(
         shared: How intervals are drawn.
     """
     patients = index["patient"].to_numpy(dtype=object)[origin.places]
-    told = told_from_features(features[origin.places], origin.codes, patients)
+    told = predicted_from_features(features[origin.places], origin.codes, patients)
     together = _association(origin, store, shared)
-    seen = Interval(np.nan, np.nan, np.nan, f"a {origin.column} has too few patients to be learned and tried")
+    seen = Estimate(None, reason=f"a {origin.column} has too few patients to be learned and tried")
     if told is not None:
-        seen = intervals({"auc": numbers.auc(told, origin.codes)}, origin.codes, patients, shared)["auc"]
+        seen = estimates({"auc": numbers.auc(told, origin.codes)}, origin.codes, patients, shared)["auc"]
     reason = reason or seen.reason or together.reason
     if reason:
-        seen, verdict = Interval(seen.value, np.nan, np.nan, reason), join(["cannot tell"])
+        seen, verdict = Estimate(seen.value, reason=reason), joined_verdict(["cannot tell"])
     else:
-        verdict = join([judge(seen, TOLD_FROM), judge(together, TOGETHER_FROM)])
+        verdict = joined_verdict([verdict_of(seen, TOLD_FROM), verdict_of(together, TOGETHER_FROM)])
     return origin_fact(origin.column, seen, together, verdict, origin.values)
 
 
-def _association(origin: Origin, store: Store, shared: Resampling) -> Interval:
+def _association(origin: Origin, store: Store, shared: Resampling) -> Estimate:
     """Cramér's V of a column and the label over the whole store: the network learned from all of it."""
     table = store.index[store.index[origin.column].isin(origin.values)]
     if len(table) > _SAMPLE:
@@ -58,4 +59,4 @@ def _association(origin: Origin, store: Store, shared: Resampling) -> Interval:
     codes = np.asarray(pd.Categorical(table[origin.column], categories=origin.values).codes, np.int64)
     labels = store.targets(table.index.to_numpy())
     patients = table["patient"].to_numpy(dtype=object)
-    return intervals({"v": numbers.association(codes, labels)}, labels, patients, shared)["v"]
+    return estimates({"v": numbers.association(codes, labels)}, labels, patients, shared)["v"]

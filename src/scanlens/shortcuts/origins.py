@@ -65,7 +65,7 @@ def origins(index: pd.DataFrame) -> Iterator[Origin]:
             yield Origin(str(name), places, kept, np.asarray(codes, np.int64))
 
 
-def told_from_features(
+def predicted_from_features(
     features: FloatArray, codes: Integers, patients: npt.NDArray[np.object_]
 ) -> FloatArray | None:
     """Probabilities of each value, from features of scans of other patients.

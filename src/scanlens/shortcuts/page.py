@@ -22,7 +22,7 @@ PICTURES = {
 """Name of each PNG, and what it shows."""
 
 
-def write_page(
+def write_shortcuts_page(
     output: Path,
     facts: dict[str, Any],
     examples: dict[int, dict[str, ImageArray]],

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scanlens.config.schema import Shortcuts
+from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.evaluated import Evaluated
 from scanlens.evaluation.intervals import patient_codes
@@ -29,16 +30,15 @@ from scanlens.shortcuts.marks import LEAST_SIDE
 from scanlens.shortcuts.mass import Mass, weigh
 from scanlens.shortcuts.origin_verdicts import judge_origin
 from scanlens.shortcuts.origins import origins
-from scanlens.shortcuts.page import write_page
+from scanlens.shortcuts.page import write_shortcuts_page
 from scanlens.shortcuts.regions import coverage
 from scanlens.shortcuts.verdicts import (
-    Interval,
     Resampling,
     Verdict,
     Weighted,
-    intervals,
-    judge,
+    estimates,
     too_few,
+    verdict_of,
 )
 from scanlens.shortcuts.views import (
     BACKGROUND_MASKED,
@@ -46,7 +46,7 @@ from scanlens.shortcuts.views import (
     MARKS_MASKED,
     MARKS_ONLY,
     VIEWS,
-    Hider,
+    Masker,
     mean_scan,
     partners,
 )
@@ -80,8 +80,9 @@ def probe_test_split(
         machine: Device and batch size.
         output: Receives the page and its pictures.
     """
-    if evaluated.store.task == "regression":
-        return {"scans": 0, "reason": "shortcut probes are for classes, and data.task is regression"}
+    if not evaluated.store.task.has_classes:
+        task = evaluated.store.task.name
+        return {"scans": 0, "reason": f"shortcut probes are for classes, and data.task is {task}"}
     if not settings.scans:
         return {"scans": 0, "reason": "shortcuts.scans is 0"}
     return probe_shortcuts(
@@ -145,22 +146,22 @@ def probe_shortcuts(
     logits = _logits(predictions, index, store.labels)
     whole = calibrated_probabilities(logits, temperature)
 
-    hider = Hider(mean_scan(store, machine.batch_size), settings.border)
+    masker = Masker(mean_scan(store, machine.batch_size), settings.border)
     answers = ask(
         network,
         store,
         rows,
         rows[partners(patients, settings.seed)],
         statistics,
-        hider,
+        masker,
         tuple(maps.shape[2:]),
         _pictured(targets),
         machine.batch_size,
         machine.device,
     )
     regions = {
-        "border": coverage(hider.border, maps.shape[2:]),
-        "corners": coverage(hider.corners, maps.shape[2:]),
+        "border": coverage(masker.border, maps.shape[2:]),
+        "corners": coverage(masker.corners, maps.shape[2:]),
         "outside": answers.outside,
     }
     mass = weigh(maps, positions, targets, whole.argmax(axis=1), regions)
@@ -180,8 +181,8 @@ def probe_shortcuts(
     looks = len(asked) + len(sources)
     shared = Resampling(looks, settings.bootstrap, settings.confidence, settings.seed)
     reason = too_few(targets, patients)
-    found = intervals(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
-    found |= {name: Interval(np.nan, np.nan, np.nan, why) for name, why in missing.items()}
+    found = estimates(asked | {"auc": numbers.auc(whole, targets)}, targets, patients, shared)
+    found |= {name: Estimate(None, reason=why) for name, why in missing.items()}
     probes = [_fact(name, found, reason, whole, views, targets, store.labels) for name in QUESTIONS]
     probes += [judge_origin(origin, answers.features, store, index, reason, shared) for origin in sources]
     verdict = _overall([probe["verdict"] for probe in probes])
@@ -195,7 +196,7 @@ def probe_shortcuts(
         "looks": looks,
         "probes": probes,
     }
-    write_page(
+    write_shortcuts_page(
         output, facts, answers.examples, [store.labels[target] for target in targets], mass.average, store
     )
     return facts
@@ -264,7 +265,7 @@ def _numbers(
     asked = {}
     for name in VIEWS:
         left = numbers.auc(views[name], targets)
-        asked[name] = numbers.difference(complete, left) if QUESTIONS[name].measure == LOST else left
+        asked[name] = numbers.paired_difference(complete, left) if QUESTIONS[name].measure == LOST else left
         if QUESTIONS[name].measure == REMAINS and len(np.unique(targets)) > 2:
             # The mean over classes hides a part that gives one class away.
             for target in np.unique(targets):
@@ -280,17 +281,17 @@ def _numbers(
 
 def _fact(
     name: str,
-    found: dict[str, Interval],
+    found: dict[str, Estimate],
     reason: str,
     whole: FloatArray,
     views: dict[str, FloatArray],
     targets: npt.NDArray[np.int64],
     labels: list[str],
 ) -> dict[str, Any]:
-    question, interval = QUESTIONS[name], found[name]
-    reason = interval.reason or reason
+    question, estimate = QUESTIONS[name], found[name]
+    reason = estimate.reason or reason
     if reason:
-        return fact(name, question, Interval(interval.value, np.nan, np.nan, reason), "cannot tell")
+        return fact(name, question, Estimate(estimate.value, reason=reason), "cannot tell")
     details: dict[str, Any] = {}
     if name in views:
         by_class = dict(zip(labels, auc_per_class(views[name], targets).tolist(), strict=True))
@@ -303,14 +304,14 @@ def _fact(
     told = [
         key
         for key in found
-        if key.startswith(f"{name}/") and judge(found[key], question.threshold) == "found"
+        if key.startswith(f"{name}/") and verdict_of(found[key], question.threshold) == "found"
     ]
-    if told and judge(interval, question.threshold) != "found":
-        best = max(told, key=lambda key: found[key].low)
+    if told and verdict_of(estimate, question.threshold) != "found":
+        best = max(told, key=lambda key: found[key].low or 0.0)
         label = labels[int(best.rpartition("/")[2])]
         question = replace(question, measure=f"{question.measure}, {label} against the rest")
         return fact(name, question, found[best], "found", label=label, **details)
-    return fact(name, question, interval, judge(interval, question.threshold), **details)
+    return fact(name, question, estimate, verdict_of(estimate, question.threshold), **details)
 
 
 def _overall(verdicts: list[Verdict]) -> Verdict:

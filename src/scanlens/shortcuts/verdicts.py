@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import bootstrap_intervals, patient_codes
 from scanlens.types import FloatArray
 
@@ -26,23 +27,6 @@ FEW_PATIENTS = 20
 """A percentile interval of fewer test patients is itself unreliable."""
 FEW_IN_CLASS = 5
 """At least two classes must have so many patients."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number of a probe.
-
-    Attributes:
-        value: On all scans.
-        low: Of the corrected interval; NaN where there is none.
-        high: Likewise.
-        reason: Why there is no interval, or empty.
-    """
-
-    value: float
-    low: float
-    high: float
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,16 +46,14 @@ class Resampling:
     seed: int
 
 
-def judge(interval: Interval, threshold: float) -> Verdict:
+def verdict_of(estimate: Estimate, threshold: float) -> Verdict:
     """Compare an interval with the smallest effect that matters."""
-    if interval.low > threshold:
+    if estimate.above(threshold):
         return "found"
-    if interval.high < threshold:
-        return "not found"
-    return "cannot tell"
+    return "not found" if estimate.below(threshold) else "cannot tell"
 
 
-def join(verdicts: Sequence[Verdict]) -> Verdict:
+def joined_verdict(verdicts: Sequence[Verdict]) -> Verdict:
     """One verdict where several must all hold: a finding only where each is found."""
     if all(verdict == "found" for verdict in verdicts):
         return "found"
@@ -95,12 +77,12 @@ def too_few(targets: npt.NDArray[np.int64], patients: npt.NDArray[np.object_]) -
     return ""
 
 
-def intervals(
+def estimates(
     numbers: dict[str, Weighted],
     strata: npt.NDArray[np.int64],
     patients: npt.NDArray[np.object_],
     resampling: Resampling,
-) -> dict[str, Interval]:
+) -> dict[str, Estimate]:
     """Values of several numbers with intervals from the same resamples of patients.
 
     Args:
@@ -122,12 +104,4 @@ def intervals(
         confidence=1 - (1 - resampling.confidence) / max(1, resampling.looks),
         seed=resampling.seed,
     )
-    return {
-        name: Interval(
-            value,
-            float(found.low.get(name, np.nan)),
-            float(found.high.get(name, np.nan)),
-            found.reason,
-        )
-        for name, value in values.items()
-    }
+    return {name: found.estimate(name, value) for name, value in values.items()}

@@ -93,7 +93,7 @@ def partners(patients: npt.NDArray[np.object_], seed: int) -> npt.NDArray[np.int
     return dealt
 
 
-class Hider:
+class Masker:
     """Hides parts of scans.
 
     Args:

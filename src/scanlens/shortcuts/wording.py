@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from scanlens.shortcuts.verdicts import Interval, Verdict
+from scanlens.estimate import Estimate
+from scanlens.shortcuts.verdicts import Verdict
 
 REMAINS, LOST = "AUC that remains", "AUC lost"
 TOLD = "AUC of the column from features"
@@ -140,7 +141,7 @@ def _origin_question(column: str) -> Question:
 
 
 def origin_fact(
-    column: str, seen: Interval, together: Interval, verdict: Verdict, values: list[str]
+    column: str, seen: Estimate, together: Estimate, verdict: Verdict, values: list[str]
 ) -> dict[str, Any]:
     """The entry of a column of the manifest.
 
@@ -151,23 +152,18 @@ def origin_fact(
         verdict: On both.
         values: Of the column.
     """
-    association = {
-        "value": _plain(together.value),
-        "low": _plain(together.low),
-        "high": _plain(together.high),
-    }
     entry = fact(
         f"origin_{column}",
         _origin_question(column),
         seen,
         verdict,
         values=values,
-        cramers_v={**association, "threshold": TOGETHER_FROM},
+        cramers_v={**together.bounds(), "threshold": TOGETHER_FROM},
     )
     if not seen.reason:
         numbers = (
-            f"AUC of the {column} from features {_listed(seen)}, {TOLD_FROM:g} matters; Cramér's V of the "
-            f"{column} and the label {_listed(together)}, {TOGETHER_FROM:g} matters."
+            f"AUC of the {column} from features {seen.text()}, {TOLD_FROM:g} matters; Cramér's V of the "
+            f"{column} and the label {together.text()}, {TOGETHER_FROM:g} matters."
         )
         words = {
             "found": f"The features tell the {column}, which goes with the label: it may judge by origin.",
@@ -179,48 +175,34 @@ def origin_fact(
 
 
 def fact(
-    name: str, question: Question, interval: Interval, verdict: Verdict, **details: Any
+    name: str, question: Question, estimate: Estimate, verdict: Verdict, **details: Any
 ) -> dict[str, Any]:
     """One probe's entry in ``shortcuts.json``.
 
     Args:
         name: Of the probe.
         question: In words.
-        interval: Of its number; ``reason`` says why there is none.
+        estimate: Its number; ``reason`` says why there is none.
         verdict: On it.
         details: Further plain values.
     """
-    numbers = {
-        "value": _plain(interval.value),
-        "low": _plain(interval.low),
-        "high": _plain(interval.high),
-    }
     return {
         "probe": name,
         "title": question.title,
         "verdict": verdict,
         "measure": question.measure,
-        **numbers,
+        **estimate.bounds(),
         "threshold": question.threshold,
-        "sentence": _sentence(question, interval, verdict),
+        "sentence": _sentence(question, estimate, verdict),
         "remedy": question.remedy if verdict == "found" else None,
         **details,
     }
 
 
-def _plain(value: float) -> float | None:
-    """A number JSON can hold."""
-    return float(value) if abs(value) < float("inf") else None
-
-
-def _listed(interval: Interval) -> str:
-    return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-
-
-def _sentence(question: Question, interval: Interval, verdict: Verdict) -> str:
-    if interval.reason:
-        return f"Cannot tell: {interval.reason}."
-    number = f"{question.measure} {_listed(interval)}"
+def _sentence(question: Question, estimate: Estimate, verdict: Verdict) -> str:
+    if estimate.reason:
+        return f"Cannot tell: {estimate.reason}."
+    number = f"{question.measure} {estimate.text()}"
     if verdict == "found":
         return f"{question.found} {number}, and {question.threshold:g} matters."
     if verdict == "not found":

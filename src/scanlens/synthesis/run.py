@@ -52,7 +52,7 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
         SettingsError: The training split is empty.
     """
     rows = store.rows("train")
-    if store.task == "regression":
+    if not store.task.has_classes:
         return _nothing_made(store, len(rows), output)
     sizes = plan(store.shape, config, device)
     generator = train_generator(store, rows, config, device)
@@ -60,7 +60,7 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
     counts = {int(label): config.scans_per_class for label in np.unique(store.targets(rows))}
     identifiers = label_slugs(store.labels)
     entries: list[dict[str, Any]] = []
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task.name) as writer:
         total = config.scans_per_class * len(counts)
         with tqdm(total=total, desc="synthesis make", unit="scan") as progress:
             for made in make_scans(generator, counts, store.shape[1:], config.seed):
@@ -96,7 +96,7 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
 def _nothing_made(store: Store, training_scans: int, output: Path) -> dict[str, Any]:
     """An empty store: the generator is asked for classes, and numbers have none."""
     logger.warning("data.task=regression: no scans are made, the generator knows classes only.")
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task.name) as writer:
         writer.close(pd.DataFrame(columns=list(COLUMNS), dtype="str"))
     return {"made": 0, "training_scans": training_scans, "reason": "data.task=regression has no classes"}
 

@@ -26,6 +26,7 @@ from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.ranks import is_first
+from scanlens.tasks import task_of
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
 from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
@@ -135,7 +136,7 @@ class Run:
             code: A "model from code" script that loads it.
             name: Registered name.
             labels: Classes, for the signature.
-            task: With ``regression`` the signature has a value and its interval.
+            task: Its name: which columns the signature has.
 
         Returns:
             The registered version, or an empty string.
@@ -144,11 +145,8 @@ class Run:
         from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
         outputs: list[ColSpec | TensorSpec] = [
-            ColSpec("string", "label"),
-            *(ColSpec("double", f"probability_{label}") for label in labels),
+            ColSpec(kind, column) for column, kind in task_of(task).outputs(labels).items()
         ]
-        if task == "regression":
-            outputs = [ColSpec("double", column) for column in ("value", "low", "high")]
         signature = ModelSignature(Schema([ColSpec("string", "path")]), Schema(outputs))
         version = ""
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scanlens.config.schema import Loss
 from scanlens.config.settings import FITTING
-from scanlens.models.heads import ordinal_logits
+from scanlens.models.heads import HEADS, ordinal_logits
 
 NOVELTY = 0.999
 """Chance that one more scan of a class shows something new: beta of Cui et al. 2019."""
@@ -203,7 +203,7 @@ def build_loss(loss: Loss, head: str, classes: int, targets: np.ndarray) -> Scan
         targets: Of the training scans, for class weights.
     """
     name = FITTING[head][0] if loss.name == "auto" else loss.name
-    if head == "regression":
+    if HEADS[head].is_number:
         numeric = np.issubdtype(targets.dtype, np.floating)
         return NumberLoss(float(targets.std()) or 1.0) if numeric else NumberLoss()
     weights = None

@@ -88,10 +88,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
 
 def number_scale(store: Store) -> tuple[float, float]:
     """Mean and standard deviation of the training split's numbers; (0, 1) where labels are classes."""
-    if store.task != "regression":
-        return 0.0, 1.0
-    numbers = store.targets(store.rows("train"))
-    return float(numbers.mean()), float(numbers.std()) or 1.0
+    return store.task.scale(store.targets(store.rows("train")))
 
 
 def train(
@@ -126,7 +123,7 @@ def train(
     """
     parts, judged = lessons(folders, training, member)
     store = judged.store
-    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
+    architecture = resolve(model, store.shape, len(store.labels), store.task.name, number_scale(store))
     recipe = training_recipe(training, transfer)
     recipe = replace(recipe, seed=training.seed + member)
     network = build(architecture, recipe.seed)
