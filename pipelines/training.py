@@ -18,7 +18,7 @@ from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Augmentation, Model, Runtime, Tracking, Training, Transfer
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
-from scanlens.tracking.runs import MEMBER, WEIGHTS, data_tags, open_run
+from scanlens.tracking.runs import MEMBER, WEIGHTS_TAG, data_tags, open_run
 from scanlens.tracking.trial import with_sweep
 from scanlens.training.run import train
 
@@ -46,7 +46,7 @@ if __name__ == "__main__":
                 with_sweep(tracked.log_metrics) if member == 0 else tracked.log_metrics,
                 member=member,
             )
-            tracked.set_tags({WEIGHTS: facts["weights_sha256"]})
+            tracked.set_tags({WEIGHTS_TAG: facts["weights_sha256"]})
         which = "" if alone else f"member {member} of {training.folds}, "
         run.report(
             facts, f"{which}{facts['epochs']} epochs on {facts['scans']} scans in {MEMBERS / str(member)}"

@@ -14,14 +14,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 """Any float array; its docstring names the axes."""
 Facts: TypeAlias = dict[str, Any]
 """Free-form plain values for a JSON report: strings, numbers, null, lists and mappings of them."""
 ImageArray: TypeAlias = npt.NDArray[np.float32]
 """``(channel, height, width)`` or ``(channel, depth, height, width)``, float32."""
-Split: TypeAlias = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SplitName: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

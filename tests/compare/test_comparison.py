@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scanlens.compare.comparison import Comparison, as_json, as_text, compare
+from scanlens.compare.comparison import Comparison, as_json, compare, comparison_text
 from scanlens.compare.page import write_page
 from scanlens.config.schema import Tracking
 from scanlens.errors import SettingsError
@@ -54,7 +54,7 @@ def test_the_best_by_validation_come_first_and_are_tested(local: Tracking) -> No
     assert found.settings == {"model.name": ["resnet", "cnn", "dense"]}
     assert any("too good" in note for note in found.notes)
     assert any("3 pairs" in note for note in found.notes)
-    text = as_text(found, METRICS)
+    text = comparison_text(found, METRICS)
     first = text.splitlines()[1]
     assert first.split()[:4] == ["1", "resnet-phantom", "finished", "resnet"]
     assert "0.9000 (0.800-0.950)" in first
@@ -97,7 +97,7 @@ def test_what_cannot_be_tested_says_why(local: Tracking) -> None:
     found = compare(local, [], None, None)
     assert found.test is None
     assert "test splits differ" in found.reason
-    assert "no paired test: the test splits differ" in as_text(found, METRICS)
+    assert "no paired test: the test splits differ" in comparison_text(found, METRICS)
     track(local, "best", 0.95, None)
     assert "logged no test predictions" in compare(local, [], None, None).reason
 
@@ -136,7 +136,7 @@ def test_many_settings_get_a_table_of_their_own(local: Tracking) -> None:
     found = compare(local, [], None, None)
     assert len(found.settings) == 7
     # A line a setting, below the lines of the runs.
-    (line,) = [line for line in as_text(found, METRICS).splitlines() if line.startswith("model.key3")]
+    (line,) = [line for line in comparison_text(found, METRICS).splitlines() if line.startswith("model.key3")]
     assert set(line.split()[1:]) == {"0-3", "1-3"}
     write_page(found, Path("page.html"))
     assert "Settings that differ" in Path("page.html").read_text(encoding="utf-8")

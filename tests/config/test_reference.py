@@ -11,7 +11,7 @@ import yaml
 
 from scanlens.config.compose import compose_text
 from scanlens.config.load import SECTIONS
-from scanlens.config.reference import PAGE, reference
+from scanlens.config.reference import REFERENCE_PAGE, reference
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PAGE_NOW = reference(PROJECT)
@@ -24,7 +24,7 @@ def rows(page: str) -> dict[str, list[str]]:
 
 
 def test_the_committed_page_is_up_to_date() -> None:
-    committed = (PROJECT / PAGE).read_text(encoding="utf-8")
+    committed = (PROJECT / REFERENCE_PAGE).read_text(encoding="utf-8")
     assert committed == PAGE_NOW, "run: scanlens params --reference"
 
 

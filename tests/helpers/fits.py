@@ -19,13 +19,13 @@ import pandas as pd
 import torch
 
 from scanlens.config.schema import Averaging, Mixing, Schedule
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
 from scanlens.training import fit as fitting
-from scanlens.training.auxiliary import AuxiliaryTargets, Task, auxiliary_heads
+from scanlens.training.auxiliary import AuxiliaryTarget, AuxiliaryTargets, auxiliary_heads
 from scanlens.training.checkpoints import LAST
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
@@ -93,7 +93,7 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     changes = {k: TYPES[k](**v) if k in TYPES else v for k, v in settings.get("recipe", {}).items()}
     default = {"epochs": 3, "batch_size": 4, "lr": 0.02, "weight_decay": 0.01, "epoch_scans": 48, "seed": 3}
     recipe = Recipe(**{**default, **changes})
-    network = build(resolve(model(**{"dropout": 0.3, **settings.get("model", {})}), store.shape, 2), 1)
+    network = build(resolve_model(model(**{"dropout": 0.3, **settings.get("model", {})}), store.shape, 2), 1)
     train = Deadly([Part(store, store.rows("train"))], store.statistics, None)
     train.fatal = kill.get("batch", 0)
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
@@ -105,7 +105,9 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
         values = np.random.default_rng(0).normal(size=(len(train), 1)).astype(np.float32)
         values[::2] = np.nan
         train.auxiliary = values
-        heads = auxiliary_heads(AuxiliaryTargets((Task("age", 0.5, 0),), pd.DataFrame()), network, 3)
+        heads = auxiliary_heads(
+            AuxiliaryTargets((AuxiliaryTarget("age", 0.5, 0),), pd.DataFrame()), network, 3
+        )
     machine = Machine("cpu", "32", 1, 4, **settings.get("machine", {}))
     own = folder / settings["name"]
     history, _ = fit(network, train, val, recipe, machine, own / "checkpoints", auxiliary=heads)

@@ -113,13 +113,15 @@ def test_predicts_what_the_checkout_predicts(
 ) -> None:
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
-    from scanlens.inference.runtime import choose
+    from scanlens.inference.runtime import choose_runtime
 
     incoming, outgoing = folders
     result = call(project, "run", incoming, outgoing)
     assert result.returncode == 0, result.stderr[-2000:]
     bundle = open_bundle(project / "data" / "09_bundle")
-    predict_batch(bundle, choose(bundle, "auto", 1)[1], incoming, tmp_path / "here", batch_size=32, maps=True)
+    predict_batch(
+        bundle, choose_runtime(bundle, "auto", 1)[1], incoming, tmp_path / "here", batch_size=32, maps=True
+    )
     inside = pd.read_csv(outgoing / "predictions.csv")
     outside = pd.read_csv(tmp_path / "here" / "predictions.csv")
     numbers = [name for name in outside.columns.astype(str) if name.startswith("probability_")]

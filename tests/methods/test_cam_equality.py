@@ -17,10 +17,10 @@ from torch import nn
 
 from scanlens.config.parse import parse
 from scanlens.config.schema import Model
-from scanlens.methods.gradcam import METHODS, class_maps
+from scanlens.methods.gradcam import CAM_METHODS, class_maps
 from scanlens.methods.target import split
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from tests.helpers.settings import NETWORKS, model_section
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -117,7 +117,7 @@ def build_case(case: Case) -> tuple[Classifier, torch.Tensor]:
     section |= case.changes
     side = case.side
     shape = (1, side, side - 8) if case.dims == 2 else (1, side, side, side - 4)
-    network = build(resolve(parse(Model, section, "model"), shape, CLASSES))
+    network = build(resolve_model(parse(Model, section, "model"), shape, CLASSES))
     generator = torch.Generator().manual_seed(1)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -145,7 +145,7 @@ def by_peer(network: Classifier, scans: torch.Tensor, layer: str | None) -> dict
     read = split(network, scans, layer).read
     target = whole.layer(layer)
     recorder = ActivationsAndGradients(whole, [target], read)
-    maps: dict[str, list[np.ndarray]] = {method: [] for method in METHODS}
+    maps: dict[str, list[np.ndarray]] = {method: [] for method in CAM_METHODS}
     for number in range(CLASSES):
         recorder(scans)[:, number].sum().backward()
         values, slopes = recorder.activations[0].numpy(), recorder.gradients[0].numpy()
@@ -162,7 +162,7 @@ def differences(case: Case) -> dict[tuple[str | None, str], float]:
     found = {}
     for layer in (None, *case.layers):
         theirs = by_peer(network, scans, layer)
-        for method in METHODS:
+        for method in CAM_METHODS:
             assert (theirs[method] > 0).any(), f"{layer} {method}: there should be something to compare"
             found[layer, method] = difference(
                 class_maps(network, scans, method, layer).numpy(), theirs[method]
@@ -201,7 +201,7 @@ def main() -> None:
     for case in CASES:
         found = differences(case)
         for layer in (None, *case.layers):
-            cells = " | ".join(f"{found[layer, method]:.0e}" for method in METHODS)
+            cells = " | ".join(f"{found[layer, method]:.0e}" for method in CAM_METHODS)
             where = "backbone's output" if layer is None else f"`{layer}`"
             print(f"| {identify(case)} | {where} | {cells} |", flush=True)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.maps import probability as maps
-from scanlens.methods.gradcam import METHODS, class_maps, class_numbers
+from scanlens.methods.gradcam import CAM_METHODS, class_maps, class_numbers
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
 from scanlens.models.heads import HEADS
@@ -74,7 +74,7 @@ def written_out(method: str, features: Tensor, gradient: Tensor) -> Tensor:
 @pytest.mark.parametrize(("dims", "head", "hidden"), list(itertools.product((2, 3), HEADS, HIDDEN)))
 def test_the_analytic_form_equals_the_gradient_form(dims: int, head: str, hidden: tuple[int, ...]) -> None:
     network, scans = network_and_scans(dims, head, hidden)
-    for method in METHODS:
+    for method in CAM_METHODS:
         ours = class_maps(network, scans, method)
         assert (ours > 0).any(), "there should be something to compare"
         close(ours, class_maps(network, scans, method, LAST))
@@ -96,7 +96,7 @@ def test_the_stage_s_raw_maps_are_grad_cam_whatever_the_pooling(
     assert not np.allclose(class_maps(network, scans, "hires_cam"), by_stage, rtol=1e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CAM_METHODS)
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
 @pytest.mark.parametrize("layer", [None, "1", "0"])
 @pytest.mark.parametrize("dims", [2, 3])
@@ -129,7 +129,7 @@ def test_it_equals_captum(dims: int, head: str, hidden: tuple[int, ...]) -> None
 
 def test_every_method_says_something_else() -> None:
     network, scans = network_and_scans(2, pooling="flatten")
-    found = [class_maps(network, scans, method) for method in METHODS]
+    found = [class_maps(network, scans, method) for method in CAM_METHODS]
     for one, other in itertools.combinations(found, 2):
         assert not torch.allclose(one, other)
 

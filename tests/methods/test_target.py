@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.methods.gradcam import METHODS, class_maps
+from scanlens.methods.gradcam import CAM_METHODS, class_maps
 from scanlens.methods.target import one_place, split, target_layers
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from tests.helpers.settings import model_section
 
 
 def made(name: str, shape: tuple[int, ...], **changes: Any) -> Classifier:
-    return build(resolve(parse(Model, {**model_section(name), **changes}, "model"), shape, 3)).eval()
+    return build(resolve_model(parse(Model, {**model_section(name), **changes}, "model"), shape, 3)).eval()
 
 
 class Branched(nn.Module):
@@ -141,7 +141,7 @@ def test_layers_that_do_not_serve_are_refused(layer: str, message: str) -> None:
     assert not any(module._forward_hooks for module in network.modules())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", CAM_METHODS)
 def test_a_network_on_pixels_is_offered_occlusion(method: str) -> None:
     for layer in (None, "hidden.0"):
         with pytest.raises(SettingsError, match=r"pixels themselves.*scanlens explain --method occlusion"):

@@ -15,12 +15,12 @@ def test_every_option_is_heeded_and_every_heeded_one_exists() -> None:
     assert {option for method in METHODS.values() for option in method.options} == set(OPTIONS)
     assert set(OPTIONS) == {field.name for field in fields(Options)}
     assert set(CAMS) | set(PIXELWISE) < set(METHODS)
-    assert set(CAMS) == set(gradcam.METHODS)
+    assert set(CAMS) == set(gradcam.CAM_METHODS)
 
 
 def test_the_defaults_are_those_of_the_methods() -> None:
-    assert (Options().samples, Options().noise) == (attributions.SAMPLES, attributions.NOISE)
-    assert filters.STEPS == attributions.STEPS == 64
+    assert (Options().samples, Options().noise) == (attributions.SAMPLES, attributions.SMOOTHGRAD_NOISE)
+    assert filters.ASCENT_STEPS == attributions.PATH_STEPS == 64
 
 
 def test_options_that_are_not_given_keep_their_defaults() -> None:

@@ -14,7 +14,7 @@ import torch
 from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.models.architecture import Architecture
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.packaging.export import export_onnx
 from tests.helpers.settings import NETWORKS, model_section
 
@@ -76,7 +76,7 @@ def small(name: str, dims: int) -> Architecture:
     section = model_section(name)
     changes = {**SMALL[name], **(SMALL_VOLUME.get(name, {}) if dims == 3 else {})}
     section = {**section, **changes, "args": {**section["args"], **changes.get("args", {})}}
-    return resolve(parse(Model, section, "model"), SHAPES[dims], 3)
+    return resolve_model(parse(Model, section, "model"), SHAPES[dims], 3)
 
 
 def shorten(network: torch.nn.Module) -> None:

@@ -12,14 +12,14 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.layers import (
     ENOUGH,
-    FEATURES,
+    LAYER_FEATURES,
     LEAST_GRID,
     LEAST_POOLINGS,
     build_plain,
     pooling_for,
 )
 from scanlens.models.receptive_field import theoretical
-from scanlens.models.registry import resolve
+from scanlens.models.registry import resolve_model
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -56,10 +56,10 @@ def test_fine_grids_of_images_are_pooled_by_the_generalised_mean(
     name: str, shape: tuple[int, ...], pooling: str
 ) -> None:
     """By itself only in the default network; a setting is taken as it is."""
-    auto = resolve(model(name=name, pooling="auto"), shape, 2)
+    auto = resolve_model(model(name=name, pooling="auto"), shape, 2)
     assert auto.pooling == (pooling if name == "cnn" else "average")
     assert pooling_for(shape[1:], auto.stem) == pooling
-    assert resolve(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
+    assert resolve_model(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
 
 
 @pytest.mark.parametrize("width", [0.001, 0.25, 1.0, 1.5])
@@ -67,7 +67,7 @@ def test_width_multiplies_the_features(architecture: Make, width: float) -> None
     convolutions = [
         m for m in build_plain(architecture(width=width)).modules() if isinstance(m, torch.nn.Conv2d)
     ]
-    assert [c.out_channels for c in convolutions[::2]] == [max(1, round(f * width)) for f in FEATURES]
+    assert [c.out_channels for c in convolutions[::2]] == [max(1, round(f * width)) for f in LAYER_FEATURES]
 
 
 def test_every_pixel_reaches_the_maps(architecture: Make) -> None:
@@ -113,7 +113,7 @@ def test_it_is_twice_convolution_norm_and_relu_then_pooling(
 @pytest.mark.parametrize("side", [64, 112, 128, 160, 224, 256, 512])
 def test_a_place_of_a_fine_grid_sees_a_part_of_the_scan(side: int) -> None:
     """A lesion argued for from afar has its evidence beside it."""
-    architecture = resolve(model(name="cnn", width=0.1), (1, side, side), 2)
+    architecture = resolve_model(model(name="cnn", width=0.1), (1, side, side), 2)
     seen = theoretical(build_plain(architecture), channels=1)
     assert seen is not None
     assert 0.1 * side <= seen <= 0.5 * side

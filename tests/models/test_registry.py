@@ -13,7 +13,7 @@ from torch import nn
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import OWN, build, resolve
+from scanlens.models.registry import OWN, build, resolve_model
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -66,7 +66,7 @@ def test_building_updates_no_batch_statistics(architecture: Make) -> None:
     ],
 )
 def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
-    made = resolve(model(name=name), shape, 4)
+    made = resolve_model(model(name=name), shape, 4)
     assert made.library == library
     assert (made.channels, made.size, made.classes) == (shape[0], shape[1:], 4)
 
@@ -83,8 +83,8 @@ def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
     ],
 )
 def test_auto_stem_goes_by_the_longest_side(shape: tuple[int, ...], stem: str) -> None:
-    assert resolve(model(), shape, 2).stem == stem
-    assert resolve(model(stem="medium"), shape, 2).stem == "medium"
+    assert resolve_model(model(), shape, 2).stem == stem
+    assert resolve_model(model(stem="medium"), shape, 2).stem == "medium"
 
 
 def test_unknown_names_list_choices(architecture: Make) -> None:
@@ -117,8 +117,8 @@ def test_impossible_hidden_layers_are_refused(architecture: Make, hidden: tuple[
     ],
 )
 def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
-    assert resolve(model(), (1, 16, 16), 3, task).head == head
-    assert resolve(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
+    assert resolve_model(model(), (1, 16, 16), 3, task).head == head
+    assert resolve_model(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
     ],
 )
 def test_stems_of_patterns(shape: tuple[int, ...], stem: str) -> None:
-    assert resolve(model(name="pattern"), shape, 2).stem == stem
+    assert resolve_model(model(name="pattern"), shape, 2).stem == stem
 
 
 def test_timm_is_refused_for_volumes(architecture: Make) -> None:

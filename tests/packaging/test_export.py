@@ -13,7 +13,7 @@ import torch
 from scanlens.errors import ScanlensError
 from scanlens.models.architecture import Architecture
 from scanlens.models.ensemble import Ensemble, Network
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.packaging import export
 from tests.helpers.tiny import model
 
@@ -39,7 +39,7 @@ def check_export(network: Network, architecture: Architecture, folder: Path) -> 
 
 @pytest.mark.parametrize("shape", [(3, 20, 16), (1, 8, 12, 8)])
 def test_both_outputs_of_any_batch(tmp_path: Path, shape: tuple[int, ...]) -> None:
-    architecture = resolve(model(), shape, 3)
+    architecture = resolve_model(model(), shape, 3)
     check_export(build(architecture, 1), architecture, tmp_path)
 
 
@@ -61,12 +61,12 @@ def test_heads_pooling_and_hidden_layers(tmp_path: Path, head: str, pooling: Any
     chosen = model(
         name="pattern", head=head, pooling=pooling, hidden=hidden, activation="leaky_relu", args=tiny
     )
-    architecture = resolve(chosen, (1, 10, 8), 3)
+    architecture = resolve_model(chosen, (1, 10, 8), 3)
     check_export(build(architecture, 1), architecture, tmp_path)
 
 
 def test_the_default_network_of_images_with_both_its_guides(tmp_path: Path) -> None:
-    architecture = resolve(model(pooling="auto", width=0.1), (1, 128, 112), 3)
+    architecture = resolve_model(model(pooling="auto", width=0.1), (1, 128, 112), 3)
     network = build(architecture, 1)
     assert (network.pooling, len(network.guides)) == ("gem", 2)
     check_export(network, architecture, tmp_path)
@@ -75,17 +75,17 @@ def test_the_default_network_of_images_with_both_its_guides(tmp_path: Path) -> N
 @pytest.mark.parametrize(("name", "shape"), [("dense", (1, 9, 12, 8)), ("edges", (2, 19, 16))])
 def test_baselines(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     chosen = model(name=name, width=1.0, pooling="flatten", hidden=[4], activation="tanh")
-    architecture = resolve(chosen, shape, 3)
+    architecture = resolve_model(chosen, shape, 3)
     check_export(build(architecture, 1), architecture, tmp_path)
 
 
 def test_an_ensemble(tmp_path: Path) -> None:
-    architecture = resolve(model(head="ordinal"), (1, 16, 12), 3)
+    architecture = resolve_model(model(head="ordinal"), (1, 16, 12), 3)
     check_export(Ensemble([build(architecture, seed) for seed in range(3)]), architecture, tmp_path)
 
 
 def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "TOLERANCE", 0.0)
-    architecture = resolve(model(), (1, 16, 16), 2)
+    monkeypatch.setattr(export, "EXPORT_TOLERANCE", 0.0)
+    architecture = resolve_model(model(), (1, 16, 16), 2)
     with pytest.raises(ScanlensError, match=r"export of cnn differs.*packaging\.onnx=false"):
         export.export_onnx(build(architecture).eval(), architecture, tmp_path / "model.onnx")

@@ -14,7 +14,7 @@ import pytest
 
 from scanlens.config.schema import Checks, Packaging
 from scanlens.inference.bundle import open_bundle
-from scanlens.inference.runtime import choose
+from scanlens.inference.runtime import choose_runtime
 from scanlens.models.architecture import Architecture
 from scanlens.models.predict import predict
 from scanlens.models.registry import build
@@ -118,5 +118,5 @@ def test_an_ensemble_is_one_bundle_that_repeats_its_mean(inputs: Path, tmp_path:
     members = [load_model(tmp_path / "members" / name)[0] for name in "01"]
     expected = np.mean([predict(one, store, rows, store.statistics, 4, "cpu") for one in members], axis=0)
     for runtime in ("onnx", "torch"):
-        logits, _ = choose(bundle, runtime, 1)[1](store.read(rows))
+        logits, _ = choose_runtime(bundle, runtime, 1)[1](store.read(rows))
         assert logits == pytest.approx(expected, abs=1e-4)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.config.schema import Phantom
-from scanlens.phantom.cohort import COLUMNS, draw_cohort, write_phantoms
+from scanlens.phantom.cohort import TABLE_COLUMNS, draw_cohort, write_phantoms
 
 EVEN = dict.fromkeys(LABELS, 1.0)
 CONFIG = Phantom(
@@ -45,7 +45,7 @@ def test_table_and_files_agree(written: tuple[Path, pd.DataFrame]) -> None:
     root, table = written
     read = pd.read_csv(root / "labels.csv", dtype=str, keep_default_na=False)
     pd.testing.assert_frame_equal(read, table)
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == TABLE_COLUMNS
     assert list(table["path"]) == sorted(f"scans/{path.name}" for path in (root / "scans").iterdir())
     assert set(table["mask"]) - {""} == {f"masks/{path.name}" for path in (root / "masks").iterdir()}
     assert ((table["mask"] == "") == (table["label"] == "normal")).all()

@@ -8,7 +8,7 @@ import pytest
 from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.phantom.anatomy import draw_anatomy
 from scanlens.phantom.exposure import SITES
-from scanlens.phantom.image import PhantomImage, Recipe, apply_recipe, draw_phantom, draw_recipe
+from scanlens.phantom.image import PhantomImage, PhantomRecipe, apply_recipe, draw_phantom, draw_recipe
 from scanlens.phantom.lesion import Nodule
 from scanlens.phantom.marker import SHAPES, draw_marker
 
@@ -90,7 +90,7 @@ def test_nodules_measure_8_to_25_mm(difficulty: float) -> None:
 
 
 def test_anatomy_lasts_over_a_patients_scans() -> None:
-    def scan(patient: int, turn: int) -> Recipe:
+    def scan(patient: int, turn: int) -> PhantomRecipe:
         anatomy = draw_anatomy(np.random.default_rng(patient))
         rng = np.random.default_rng([patient, turn])
         return draw_recipe(rng, "normal", anatomy=anatomy, site="north", difficulty=0.0, shortcut=0.0)

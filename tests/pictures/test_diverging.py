@@ -10,9 +10,9 @@ from PIL import Image
 
 from scanlens.pictures.diverging import (
     HIGH,
-    LEGEND_HEIGHT,
     LOW,
-    REACH,
+    REACH_OF_SCALE,
+    SCALE_HEIGHT,
     blend_diverging,
     number_picture,
     number_png,
@@ -39,7 +39,7 @@ def pixels(drawn: Picture, caption: str = "", centre: float = CENTRE) -> np.ndar
 
 def test_the_scale_runs_between_its_ends_and_stops_there() -> None:
     values = np.random.default_rng(0).normal(CENTRE, 4 * SPREAD, (5, 6, 7))
-    low, high = CENTRE - REACH * SPREAD, CENTRE + REACH * SPREAD
+    low, high = CENTRE - REACH_OF_SCALE * SPREAD, CENTRE + REACH_OF_SCALE * SPREAD
     found = scaled(values, CENTRE, SPREAD)
     np.testing.assert_allclose(found, np.interp(values, [low, high], [0, 1]), atol=1e-12)
     assert (found.min(), found.max()) == (0, 1)
@@ -77,7 +77,7 @@ def test_of_a_volume_the_slice_farthest_from_the_mean_is_shown(sign: int) -> Non
     assert (drawn.scan == round(255 * 0.75)).all()
     assert drawn.outline is None, "the lesion lies in another slice"
     assert int(drawn.indices[0, -1]) == pytest.approx(
-        255 * (0.5 + sign * 20 / (2 * REACH * SPREAD)), abs=0.51
+        255 * (0.5 + sign * 20 / (2 * REACH_OF_SCALE * SPREAD)), abs=0.51
     )
 
 
@@ -95,7 +95,7 @@ def test_the_picture_is_the_blend_over_the_grey_scan_with_the_lesion_outlined() 
 
 def test_the_legend_goes_by_the_scale_alone() -> None:
     first = pixels(picture())
-    assert first.shape == (40 + LEGEND_HEIGHT, 200, 3)
+    assert first.shape == (40 + SCALE_HEIGHT, 200, 3)
     other = pixels(picture(scan=np.zeros((40, 200), np.uint8), indices=np.zeros((40, 200), np.uint8)))
     assert np.array_equal(first[40:], other[40:])
     assert not np.array_equal(first[40:], pixels(picture(), centre=70.0)[40:])
@@ -111,4 +111,4 @@ def test_a_long_caption_ends_before_the_scale() -> None:
 
 @pytest.mark.parametrize("width", [1, 5, 40])
 def test_a_narrow_picture_keeps_its_width(width: int) -> None:
-    assert pixels(picture(10, width), "60.1, label 61").shape == (10 + LEGEND_HEIGHT, width, 3)
+    assert pixels(picture(10, width), "60.1, label 61").shape == (10 + SCALE_HEIGHT, width, 3)

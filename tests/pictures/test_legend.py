@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanlens.pictures.legend import BUILT, GREYS, PLACE, SEEN, Legend, legend_png
+from scanlens.pictures.legend import BUILT, LEGEND_GREYS, PLACE, SEEN, Legend, legend_png
 from scanlens.pictures.overlays import ALPHAS, COLOURS, make_picture
 
 LEGEND = Legend(size=(128, 96), grid=(8, 6), effective=40.0, theoretical=70, threshold=0.6, side=256)
@@ -62,7 +62,7 @@ def test_the_colours_are_those_of_the_overlays(probability: float) -> None:
     picture = pixels(replace(LEGEND, threshold=None))[:, 14:-14]
     inner = picture.shape[1]
     index = round(255 * probability)
-    for band, grey in enumerate(GREYS):
+    for band, grey in enumerate(LEGEND_GREYS):
         found = picture[14 + 18 + band * 14 + 7, round(probability * (inner - 1))].astype(float)
         expected = grey * (1 - ALPHAS[index]) + COLOURS[index] * ALPHAS[index]
         assert np.abs(found - expected).max() <= 2

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from scanlens.preprocess.cache import _CODE, ShardCache, open_cache, row_key, settings_key, shard_key
-from scanlens.preprocess.preprocessor import Preprocessor, resolve
+from scanlens.preprocess.preprocessor import Preprocessor, resolve_preprocessor
 from scanlens.preprocess.shard_file import ShardWriter
 from tests.helpers.tiny import preprocess_section
 from tests.preprocess.scans import draw
@@ -41,7 +41,7 @@ def write_shard(path: Path, rows: list[bytes]) -> Path:
 
 @pytest.fixture
 def preprocessor(tmp_path: Path) -> Preprocessor:
-    return resolve(preprocess_section(size=16), draw(tmp_path / "scans", 4), 2)
+    return resolve_preprocessor(preprocess_section(size=16), draw(tmp_path / "scans", 4), 2)
 
 
 @pytest.fixture

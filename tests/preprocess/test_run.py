@@ -21,7 +21,7 @@ from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest.build import build_manifest
 from scanlens.preprocess import run
-from scanlens.preprocess.preprocessor import Preprocessor, resolve
+from scanlens.preprocess.preprocessor import Preprocessor, resolve_preprocessor
 from scanlens.preprocess.run import preprocess
 from scanlens.preprocess.store import Store
 from scanlens.scaling.engine import Engine, map_ordered
@@ -109,7 +109,7 @@ class Deadly(Preprocessor):
 
 
 def deadly(*arguments: Any) -> Deadly:
-    return Deadly(**vars(resolve(*arguments)))
+    return Deadly(**vars(resolve_preprocessor(*arguments)))
 
 
 def test_a_killed_worker_is_one_clear_error(
@@ -138,7 +138,7 @@ class DeadlyAtTwo(Preprocessor):
 
 
 def deadly_at_two(*arguments: Any) -> DeadlyAtTwo:
-    return DeadlyAtTwo(**vars(resolve(*arguments)))
+    return DeadlyAtTwo(**vars(resolve_preprocessor(*arguments)))
 
 
 def test_a_scan_that_ends_or_blocks_its_process_is_left_out_alone(
@@ -170,7 +170,7 @@ class Greedy(Preprocessor):
 
 
 def greedy(*arguments: Any) -> Greedy:
-    return Greedy(**vars(resolve(*arguments)))
+    return Greedy(**vars(resolve_preprocessor(*arguments)))
 
 
 def test_a_scan_without_the_memory_for_it_is_left_out(

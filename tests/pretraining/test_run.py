@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.weights import read_weights
 from scanlens.pretraining.run import pretrain
 from scanlens.scaling.device import Machine
@@ -53,7 +53,7 @@ def empty(folder: Path) -> None:
 
 
 def fresh() -> dict[str, torch.Tensor]:
-    return build(resolve(model(), (1, 16, 16), 2), 0).state_dict()
+    return build(resolve_model(model(), (1, 16, 16), 2), 0).state_dict()
 
 
 def test_it_learns_and_repeats_to_the_byte(call: Any, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_head_is_the_one_that_training_builds(call: Any, tmp_path: Path) -> 
         path = tmp_path / name / "store.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "task": "ordinal"}))
     _, state = call(made=0)
-    wanted = build(resolve(model(), (1, 16, 16), 2, "ordinal"), 0).state_dict()
+    wanted = build(resolve_model(model(), (1, 16, 16), 2, "ordinal"), 0).state_dict()
     assert state.keys() == wanted.keys()
     assert "head.score.weight" in state
 

@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.search.plan import Plan
+from scanlens.search.plan import SweepPlan
 from scanlens.search.space import read_dimension
 from scanlens.search.study import (
     FOLDER,
@@ -29,11 +29,11 @@ SPACE = (read_dimension("x", "uniform(-1,1)"), read_dimension("kind", "good,bad"
 GRID = (read_dimension("kind", "good,bad"), read_dimension("x", "range(0,2)"))
 
 
-def plan(**changes: Any) -> Plan:
-    return Plan("bowl", changes.pop("space", SPACE), changes.pop("fixed", {}), **changes)
+def plan(**changes: Any) -> SweepPlan:
+    return SweepPlan("bowl", changes.pop("space", SPACE), changes.pop("fixed", {}), **changes)
 
 
-def grid_plan(**changes: Any) -> Plan:
+def grid_plan(**changes: Any) -> SweepPlan:
     return plan(space=GRID, sampler="grid", **changes)
 
 
@@ -54,7 +54,7 @@ def on_grid(trial: optuna.Trial) -> float:
     return 0.0
 
 
-def start(folder: Path, wanted: Plan) -> optuna.Study:
+def start(folder: Path, wanted: SweepPlan) -> optuna.Study:
     study = open_study(folder, wanted, "base")
     take_up(study, wanted)
     return study

@@ -7,8 +7,8 @@ from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import patient_intervals
 from scanlens.shortcuts.numbers import auc
 from scanlens.shortcuts.verdicts import (
+    ProbeVerdict,
     Resampling,
-    Verdict,
     estimates,
     joined_verdict,
     too_few,
@@ -30,7 +30,7 @@ PROBABILITIES = RNG.dirichlet([1, 1, 1], 90) * 0.6 + 0.4 * np.eye(3)[TARGETS]
         (np.nan, np.nan, "cannot tell"),
     ],
 )
-def test_an_interval_is_compared_with_the_threshold(low: float, high: float, said: Verdict) -> None:
+def test_an_interval_is_compared_with_the_threshold(low: float, high: float, said: ProbeVerdict) -> None:
     assert verdict_of(Estimate(0.65, low, high), 0.65) == said
 
 
@@ -43,7 +43,7 @@ def test_an_interval_is_compared_with_the_threshold(low: float, high: float, sai
         (["found", "cannot tell"], "cannot tell"),
     ],
 )
-def test_two_verdicts_must_both_hold(parts: list[Verdict], said: Verdict) -> None:
+def test_two_verdicts_must_both_hold(parts: list[ProbeVerdict], said: ProbeVerdict) -> None:
     assert joined_verdict(parts) == said
 
 

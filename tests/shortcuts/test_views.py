@@ -15,7 +15,7 @@ from scanlens.shortcuts.views import (
     MARKS_ONLY,
     VIEWS,
     Masker,
-    Parts,
+    ScanParts,
     mean_scan,
     partners,
 )
@@ -26,10 +26,10 @@ MEAN = RNG.random((2, 64, 64)).astype(np.float32)
 SCANS = RNG.random((2, 2, 64, 64)).astype(np.float32)
 BODY = np.zeros((64, 64), bool)
 BODY[16:48, 16:48] = True
-PARTS = Parts(BODY, [(slice(4, 10), slice(4, 10))])
+PARTS = ScanParts(BODY, [(slice(4, 10), slice(4, 10))])
 
 
-def changes(name: str, parts: Parts = PARTS, masker: Masker | None = None) -> np.ndarray:
+def changes(name: str, parts: ScanParts = PARTS, masker: Masker | None = None) -> np.ndarray:
     """Where a view of the first scan depends on that scan."""
     masker = masker or Masker(MEAN, 0.05)
     other = RNG.random((2, 64, 64)).astype(np.float32)
@@ -64,7 +64,7 @@ def test_exchanged_corners_are_the_others() -> None:
 
 
 def test_without_a_body_or_marks_nothing_or_everything_is_hidden() -> None:
-    bare = Parts(None, [])
+    bare = ScanParts(None, [])
     masker = Masker(MEAN, 0.05)
     for name in (MARKS_MASKED, BACKGROUND_MASKED):
         np.testing.assert_array_equal(masker.view(name, SCANS[0], bare, SCANS[1]), SCANS[0])
@@ -76,7 +76,7 @@ def test_volumes_have_all_views() -> None:
     mean = RNG.random((1, 8, 16, 16)).astype(np.float32)
     masker = Masker(mean, 0.1)
     for name in VIEWS:
-        view = masker.view(name, mean / 2, Parts(np.ones((8, 16, 16), bool), []), mean / 3)
+        view = masker.view(name, mean / 2, ScanParts(np.ones((8, 16, 16), bool), []), mean / 3)
         assert view.shape == mean.shape
         assert view.dtype == np.float32
 

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from scanlens.estimate import Estimate
-from scanlens.shortcuts.verdicts import Verdict
+from scanlens.shortcuts.verdicts import ProbeVerdict
 from scanlens.shortcuts.wording import QUESTIONS, fact, origin_fact
 
 
 @pytest.mark.parametrize("verdict", ["found", "not found", "cannot tell"])
-def test_every_verdict_has_its_number_and_a_remedy_where_it_is_needed(verdict: Verdict) -> None:
+def test_every_verdict_has_its_number_and_a_remedy_where_it_is_needed(verdict: ProbeVerdict) -> None:
     for name, question in QUESTIONS.items():
         entry = fact(name, question, Estimate(0.81, 0.7, 0.9), verdict, auc=0.8)
         assert "0.81 (0.70 to 0.90)" in entry["sentence"]

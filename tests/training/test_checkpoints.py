@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from scanlens.errors import shortage
-from scanlens.training.checkpoints import LAST, WholeFiles, prune
+from scanlens.training.checkpoints import LAST, WholeFiles, prune_checkpoints
 
 
 def save(folder: Path, number: int, size: int = 10) -> None:
@@ -49,7 +49,7 @@ def test_old_folders_of_other_fits_are_removed(tmp_path: Path) -> None:
             past = time.time() - 40 * 86400
             os.utime(tmp_path / name / LAST, (past, past))
     (tmp_path / "00000000000000aa").mkdir()
-    prune(tmp_path)
+    prune_checkpoints(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names) - {"0123456789abcdef"} | {
         "00000000000000aa"
     }

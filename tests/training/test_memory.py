@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scanlens.errors import ScanlensError, shortage
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
@@ -52,7 +52,7 @@ class Narrow(nn.Module):
 
 def dense(store: Store, seed: int = 1) -> Classifier:
     """No batch norm, no dropout: the parts of a batch learn what it would."""
-    return build(resolve(model(name="dense", width=1.0, hidden=[8], dropout=0.0), store.shape, 2), seed)
+    return build(resolve_model(model(name="dense", width=1.0, hidden=[8], dropout=0.0), store.shape, 2), seed)
 
 
 def run(network: Classifier, batches: Batches, folder: Path, **changes: Any) -> pd.DataFrame:

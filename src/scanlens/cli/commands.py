@@ -21,10 +21,10 @@ def params(arguments: argparse.Namespace) -> int:
     project = Path()
     if arguments.reference:
         from scanlens.atomic import write_text
-        from scanlens.config.reference import PAGE, reference
+        from scanlens.config.reference import REFERENCE_PAGE, reference
 
-        write_text(project / PAGE, reference(project))
-        print(f"{PAGE} written")
+        write_text(project / REFERENCE_PAGE, reference(project))
+        print(f"{REFERENCE_PAGE} written")
         return DONE
     if arguments.check:
         current = project / PARAMS
@@ -41,7 +41,7 @@ def params(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def check(arguments: argparse.Namespace) -> int:
+def run_check(arguments: argparse.Namespace) -> int:
     """Say which files of a folder are scans."""
     from dataclasses import asdict
 
@@ -75,8 +75,8 @@ def model(arguments: argparse.Namespace) -> int:
     from scanlens.config.compose import compose_text
     from scanlens.config.parse import parse
     from scanlens.config.schema import Model
-    from scanlens.models.registry import resolve
-    from scanlens.models.summary import as_text, summarise
+    from scanlens.models.registry import resolve_model
+    from scanlens.models.summary import summarise_network, summary_text
 
     size = tuple(arguments.size * 2 if len(arguments.size) == 1 else arguments.size)
     if len(size) > 3:
@@ -85,22 +85,22 @@ def model(arguments: argparse.Namespace) -> int:
     chosen = [f"model={arguments.name}"] if is_group else ["model=base", f"model.name={arguments.name}"]
     changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
     section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
-    made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
-    summary = summarise(made, arguments.depth)
-    print(json.dumps(summary.to_json(), indent=2) if arguments.json else as_text(summary))
+    made = resolve_model(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
+    summary = summarise_network(made, arguments.depth)
+    print(json.dumps(summary.to_json(), indent=2) if arguments.json else summary_text(summary))
     return DONE
 
 
-def predict(arguments: argparse.Namespace) -> int:
+def run_predict(arguments: argparse.Namespace) -> int:
     """Predict scans with a bundle."""
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
-    from scanlens.inference.runtime import choose
+    from scanlens.inference.runtime import choose_runtime
     from scanlens.scaling.cores import available_cores
 
     bundle = open_bundle(arguments.bundle)
     threads = arguments.threads or available_cores()
-    name, run = choose(bundle, arguments.runtime, threads)
+    name, run = choose_runtime(bundle, arguments.runtime, threads)
     good, bad = predict_batch(
         bundle,
         run,
@@ -119,7 +119,7 @@ def predict(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if bad else DONE
 
 
-def explain(arguments: argparse.Namespace) -> int:
+def run_explain(arguments: argparse.Namespace) -> int:
     """Show what a bundle's network sees in scans."""
     from importlib.util import find_spec
 
@@ -132,7 +132,7 @@ def explain(arguments: argparse.Namespace) -> int:
         raise ScanlensError(f"scanlens explain needs {' and '.join(missing)}.", "Run: pip install scanlens")
     bundle = open_bundle(arguments.bundle)
 
-    from scanlens.inference.explain import as_text, explain, report_failures, use_device
+    from scanlens.inference.explain import explain, facts_text, report_failures, use_device
     from scanlens.inference.viewer import Request
 
     request = Request(
@@ -146,11 +146,11 @@ def explain(arguments: argparse.Namespace) -> int:
     )
     facts = explain(bundle, arguments.input, arguments.output, request)
     report_failures(facts)
-    print(json.dumps(facts, indent=2) if arguments.json else as_text(facts, arguments.output))
+    print(json.dumps(facts, indent=2) if arguments.json else facts_text(facts, arguments.output))
     return SOME_FAILED if facts["failures"] else DONE
 
 
-def sweep(arguments: argparse.Namespace) -> int:
+def run_sweep(arguments: argparse.Namespace) -> int:
     """Search settings."""
     import signal
     from dataclasses import asdict
@@ -167,9 +167,9 @@ def sweep(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def compare(arguments: argparse.Namespace) -> int:
+def run_compare(arguments: argparse.Namespace) -> int:
     """Compare tracked runs."""
-    from scanlens.compare.comparison import as_json, as_text, compare
+    from scanlens.compare.comparison import as_json, compare, comparison_text
     from scanlens.compare.page import write_page
     from scanlens.config.load import load_section
     from scanlens.config.schema import Tracking
@@ -177,11 +177,11 @@ def compare(arguments: argparse.Namespace) -> int:
     found = compare(load_section(Tracking), arguments.runs, arguments.study, arguments.limit, arguments.by)
     if arguments.html is not None:
         write_page(found, arguments.html)
-    print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
+    print(as_json(found) if arguments.json else comparison_text(found, arguments.metrics))
     return DONE
 
 
-def pool(arguments: argparse.Namespace) -> int:
+def run_pool(arguments: argparse.Namespace) -> int:
     """Score a cross-validation."""
     from scanlens.evaluation.pooled import pool, pooled_text
 

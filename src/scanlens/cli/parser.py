@@ -72,7 +72,7 @@ def _explain_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU where there is one")
     add("--threads", type=_positive, metavar="N", help="arithmetic threads (default: all cores)")
     add("--json", action="store_true", help="print explanation.json instead of a summary")
-    explain.set_defaults(run=commands.explain)
+    explain.set_defaults(run=commands.run_explain)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
     check.add_argument("--json", action="store_true", help="print every file as JSON")
-    check.set_defaults(run=commands.check)
+    check.set_defaults(run=commands.run_check)
 
     model = subparsers.add_parser("model", help="layers, parameters, FLOPs and receptive fields of a network")
     model.add_argument("name", metavar="NAME", help="a group of conf/model, or any timm name")
@@ -153,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
-    predict.set_defaults(run=commands.predict)
+    predict.set_defaults(run=commands.run_predict)
 
     _explain_parser(subparsers)
 
@@ -190,7 +190,7 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument("--jobs", type=_positive, metavar="N", help="trials at a time (default 1)")
     sweep.add_argument("--seed", type=int, metavar="N", help="of the sampler (default 0)")
     sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    sweep.set_defaults(run=commands.sweep)
+    sweep.set_defaults(run=commands.run_sweep)
 
     compare = subparsers.add_parser(
         "compare", help="tracked runs side by side, the two best tested against each other"
@@ -214,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
-    compare.set_defaults(run=commands.compare)
+    compare.set_defaults(run=commands.run_compare)
 
     pool = subparsers.add_parser("pool", help="metrics over the test scans of a cross-validation's runs")
     pool.add_argument("predictions", type=Path, nargs="+", help="predictions.parquet of each run")
@@ -222,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
         "--resamples", type=_positive, default=1000, metavar="N", help="of the bootstrap (default 1000)"
     )
     pool.add_argument("--json", action="store_true", help="everything, as JSON")
-    pool.set_defaults(run=commands.pool)
+    pool.set_defaults(run=commands.run_pool)
 
     bundle = subparsers.add_parser("bundle", help="verify a bundle and print its model card")
     bundle.add_argument("bundle", type=Path, help="bundle folder")

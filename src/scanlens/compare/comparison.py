@@ -150,7 +150,7 @@ def _with_interval(run: TrackedRun, metric: str) -> str:
     return f"{value:.4f}" + ("" if low is None else f" ({low:.3f}-{high:.3f})")
 
 
-def as_text(found: Comparison, metrics: Sequence[str]) -> str:
+def comparison_text(found: Comparison, metrics: Sequence[str]) -> str:
     """A line a run, then the settings that differ, then the paired test and the notes."""
     columns = {"run": [run.name for run in found.runs], "status": [run.status.lower() for run in found.runs]}
     if few := len(found.settings) <= FEW:

@@ -31,7 +31,7 @@ tr.best td { background: #eef6fb; }
 svg { display: block; margin-left: auto; width: 7rem; height: .7rem; stroke: var(--accent); }
 svg .axis { stroke: var(--line); }
 """
-PAGE = (
+_PAGE = (
     head("scanlens comparison", _STYLE)
     + """<h1>{% if found.study %}Sweep {{ found.study }}{% else %}Runs compared{% endif %}</h1>
 <p class="soft">{{ rows|length }} runs{% if found.by %}, ordered by {{ found.by }} (the
@@ -89,7 +89,7 @@ def render_page(found: Comparison) -> str:
     """The whole page as text; every word from outside is escaped."""
     metrics = [name for name in METRICS if any(name in run.metrics for run in found.runs)]
     return rendered(
-        PAGE,
+        _PAGE,
         found=found,
         lower=lower_is_better(found.by),
         few=len(found.settings) <= FEW,

@@ -16,8 +16,8 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from scanlens.evaluation.intervals import PatientDraws, patient_codes
-from scanlens.evaluation.metrics import IntArray, all_metrics
-from scanlens.types import FloatArray
+from scanlens.evaluation.metrics import all_metrics
+from scanlens.types import FloatArray, IntArray
 
 COMPARED = ("auc_macro", "accuracy")
 RESAMPLES = 2000

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scanlens.atomic import write_text
 from scanlens.config.load import check_sections
-from scanlens.config.parse import nearest, refuse_moved
+from scanlens.config.parse import nearest_name, refuse_moved
 from scanlens.errors import SettingsError
 
 CONF = "conf"
@@ -36,7 +36,7 @@ def _choices_for(conf: Path, override: str) -> str:
     group, _, rest = key.partition(".")
     groups = sorted(p.name for p in conf.iterdir() if p.is_dir() and p.name != "sweep")
     if group not in groups:
-        return nearest(group, groups, "Groups")
+        return nearest_name(group, groups, "Groups")
     if not rest:
         return f"Choices of {group}: {', '.join(choices(conf, group))}."
     with initialize_config_dir(str(conf), version_base=None):
@@ -46,7 +46,7 @@ def _choices_for(conf: Path, override: str) -> str:
             break
         section = section[part]
     keys = [str(k) for k in section] if isinstance(section, DictConfig) else []
-    return nearest(rest.rpartition(".")[2], keys)
+    return nearest_name(rest.rpartition(".")[2], keys)
 
 
 def _offending(error: Exception, overrides: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from scanlens.config.kinds import (
     ordered,
 )
 
-Task = Literal["binary", "multiclass", "ordinal", "regression"]
+TaskName = Literal["binary", "multiclass", "ordinal", "regression"]
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -85,7 +85,7 @@ class Data:
     root: str
     table: str | None
     columns: Columns
-    task: Task | Auto
+    task: TaskName | Auto
     dims: Literal[2, 3]
     labels: Names | None
     phantom: Phantom | None

@@ -16,7 +16,7 @@ from scanlens.config.parse import fields_of, parse, section_in
 from scanlens.config.settings import Settings
 from scanlens.errors import SettingsError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 SECTIONS = {name: kind for name, kind in fields_of(Settings).items() if section_in(kind)}
 DERIVED = ("members", "member_lists")
@@ -47,7 +47,7 @@ def read_settings(project: Path) -> dict[str, Any]:
     return settings
 
 
-def load_section(kind: type[T], project: Path = Path()) -> T:
+def load_section(kind: type[_T], project: Path = Path()) -> _T:
     """One section of ``params.yaml`` as its dataclass.
 
     Args:

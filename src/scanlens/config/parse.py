@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from scanlens.config.kinds import expected
 from scanlens.errors import SettingsError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 MOVED: dict[str, str] = {
     "explanation.scores": "map_scores",
@@ -35,7 +35,7 @@ def refuse_moved(key: str) -> None:
             )
 
 
-def nearest(name: str, known: Sequence[str], several: str = "Keys") -> str:
+def nearest_name(name: str, known: Sequence[str], several: str = "Keys") -> str:
     """The name that a misspelt one may have meant, and all of them."""
     close = difflib.get_close_matches(name, known, 1)
     hint = f"Did you mean {close[0]}? " if close else ""
@@ -57,7 +57,7 @@ def section_in(kind: Any) -> type | None:
     return next((found for option in get_args(kind) if (found := section_in(option))), None)
 
 
-def parse(kind: type[T], values: Mapping[str, Any], key: str = "") -> T:
+def parse(kind: type[_T], values: Mapping[str, Any], key: str = "") -> _T:
     """Settings as a dataclass.
 
     Args:
@@ -84,7 +84,9 @@ def _check_keys(kind: type, values: Mapping[str, Any], key: str) -> None:
     for name in values:
         if name not in fields:
             refuse_moved(_below(key, name))
-            raise SettingsError(f"{_below(key, name)} is not a setting.", nearest(str(name), tuple(fields)))
+            raise SettingsError(
+                f"{_below(key, name)} is not a setting.", nearest_name(str(name), tuple(fields))
+            )
     for name, field in fields.items():
         below, inner = _below(key, name), section_in(field)
         if name not in values:
@@ -102,7 +104,7 @@ def _check_keys(kind: type, values: Mapping[str, Any], key: str) -> None:
                     _check_keys(inner, item, f"{below}[{number}]")
 
 
-def shown(value: object) -> str:
+def shown_value(value: object) -> str:
     """A value as YAML writes it, text in quotes."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -133,4 +135,4 @@ def _refusal(kind: type, values: Any, key: str, place: Sequence[str | int], reas
         field, value, key = inner, value[int(number)], f"{key}[{number}]"
     if inner and isinstance(value, Mapping):
         return _refusal(inner, value, key, rest, reason)
-    return SettingsError(f"{key} is {shown(value)}; expected {expected(field)}.")
+    return SettingsError(f"{key} is {shown_value(value)}; expected {expected(field)}.")

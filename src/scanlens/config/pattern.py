@@ -76,7 +76,7 @@ class Pattern:
     initial: Initial
 
 
-BLOCK = {
+_BLOCK = {
     "convolutions": 1, "kernel": 3, "next_kernel": None, "stride": 1, "padding": "same", "pool": "max",
     "pool_size": 2, "pool_stride": None,
 }  # fmt: skip
@@ -100,5 +100,5 @@ def read_pattern(args: Mapping[str, Any]) -> Pattern:
         for number, block in enumerate(blocks):
             if isinstance(block, Mapping) and "filters" not in block:
                 raise SettingsError(f"model.args.blocks[{number}] has no filters.", "Say filters: 16.")
-        blocks = [{**BLOCK, **block} if isinstance(block, Mapping) else block for block in blocks]
+        blocks = [{**_BLOCK, **block} if isinstance(block, Mapping) else block for block in blocks]
     return parse(Pattern, {**PATTERN, **args, "blocks": blocks}, "model.args")

@@ -14,7 +14,7 @@ from scanlens.config.kinds import expected
 from scanlens.config.load import SECTIONS
 from scanlens.config.parse import fields_of, section_in
 
-PAGE = "docs/settings.md"
+REFERENCE_PAGE = "docs/settings.md"
 _HEAD = """# Settings
 
 Made of `conf/` and `src/scanlens/config/` by `scanlens params --reference`; edit those.

@@ -20,7 +20,6 @@ from scanlens.config.data import (
     Manifest,
     Phantom,
     SplitConfig,
-    Task,
 )
 from scanlens.config.explanation import Explanation, MapScores, Regions, Shortcuts
 from scanlens.config.kinds import (
@@ -87,7 +86,6 @@ __all__ = [
     "Shortcuts",
     "SplitConfig",
     "Synthesis",
-    "Task",
     "Tracking",
     "Training",
     "Transfer",

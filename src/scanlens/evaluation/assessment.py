@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.metrics import IntArray
 from scanlens.evaluation.page_parts import Page
 from scanlens.tasks import Task, not_registered
-from scanlens.types import Facts, FloatArray
+from scanlens.types import Facts, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import TEMPERATURE_RANGE, is_separated
-from scanlens.evaluation.metrics import SCALARS, IntArray
+from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.scoring import SplitScore
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 FEW_PATIENTS = 30
 """Fewer test patients than this make wide intervals, and percentile intervals themselves unreliable."""

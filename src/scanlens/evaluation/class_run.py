@@ -21,7 +21,7 @@ from scanlens.evaluation.calibration import (
 from scanlens.evaluation.conformal import prediction_sets, set_threshold
 from scanlens.evaluation.coverage import set_facts
 from scanlens.evaluation.members import spread_over_members
-from scanlens.evaluation.metrics import IntArray, ece
+from scanlens.evaluation.metrics import ece
 from scanlens.evaluation.ordinal import ordinal_estimates
 from scanlens.evaluation.page import CLASS_PAGE
 from scanlens.evaluation.predictions import build_predictions, check_parts, targets_of
@@ -29,7 +29,7 @@ from scanlens.evaluation.report import build_facts, majority_baseline
 from scanlens.evaluation.scoring import SplitScore, score_split
 from scanlens.evaluation.sets import with_sets
 from scanlens.tasks import Classes, OrderedClasses
-from scanlens.types import SPLITS, Facts, FloatArray
+from scanlens.types import SPLITS, Facts, FloatArray, IntArray
 
 
 @assess.register

@@ -10,9 +10,8 @@ import numpy as np
 from scanlens.config.schema import Evaluation
 from scanlens.estimate import finite
 from scanlens.evaluation.intervals import bootstrap_intervals
-from scanlens.evaluation.metrics import IntArray
 from scanlens.evaluation.sets import PredictionSets
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 
 def set_facts(

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from scanlens.estimate import Estimate
-from scanlens.evaluation.metrics import IntArray, all_metrics
-from scanlens.types import FloatArray
+from scanlens.evaluation.metrics import all_metrics
+from scanlens.types import FloatArray, IntArray
 
 MAX_DRAWS_PER_RESAMPLE = 50
 """A resample lacking a class is drawn again; beyond this many draws for each one wanted, none is reported."""

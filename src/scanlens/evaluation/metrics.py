@@ -15,14 +15,11 @@ Conventions, stated once:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from scanlens.types import FloatArray
-
-IntArray: TypeAlias = npt.NDArray[np.int64]
+from scanlens.types import FloatArray, IntArray
 
 SCALARS = (
     "auc_macro",

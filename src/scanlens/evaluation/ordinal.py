@@ -11,8 +11,7 @@ import numpy as np
 from scanlens.config.schema import Evaluation
 from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import bootstrap_intervals
-from scanlens.evaluation.metrics import IntArray
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 ORDINAL = ("mae_classes", "within_one", "kappa_quadratic")
 """Metrics of ordered classes, in the order reports show them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scanlens.evaluation.page_parts import Page
 from scanlens.types import Facts
 
-CAPTIONS = {
+_CAPTIONS = {
     "roc": "Sensitivity against false alarms at every threshold.",
     "confusion": "What each class was taken for; percent of the actual class.",
     "reliability": "Dots on the diagonal: right as often as confident. Larger dots stand for more scans.",
@@ -137,4 +137,4 @@ def _headlines(facts: Facts) -> dict[str, object]:
     return {"cards": cards | means}
 
 
-CLASS_PAGE = Page(_TEMPLATE, CAPTIONS, "%.3f", _CARDS, _headlines)
+CLASS_PAGE = Page(_TEMPLATE, _CAPTIONS, "%.3f", _CARDS, _headlines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scanlens.evaluation.page_parts import Page
 
-CAPTIONS = {
+_CAPTIONS = {
     "scatter": "On the dashed line predictions are right. The band is the interval predictions come with.",
     "bland_altman": "Error against size (Bland and Altman 1986): mean error, and 1.96 standard deviations.",
 }
@@ -47,4 +47,4 @@ hold the true number of {{ percent }} % of new scans (split-conformal, from the 
 </html>
 """
 
-NUMBER_PAGE = Page(_TEMPLATE, CAPTIONS, "%.4g")
+NUMBER_PAGE = Page(_TEMPLATE, _CAPTIONS, "%.4g")

@@ -17,7 +17,7 @@ from scanlens.evaluation.assessment import Assessment, Predicted, assess
 from scanlens.evaluation.cautions import few_patients, no_interval, no_scans, overlap_cautions
 from scanlens.evaluation.conformal import half_width
 from scanlens.evaluation.intervals import Bootstrap, bootstrap_intervals, patient_codes
-from scanlens.evaluation.predictions import COLUMNS
+from scanlens.evaluation.predictions import PREDICTION_COLUMNS
 from scanlens.evaluation.regression import NUMBER_METRICS, number_metrics
 from scanlens.evaluation.regression_figures import draw_bland_altman, draw_scatter
 from scanlens.evaluation.regression_page import NUMBER_PAGE
@@ -42,7 +42,7 @@ def assess_numbers(task: Number, predicted: Predicted, config: Evaluation) -> As
             f"evaluation: the network gave NaN or infinite numbers for {broken} scans.",
             "Train again with a lower training.lr or runtime.precision=32.",
         )
-    table = index[list(COLUMNS)].fillna("").astype(str).reset_index(drop=True)
+    table = index[list(PREDICTION_COLUMNS)].fillna("").astype(str).reset_index(drop=True)
     targets = as_numbers(table["label"])
     table["label"], table["predicted"] = targets, values
     error = values - targets

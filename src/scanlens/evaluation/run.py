@@ -14,11 +14,10 @@ from scanlens.config.schema import Evaluation
 # class_run and regression_run register their tasks.
 from scanlens.evaluation import class_run, regression_run  # noqa: F401
 from scanlens.evaluation.assessment import Assessment, Predicted, assess
-from scanlens.evaluation.metrics import IntArray
 from scanlens.evaluation.page_parts import render_report
 from scanlens.evaluation.report import dvc_metrics
 from scanlens.tasks import Task, task_of
-from scanlens.types import Facts, FloatArray
+from scanlens.types import Facts, FloatArray, IntArray
 
 
 def evaluate(

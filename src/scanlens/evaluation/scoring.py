@@ -10,8 +10,8 @@ import pandas as pd
 from scanlens.config.schema import Evaluation
 from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import Bootstrap, patient_codes, patient_intervals, unknown_patient
-from scanlens.evaluation.metrics import IntArray, all_metrics, confusion
-from scanlens.types import FloatArray
+from scanlens.evaluation.metrics import all_metrics, confusion
+from scanlens.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ def predict_batch(
 
     Args:
         bundle: Opened.
-        run: From :func:`scanlens.inference.runtime.choose`.
+        run: From :func:`scanlens.inference.runtime.choose_runtime`.
         path: File or folder.
         output: Receives ``predictions.csv``, ``failures.csv`` and ``maps/``; the tables appear when all is
             done.

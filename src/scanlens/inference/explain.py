@@ -95,7 +95,7 @@ def use_device(wanted: Literal["auto", "cpu", "cuda"], threads: int | None, dims
     return prepare(runtime, dims).device
 
 
-def as_text(facts: dict[str, Any], output: Path) -> str:
+def facts_text(facts: dict[str, Any], output: Path) -> str:
     """What a run did, for people: a line for each picture, with its scan and what is to be said of it."""
     lines = []
     for view in facts["network"]:

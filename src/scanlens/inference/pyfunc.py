@@ -18,10 +18,10 @@ class BundleModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Open and verify the bundle."""
         from scanlens.inference.bundle import open_bundle
-        from scanlens.inference.runtime import choose
+        from scanlens.inference.runtime import choose_runtime
 
         self.bundle = open_bundle(Path(context.artifacts["bundle"]))
-        self.judge = choose(self.bundle, "auto", os.cpu_count() or 1)[1]
+        self.judge = choose_runtime(self.bundle, "auto", os.cpu_count() or 1)[1]
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -30,7 +30,7 @@ from scanlens.methods.occlusion import patch_size, stride_size
 from scanlens.methods.views import CAMS, METHODS, PIXELWISE, Options
 from scanlens.models.ensemble import Network
 from scanlens.models.predict import to_input
-from scanlens.pictures.diverging import REACH
+from scanlens.pictures.diverging import REACH_OF_SCALE
 from scanlens.pictures.panels import FEW_BEYOND, FIXED, LARGEST, Pixels, Scale, panel, png, row, scale_of
 from scanlens.pictures.shown import shown
 from scanlens.types import FloatArray
@@ -235,7 +235,7 @@ class Viewer:
             return scale_of(view.values, view.unit, self.request.options.scale, note)
         if self.is_number:
             centre, spread = self.bundle.scale
-            return Scale(REACH * spread, True, self.bundle.labels[0], FIXED, centre)
+            return Scale(REACH_OF_SCALE * spread, True, self.bundle.labels[0], FIXED, centre)
         return Scale(1.0, False, view.unit, FIXED)
 
     def _activations(self, judged: Judged, output: Path, stem: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.fidelity import BETTER, areas, fractions
 from scanlens.map_scores.lesions import AREA, CHANCE, LESION_SCORES, NEAR_AREA, lesion_estimates
 from scanlens.map_scores.randomisation import TOLERATED, Cascade
-from scanlens.map_scores.sample import IntArray, Sample
-from scanlens.types import FloatArray
+from scanlens.map_scores.sample import Sample
+from scanlens.types import FloatArray, IntArray
 
 RANDOM_WEIGHTS = "random_weights"
 """The control of the randomisation check: the same kind of map of a network that has learnt nothing."""

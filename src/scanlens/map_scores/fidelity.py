@@ -21,19 +21,19 @@ from tqdm import tqdm
 
 from scanlens.map_scores.imputation import NOISE, impute
 from scanlens.map_scores.pictures import Pictures
-from scanlens.map_scores.sample import IntArray, Sample
+from scanlens.map_scores.sample import Sample
 from scanlens.models.ensemble import Network
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 CURVES = ("deletion", "insertion", "road_morf", "road_lerf")
 BETTER: dict[str, Literal["higher", "lower"]] = {"deletion": "lower", "insertion": "higher", "road": "higher"}
 """Areas in which a map must beat the controls."""
-BLUR = 1 / 16
+_BLUR = 1 / 16
 """Width of insertion's blur as a share of each side. The paper's 5 pixels of 224 leave a faint lesion
 visible, so that there is nothing left to insert."""
 _NOISE, _TIES = 4, 5
 
-Judge = Callable[[Tensor], FloatArray]
+Logits = Callable[[Tensor], FloatArray]
 """From inputs ``(batch, channel, *spatial)`` to the probability ``(batch,)`` of each scan's class."""
 
 
@@ -68,8 +68,8 @@ def ranks(maps: FloatArray, generators: list[np.random.Generator]) -> np.ndarray
 
 
 def blurred(inputs: Tensor) -> Tensor:
-    """The scans without detail, where insertion begins: a Gaussian of :data:`BLUR` of each side."""
-    sigma = (0, 0, *(BLUR * side for side in inputs.shape[2:]))
+    """The scans without detail, where insertion begins: a Gaussian of :data:`_BLUR` of each side."""
+    sigma = (0, 0, *(_BLUR * side for side in inputs.shape[2:]))
     smooth = gaussian_filter(inputs.cpu().numpy(), sigma, mode="nearest")
     return torch.from_numpy(smooth).to(inputs.device)
 
@@ -84,7 +84,7 @@ class Fidelity:
         steps: See :func:`fractions`.
     """
 
-    def __init__(self, judge: Judge, inputs: Tensor, noise: Tensor, steps: int) -> None:
+    def __init__(self, judge: Logits, inputs: Tensor, noise: Tensor, steps: int) -> None:
         self._judge, self._inputs, self._noise = judge, inputs, noise
         self._fractions = fractions(steps)
         self._empty, self._blurred = torch.zeros_like(inputs), blurred(inputs)

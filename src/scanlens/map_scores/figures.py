@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from scanlens.evaluation.figures import COLOURS, FAINT, drawing
+from scanlens.evaluation.figures import CLASS_COLOURS, FAINT, drawing
 from scanlens.map_scores.controls import EDGES, RANDOM
 
-NAMES = {
+_NAMES = {
     "probability_map": "probability map",
     "evidence_map": "evidence map",
     "grad_cam": "Grad-CAM",
@@ -50,7 +50,7 @@ def draw_curves(path: Path, facts: Mapping[str, Any]) -> None:
                     axes.fill_between(
                         shares, curve["low"], curve["high"], color=colour, alpha=0.12, linewidth=0
                     )
-            axes.set(xlim=(0, 1), ylim=(0, 1.005), title=NAMES[name])
+            axes.set(xlim=(0, 1), ylim=(0, 1.005), title=_NAMES[name])
             axes.set(xlabel=f"share of pixels {'put back' if name == 'insertion' else 'taken out'}")
             axes.grid(visible=True)
             axes.set_axisbelow(True)
@@ -84,7 +84,7 @@ def draw_lesions(path: Path, facts: Mapping[str, Any]) -> None:
             for place, (scores, colour) in enumerate(bars.values()):
                 _bar(axes, place, scores[score], colour)
             axes.axvline(lesions["chance"]["value"], color="#1f2933", linewidth=1, linestyle="--")
-            axes.set(title=NAMES[score], xlabel="mean over scans")
+            axes.set(title=_NAMES[score], xlabel="mean over scans")
             axes.set_xlim(left=0)
             axes.grid(visible=True, axis="x")
             axes.set_axisbelow(True)
@@ -143,12 +143,14 @@ def draw_randomisation(path: Path, facts: Mapping[str, Any]) -> None:
 
 def named(kind: str) -> str:
     """A kind of map as text."""
-    return NAMES.get(kind, kind.replace("_", " "))
+    return _NAMES.get(kind, kind.replace("_", " "))
 
 
 def looks(facts: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Colour and dash of every kind and control."""
-    kinds = {kind: (COLOURS[place % len(COLOURS)], "-") for place, kind in enumerate(facts["kinds"])}
+    kinds = {
+        kind: (CLASS_COLOURS[place % len(CLASS_COLOURS)], "-") for place, kind in enumerate(facts["kinds"])
+    }
     return {**kinds, **CONTROL_LOOKS}
 
 

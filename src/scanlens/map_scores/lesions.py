@@ -2,7 +2,7 @@
 
 Four questions to the map of a scan's own label. Pointing game: does its greatest value lie in the lesion?
 The same with the tolerance of its authors: in it or near (Zhang et al. 2016, "Top-down Neural Attention by
-Excitation Backprop"; :data:`scanlens.maps.pointing.TOLERANCE`)? Mass in mask: which share of its sum
+Excitation Backprop"; :data:`scanlens.maps.pointing.NEAR_SHARE`)? Mass in mask: which share of its sum
 does (relevance mass accuracy of Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for the ground truth
 evaluation of neural network explanations")? Average precision: do pixels in the lesion rank above those
 outside? Chance is the lesion's share of the image; near the lesion, that of all places so near.
@@ -19,9 +19,9 @@ from sklearn.metrics import average_precision_score
 from scanlens.estimate import Estimate
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.pictures import Pictures
-from scanlens.map_scores.sample import IntArray, Sample
+from scanlens.map_scores.sample import Sample
 from scanlens.maps.pointing import lesion_score
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 LESION_SCORES = ("pointing_game", "pointing_game_near", "mass_in_mask", "average_precision")
 AREA, NEAR_AREA = "area_share", "near_share"

@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from scanlens.map_scores.controls import CONTROLS, EDGES, RANDOM, edge_map, random_map
 from scanlens.map_scores.kinds import MapKinds, of_class
-from scanlens.map_scores.sample import IntArray, Sample
+from scanlens.map_scores.sample import Sample
 from scanlens.maps.probability import upsample
 from scanlens.models.ensemble import Network
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 COMPARED_SIDE = 64
 """Longest side at which two maps of one scan are compared: they have no finer detail, and it is quicker."""
@@ -88,7 +88,7 @@ def draw(
         positions: Of the scans in maps that were computed beforehand.
         classes: ``(scan,)`` each: whose map is wanted; one result for each.
     """
-    found = [Parts() for _ in classes]
+    found = [MapParts() for _ in classes]
     with tqdm(total=len(sample), desc="maps to score", unit="scan") as progress:
         for batch in sample.batches():
             maps, orders = kinds.ordered(network, batch.inputs)
@@ -99,7 +99,7 @@ def draw(
     return tuple(own.pictures(sample) for own in found)
 
 
-class Parts:
+class MapParts:
     """Maps and orders of one batch after another, each of the class wanted of its scan."""
 
     def __init__(self) -> None:

@@ -19,11 +19,11 @@ from tqdm import tqdm
 from scanlens.config.schema import MapScores
 from scanlens.map_scores.kinds import MapKinds, of_class
 from scanlens.map_scores.lesions import score_all
-from scanlens.map_scores.pictures import Parts, Pictures
-from scanlens.map_scores.sample import IntArray, Sample
+from scanlens.map_scores.pictures import MapParts, Pictures
+from scanlens.map_scores.sample import Sample
 from scanlens.map_scores.similarity import similarity
 from scanlens.models.ensemble import Ensemble, Network
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 TOLERATED = 0.1
 """What a random network's lesion scores may have above chance, as a share of what the trained one's have:
@@ -153,7 +153,7 @@ def cascade(
 
 
 def _maps_of_labels(network: Network, sample: Sample, kinds: MapKinds) -> Pictures:
-    parts = Parts()
+    parts = MapParts()
     for batch in sample.batches():
         maps, orders = kinds.ordered(network, batch.inputs)
         targets = sample.targets[batch.places]

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from scanlens.errors import SettingsError
 from scanlens.models.predict import to_input
+from scanlens.types import IntArray
 
 if TYPE_CHECKING:
     from scanlens.preprocess.store import Store
     from scanlens.types import ImageArray
 
-IntArray = npt.NDArray[np.int64]
 MaskReader = Callable[[str], "npt.NDArray[np.bool_] | None"]
 
 

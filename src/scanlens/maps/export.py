@@ -31,7 +31,7 @@ from scanlens.types import FloatArray
 Format: TypeAlias = Literal["auto", "nifti", "npy"]
 UNITS = "probability"
 """What the numbers of a written map are, unless said otherwise."""
-VERSION = 1
+_VERSION = 1
 """Of the files; part of what decides whether a file is written again."""
 _ENDINGS = {"nifti": ".nii.gz", "npy": ".npy"}
 _AXES = {2: ["height", "width"], 3: ["depth", "height", "width"]}
@@ -103,7 +103,7 @@ def write_map(
     kind = _chosen(kind, geometry)
     path = folder / (scan_id + _ENDINGS[kind])
     description = {
-        "version": VERSION,
+        "version": _VERSION,
         "scan_id": scan_id,
         "file": path.name,
         "labels": list(labels),

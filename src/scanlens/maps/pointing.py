@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from scanlens.errors import SettingsError
 from scanlens.types import FloatArray
 
-TOLERANCE = 0.03
+NEAR_SHARE = 0.03
 """Of the longest side: the 15 pixels that Zhang et al. forgive, in pictures of 500."""
 
 
@@ -29,7 +29,7 @@ class LesionScore:
             counts the share of the tied places inside, so that a constant map scores chance.
         mass: Share of the map's sum that lies inside the mask. A map of zeros says nothing: chance.
         area: Share of the image that the mask covers: the chance level of both.
-        near: As ``hit``, :data:`TOLERANCE` beside the mask counts as well.
+        near: As ``hit``, :data:`NEAR_SHARE` beside the mask counts as well.
         near_area: Its chance level: share of the image that lies in the mask or so near to it.
     """
 
@@ -69,7 +69,7 @@ def lesion_score(
     mass = float(values.sum(where=mask, dtype=np.float64)) / total if total > 0 else area
     order = values if order is None else order
     greatest = order == order.max()
-    near = distance_transform_edt(~mask) <= TOLERANCE * max(mask.shape)
+    near = distance_transform_edt(~mask) <= NEAR_SHARE * max(mask.shape)
     return LesionScore(
         hit=float(mask[greatest].mean()),
         mass=mass,

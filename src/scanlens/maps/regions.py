@@ -21,7 +21,7 @@ from scanlens.maps.probability import upsample
 from scanlens.preprocess.geometry import Box
 from scanlens.types import FloatArray
 
-NORMAL = ("normal", "negative", "healthy", "no finding", "no_finding", "none")
+_NORMAL = ("normal", "negative", "healthy", "no finding", "no_finding", "none")
 """Names of the class that is no finding, in any case of letters."""
 
 REGION_COLUMNS: Mapping[str, str] = {
@@ -83,7 +83,7 @@ def suspicious_labels(labels: Sequence[str], chosen: Sequence[str] = ()) -> list
 
     Args:
         labels: All classes in order.
-        chosen: The wanted ones. Empty: all but the one called as in :data:`NORMAL`, or where none or several
+        chosen: The wanted ones. Empty: all but the one called as in :data:`_NORMAL`, or where none or several
             are called so all but the first, which by custom is the healthy or lowest one.
 
     Raises:
@@ -94,7 +94,7 @@ def suspicious_labels(labels: Sequence[str], chosen: Sequence[str] = ()) -> list
         raise SettingsError(f"Regions are asked for of {unknown}.", f"Choose among {list(labels)}.")
     if chosen:
         return [label for label in labels if label in chosen]
-    normal = [label for label in labels if label.strip().casefold() in NORMAL]
+    normal = [label for label in labels if label.strip().casefold() in _NORMAL]
     healthy = normal[0] if len(normal) == 1 else labels[0]
     return [label for label in labels if label != healthy]
 

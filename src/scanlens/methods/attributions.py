@@ -15,11 +15,11 @@ from torch import Tensor
 
 from scanlens.errors import SettingsError
 
-STEPS = 64
+PATH_STEPS = 64
 """Points of the path of integrated gradients."""
 SAMPLES = 32
 """Noisy copies of a scan for SmoothGrad."""
-NOISE = 0.15
+SMOOTHGRAD_NOISE = 0.15
 """Standard deviation of their noise in shares of the scan's span; Smilkov et al. find 0.1 to 0.2 good."""
 
 LogitsFunction = Callable[[Tensor], Tensor]
@@ -31,7 +31,7 @@ def integrated_gradients(
     scan: Tensor,
     classes: Sequence[int],
     hidden: Tensor,
-    steps: int = STEPS,
+    steps: int = PATH_STEPS,
     batch_size: int = 16,
 ) -> tuple[Tensor, Tensor]:
     """What each pixel adds to a logit on the straight way from an empty scan to this one.
@@ -73,7 +73,7 @@ def smooth_grad(
     scan: Tensor,
     classes: Sequence[int],
     samples: int = SAMPLES,
-    noise: float = NOISE,
+    noise: float = SMOOTHGRAD_NOISE,
     seed: int = 0,
     batch_size: int = 16,
 ) -> Tensor:

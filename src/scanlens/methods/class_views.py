@@ -82,7 +82,7 @@ def class_view(
         falls = occlusion(network.logits, scan, patch, stride, hidden, batch_size, progress)
         return ClassView(_array(falls[list(classes)]), unit, {"patch": list(patch), "stride": list(stride)})
     # Captum takes a while to import.
-    from scanlens.methods.attributions import STEPS, integrated_gradients, smooth_grad
+    from scanlens.methods.attributions import PATH_STEPS, integrated_gradients, smooth_grad
 
     if method == "smoothgrad":
         found = smooth_grad(
@@ -91,10 +91,10 @@ def class_view(
         return ClassView(_array(found), unit)
     hidden = baseline_scan(scan, options.baseline)
     found, misses = integrated_gradients(
-        network.logits, scan, classes, hidden, options.steps or STEPS, batch_size
+        network.logits, scan, classes, hidden, options.steps or PATH_STEPS, batch_size
     )
     sums = found.flatten(1).sum(1)
-    facts = {"sum": sums.tolist(), "miss": misses.tolist(), "steps": options.steps or STEPS}
+    facts = {"sum": sums.tolist(), "miss": misses.tolist(), "steps": options.steps or PATH_STEPS}
     note = f"its sums miss by up to {misses.abs().max():.2g} {unit}: more --steps come closer"
     far = bool((misses.abs() > MISS * (sums - misses).abs()).any())
     return ClassView(_array(found), unit, facts, (note,) if far else ())

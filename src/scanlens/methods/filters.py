@@ -22,7 +22,7 @@ from scanlens.errors import SettingsError
 from scanlens.methods.activations import activations
 from scanlens.models.ensemble import Network
 
-STEPS = 64
+ASCENT_STEPS = 64
 RATE = 0.1
 """Root mean square of a step, in standard deviations of the training scans."""
 DECAY = 0.01
@@ -60,7 +60,7 @@ def patterns(
     channels: Sequence[int],
     shape: Sequence[int],
     statistics: Mapping[str, Sequence[float]],
-    steps: int = STEPS,
+    steps: int = ASCENT_STEPS,
     seed: int = 0,
     batch_size: int = 8,
     decay: float = DECAY,

@@ -56,7 +56,7 @@ def _layer_cam(gradient: Tensor, features: Tensor) -> Tensor:
     return gradient.relu()
 
 
-WEIGHTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_WEIGHTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "grad_cam": _grad_cam,
     "hires_cam": _hires_cam,
     "grad_cam_plus_plus": _grad_cam_plus_plus,
@@ -64,7 +64,7 @@ WEIGHTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 """Weight of each feature, ``(batch, class, feature, place or 1)``, from the logits' gradient of that shape
 (or one scan for all) and the features ``(batch, feature, place)``."""
-METHODS = tuple(WEIGHTS)
+CAM_METHODS = tuple(_WEIGHTS)
 
 
 def class_maps(
@@ -74,13 +74,13 @@ def class_maps(
     layer: str | None = None,
     classes: Sequence[int] | None = None,
 ) -> Tensor:
-    """Maps of all classes by one of :data:`METHODS`.
+    """Maps of all classes by one of :data:`CAM_METHODS`.
 
     Args:
         network: In evaluation mode. Of an ensemble the members' maps are averaged before the positive part is
             kept: its logit is the mean of theirs, so this is what each place contributes to it.
         scans: Standardised, ``(batch, channel, *spatial)``.
-        method: One of :data:`METHODS`.
+        method: One of :data:`CAM_METHODS`.
         layer: Target layer, one of :func:`scanlens.methods.target.target_layers`; None for the backbone's
             output. An ensemble's members share the name.
         classes: Numbers of the classes wanted, in this order; None for all.
@@ -94,8 +94,8 @@ def class_maps(
             feature maps; the message offers what there is.
         ScanlensError: Features or logits are not finite.
     """
-    if method not in WEIGHTS:
-        raise SettingsError(f"There is no map method {method!r}.", f"Choices: {', '.join(METHODS)}.")
+    if method not in _WEIGHTS:
+        raise SettingsError(f"There is no map method {method!r}.", f"Choices: {', '.join(CAM_METHODS)}.")
     if network.training:
         raise ValueError(
             "expected a network in evaluation mode: in training scans of a batch change each other"
@@ -160,7 +160,7 @@ def _by_weights(member: Classifier, scans: Tensor, method: str, classes: list[in
     check_features(features, scans, "backbone")
     flat = features.flatten(2)
     gradient = _pooled_gradient(member, flat.mean(2), classes)[..., None] / flat.shape[2]
-    return _contract(WEIGHTS[method](gradient, flat), flat).unflatten(2, features.shape[2:])
+    return _contract(_WEIGHTS[method](gradient, flat), flat).unflatten(2, features.shape[2:])
 
 
 def _pooled_gradient(member: Classifier, pooled: Tensor, classes: list[int]) -> Tensor:
@@ -182,7 +182,7 @@ def _by_gradients(
     flat, maps = features.flatten(2), []
     for number in classes:
         (gradient,) = _gradients(parts.logits, parts.features, [number], parts.layer)
-        weights = WEIGHTS[method](parts.read(gradient).flatten(2)[:, None], flat)
+        weights = _WEIGHTS[method](parts.read(gradient).flatten(2)[:, None], flat)
         maps.append(_contract(weights, flat))
     return torch.cat(maps, 1).unflatten(2, features.shape[2:])
 
@@ -203,7 +203,7 @@ def _gradients(logits: Tensor, leaf: Tensor, classes: list[int], layer: str = "b
 
 
 def _contract(weights: Tensor, features: Tensor) -> Tensor:
-    """Sum over features ``(batch, class, place)`` of weights as :data:`WEIGHTS` gives them."""
+    """Sum over features ``(batch, class, place)`` of weights as :data:`_WEIGHTS` gives them."""
     if weights.shape[-1] == 1:
         return torch.matmul(weights[..., 0], features)
     return (weights * features[:, None]).sum(2)

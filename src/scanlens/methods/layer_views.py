@@ -12,7 +12,7 @@ from scanlens.pictures.panels import Pixels, scale_of, sheet, tile
 from scanlens.pictures.shown import shown
 from scanlens.types import FloatArray
 
-WIDEST = 1600
+_WIDEST = 1600
 """Pixels that a row of tiles should not exceed."""
 LARGEST, LEAST = 96, 32
 """Sides of a tile in pixels."""
@@ -20,7 +20,7 @@ LARGEST, LEAST = 96, 32
 
 def tile_side(count: int) -> int:
     """Longest side of each of so many tiles."""
-    return int(np.clip(WIDEST / max(1.0, count**0.5), LEAST, LARGEST))
+    return int(np.clip(_WIDEST / max(1.0, count**0.5), LEAST, LARGEST))
 
 
 def activation_sheet(found: FloatArray, layer: str) -> Pixels:

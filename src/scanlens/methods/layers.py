@@ -9,7 +9,7 @@ from torch import nn
 from scanlens.errors import SettingsError
 from scanlens.models.ensemble import Ensemble, Network
 
-FEW = 12
+_FEW = 12
 """Layers that an error names."""
 
 
@@ -34,7 +34,7 @@ def find_layer(network: Network, name: str | None) -> tuple[str, nn.Module]:
         if candidate in modules:
             return candidate, modules[candidate]
     known = [found.removeprefix(prefix) for found in modules if found.startswith(f"{prefix}backbone")]
-    close = difflib.get_close_matches(wanted, known, n=FEW, cutoff=0.5) or known[:FEW]
+    close = difflib.get_close_matches(wanted, known, n=_FEW, cutoff=0.5) or known[:_FEW]
     more = f" and {len(known) - len(close)} more" if len(known) > len(close) else ""
     raise SettingsError(
         f"--layer: no layer {wanted!r} in this network.",

@@ -25,7 +25,7 @@ BASELINES = ("mean", "blur")
 """What stands where nothing is to be seen: the training scans' mean, or the scan itself without detail."""
 PATCHES = {2: 8, 3: 4}
 """Patches that lie side by side along an axis by default, by the number of axes: volumes have many."""
-BLUR = 16
+_BLUR = 16
 """A blurred scan's Gaussian has a standard deviation of this part of each axis: half a default patch."""
 
 
@@ -44,7 +44,7 @@ def baseline_scan(scan: Tensor, kind: str) -> Tensor:
         raise SettingsError(f"No baseline {kind!r}.", f"Choose of: {', '.join(BASELINES)}.")
     if kind == "mean":
         return torch.zeros_like(scan)
-    sigmas = [0.0, *(side / BLUR for side in scan.shape[1:])]
+    sigmas = [0.0, *(side / _BLUR for side in scan.shape[1:])]
     return torch.from_numpy(gaussian_filter(scan.cpu().numpy(), sigmas, mode="nearest")).to(scan)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Reading = Callable[[Tensor], Tensor]
 """From a layer's output, or its gradient, to ``(batch, feature, *grid)``."""
-FEW = 8
+_FEW = 8
 """Layers that an error names."""
 STRETCH = 2.0
 """Most that a grid's proportions may differ from the scan's; convolutions without padding change them."""
@@ -38,7 +38,7 @@ OTHERWISE = "Use `scanlens explain --method occlusion`, which needs no feature m
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitNetwork:
     """One pass, recorded from the target layer on.
 
     Attributes:
@@ -54,7 +54,7 @@ class Split:
     read: Reading
 
 
-def split(network: Classifier, scans: Tensor, layer: str | None = None) -> Split:
+def split(network: Classifier, scans: Tensor, layer: str | None = None) -> SplitNetwork:
     """Run scans through a network, recording what follows the target layer.
 
     Args:
@@ -98,7 +98,7 @@ def split(network: Classifier, scans: Tensor, layer: str | None = None) -> Split
             f"Layer {name} keeps no places: it gives {shape} of a scan.", _some(network, scans)
         )
     check_features(read(leaves[0]), scans, name)
-    return Split(name, leaves[0], logits, read)
+    return SplitNetwork(name, leaves[0], logits, read)
 
 
 def full_precision(scans: Tensor) -> ExitStack:
@@ -173,7 +173,7 @@ def check_features(features: Tensor, scans: Tensor, layer: str) -> None:
         )
     if not torch.isfinite(features).all():
         finite = features.flatten(1).isfinite().all(1)
-        which = ", ".join(str(int(scan)) for scan in (~finite).nonzero()[:FEW])
+        which = ", ".join(str(int(scan)) for scan in (~finite).nonzero()[:_FEW])
         if not torch.isfinite(scans).all():
             raise ScanlensError(
                 f"Scan {which} of the batch holds values that are not finite: there is no map."
@@ -211,9 +211,9 @@ def _some(network: Classifier, scans: Tensor) -> str:
     found = target_layers(network, scans.shape[1:])
     if not found:
         return OTHERWISE
-    more = f" and {len(found) - FEW} more" if len(found) > FEW else ""
+    more = f" and {len(found) - _FEW} more" if len(found) > _FEW else ""
     return (
-        f"These do, last to first: {', '.join(found[:FEW])}{more} (`scanlens model NAME` shows all layers)."
+        f"These do, last to first: {', '.join(found[:_FEW])}{more} (`scanlens model NAME` shows all layers)."
     )
 
 

@@ -20,7 +20,7 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.pattern import Block, build_blocks
 
-FEATURES = (16, 32, 64, 128)
+LAYER_FEATURES = (16, 32, 64, 128)
 """Features of each stage at width 1."""
 LEAST_GRID = 7
 """No pooling that would leave fewer places along the longest side."""
@@ -62,7 +62,7 @@ def build_plain(architecture: Architecture) -> nn.Module:
             pool_size=2,
             pool_stride=None,
         )
-        for number, features in enumerate(FEATURES)
+        for number, features in enumerate(LAYER_FEATURES)
     ]
     return build_blocks(blocks, architecture, norm=True)
 
@@ -91,7 +91,7 @@ def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool], int]:
     halved = stem == "standard"
     side = -(-max(size) // 2) if halved else max(size)
     pooled = []
-    for number in range(len(FEATURES)):
+    for number in range(len(LAYER_FEATURES)):
         wanted = number < LEAST_POOLINGS or side > ENOUGH[len(size)]
         pooled.append(wanted and side // 2 >= LEAST_GRID)
         side = side // 2 if pooled[-1] else side

@@ -18,7 +18,7 @@ from scanlens.models.classifier import ACTIVATIONS
 
 STEMS = {"small": (5, 1), "medium": (7, 2)}
 """Largest kernel and stride of the first convolution by stem; ``standard`` leaves the pattern as written."""
-LEAST_GRID = 2
+_LEAST_GRID = 2
 """Places along the shortest side that a pooling must leave, or these stems leave it out: one is no map."""
 
 
@@ -27,7 +27,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
 
     Args:
         architecture: Its ``width`` multiplies the filters, its ``stem`` bounds the first convolution as
-            :data:`STEMS` says, and leaves out poolings as :data:`LEAST_GRID` says.
+            :data:`STEMS` says, and leaves out poolings as :data:`_LEAST_GRID` says.
 
     Raises:
         SettingsError: Where ``args`` are ill-formed, or a window is larger than the map it works on.
@@ -42,7 +42,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
         blocks[0] = replace(first, kernel=min(first.kernel, kernel), stride=min(first.stride, stride))
         blocks = _without_late_poolings(blocks, architecture)
     network = build_blocks(blocks, architecture, norm=pattern.norm == "batch", dropout=pattern.dropout)
-    initialise(network, pattern.initial, architecture.activation)
+    initialise_pattern(network, pattern.initial, architecture.activation)
     return network
 
 
@@ -82,7 +82,7 @@ def _without_late_poolings(blocks: list[Block], architecture: Architecture) -> l
         places = (min(_grid(bare, size, what)) - block.pool_size) // (
             block.pool_stride or block.pool_size
         ) + 1
-        kept.append(block if places >= LEAST_GRID else bare)
+        kept.append(block if places >= _LEAST_GRID else bare)
         size = _grid(kept[-1], size, what)
     return kept
 
@@ -151,7 +151,7 @@ class PatternBlock(nn.Module):
         return result
 
 
-def initialise(network: nn.Module, initial: Initial, activation: str) -> None:
+def initialise_pattern(network: nn.Module, initial: Initial, activation: str) -> None:
     """Draw the weights of convolutions and fully connected layers anew, biases zero; ``default`` leaves all.
 
     Args:

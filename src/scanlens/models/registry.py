@@ -17,7 +17,7 @@ from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_plain, pooling_for
-from scanlens.models.pattern import build_pattern, initialise, read_pattern
+from scanlens.models.pattern import build_pattern, initialise_pattern, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
 from scanlens.tasks import task_of
@@ -49,7 +49,7 @@ CHOICES = {
 """What the named values of an architecture may be; a stranger's bundle may say anything."""
 MOST_FINER = 5
 """Places of a guide along an axis for one of the last feature map, at most."""
-MOST_VALUES = 2**27
+_MOST_VALUES = 2**27
 """Of one scan, 512 MiB: a volume of 512 voxels a side."""
 MOST = 65536
 """Largest whole number in ``args`` and width of a layer."""
@@ -61,7 +61,7 @@ PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
 """The same for layer patterns, whose written stem may be coarser than the other libraries' in 3-D."""
 
 
-def resolve(
+def resolve_model(
     model: Model,
     shape: tuple[int, ...],
     classes: int,
@@ -120,7 +120,7 @@ def _whole_numbers(value: object) -> Iterator[int]:
             yield from _whole_numbers(inner)
 
 
-def check(architecture: Architecture) -> None:
+def _check(architecture: Architecture) -> None:
     """Refuse what no network can be, before anything is built or allocated.
 
     Raises:
@@ -148,10 +148,10 @@ def check(architecture: Architecture) -> None:
             "Use [] for no hidden layers.",
         )
     sides = (architecture.channels, *architecture.size)
-    if len(architecture.size) not in (2, 3) or min(sides) < 1 or math.prod(sides) > MOST_VALUES:
+    if len(architecture.size) not in (2, 3) or min(sides) < 1 or math.prod(sides) > _MOST_VALUES:
         raise SettingsError(
             f"A scan of {' x '.join(map(str, sides))} (channels first) fits no network here.",
-            f"Expected two or three sides and at most {MOST_VALUES:,} values: change preprocess.size.",
+            f"Expected two or three sides and at most {_MOST_VALUES:,} values: change preprocess.size.",
         )
     if not HEADS[architecture.head].least_classes <= architecture.classes <= MOST:
         raise SettingsError(
@@ -166,7 +166,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
     Raises:
         SettingsError: On an unknown name, unfitting arguments, or a network without spatial features.
     """
-    check(architecture)
+    _check(architecture)
     dims = len(architecture.size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -204,7 +204,9 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             dims=len(grid.shape) - 2,
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
-            initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)
+            initialise_pattern(
+                network.hidden, read_pattern(architecture.args).initial, architecture.activation
+            )
     return network.train()
 
 

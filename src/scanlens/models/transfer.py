@@ -21,7 +21,7 @@ from scanlens.models.weights import file_sha256, read_weights
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer that it is there."""
-LEAST_SHARE = 0.5
+_LEAST_SHARE = 0.5
 """Of the backbone's tensors that a source must fit; below it is another network."""
 NAMED = 3
 """Tensors that do not fit which are named."""
@@ -211,7 +211,7 @@ def initialise(
     missing = [name for name in match.missing if not name.endswith("num_batches_tracked")]
     fitting = [name for name in match.taken if name.startswith("backbone.")]
     fitting = [name for name in fitting if not name.endswith("num_batches_tracked")]
-    if len(fitting) < LEAST_SHARE * (len(fitting) + len(missing)):
+    if len(fitting) < _LEAST_SHARE * (len(fitting) + len(missing)):
         network.load_state_dict(before)
         total = len(fitting) + len(missing)
         raise SettingsError(

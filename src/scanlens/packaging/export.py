@@ -13,7 +13,7 @@ from scanlens.errors import ScanlensError
 from scanlens.models.architecture import Architecture
 from scanlens.models.ensemble import Network
 
-TOLERANCE = 1e-3
+EXPORT_TOLERANCE = 1e-3
 """Greatest difference between torch and ONNX Runtime that an export may have, in shares of the largest value
 where that is above 1: local logits of a flattening network grow with its number of places."""
 
@@ -65,7 +65,7 @@ def export_onnx(network: Network, architecture: Architecture, target: Path) -> f
         expected = [part.numpy() for part in module(probe)]
     found = session.run(None, {"scans": probe.numpy()})
     difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
-    if not difference < TOLERANCE * max(1.0, *(float(np.abs(part).max()) for part in expected)):
+    if not difference < EXPORT_TOLERANCE * max(1.0, *(float(np.abs(part).max()) for part in expected)):
         raise ScanlensError(
             f"The ONNX export of {architecture.name} differs from torch by {difference:.2g}.",
             "Package without it: packaging.onnx=false.",

@@ -25,7 +25,7 @@ from scanlens.phantom.dicom import draw_header, draw_person, phantom_dataset, wr
 from scanlens.phantom.exposure import SITES
 from scanlens.phantom.image import PhantomImage, apply_recipe, draw_recipe
 
-COLUMNS = ("path", "label", "patient", "site", "mask")
+TABLE_COLUMNS = ("path", "label", "patient", "site", "mask")
 """Columns of ``labels.csv``; paths are relative to the data root, ``mask`` is empty for a normal scan."""
 
 _MIXED_SHARE = 0.15
@@ -51,7 +51,7 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
     """Draw the cohort and write it.
 
     Writes ``scans/*.dcm``, ``masks/*.png`` (8-bit, 255 on the lesion, same rows and columns as the scan)
-    and ``labels.csv`` with :data:`COLUMNS`, each under a temporary name first.
+    and ``labels.csv`` with :data:`TABLE_COLUMNS`, each under a temporary name first.
 
     Args:
         config: Number, sides, balance, difficulty and shortcut.
@@ -72,7 +72,7 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
         name = f"{index + 1:05d}"
         mask = _write_scan(config, output, seed, case, label, turn, name)
         rows.append((f"scans/{name}.dcm", label, f"PHANTOM-{case.number:04d}", case.site, mask))
-    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
+    table = pd.DataFrame(rows, columns=list(TABLE_COLUMNS), dtype=str)
     partial = output / "labels.csv.part"
     table.to_csv(partial, index=False, lineterminator="\n")
     partial.replace(output / "labels.csv")

@@ -10,17 +10,17 @@ from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.phantom.anatomy import Anatomy, draw_anatomy
 from scanlens.phantom.exposure import Exposure, draw_exposure, expose
 from scanlens.phantom.grid import Grid
-from scanlens.phantom.lesion import Lesion, Mask, apply_lesion, blunt_angles, draw_lesion
+from scanlens.phantom.lesion import Lesion, apply_lesion, blunt_angles, draw_lesion
 from scanlens.phantom.marker import Marker, apply_marker, draw_marker
 from scanlens.phantom.projection import Pose, draw_pose, pose_anatomy, project
-from scanlens.types import FloatArray
+from scanlens.types import BoolArray, FloatArray
 
 _CHEST_MM = (344.0, 340.0)
 """Height and width that a film has to cover to show a chest of average size."""
 
 
 @dataclass(frozen=True, eq=False)
-class Recipe:
+class PhantomRecipe:
     """All that was drawn for one scan.
 
     Attributes:
@@ -49,13 +49,13 @@ class PhantomImage:
     """
 
     image: FloatArray
-    mask: Mask
+    mask: BoolArray
     spacing: float
 
 
 def draw_recipe(
     rng: np.random.Generator, label: str, *, anatomy: Anatomy, site: str, difficulty: float, shortcut: float
-) -> Recipe:
+) -> PhantomRecipe:
     """Draw every random value of one scan of a patient.
 
     Args:
@@ -71,10 +71,10 @@ def draw_recipe(
     marker = draw_marker(rng, LABELS.index(label), shortcut)
     posed = pose_anatomy(anatomy, pose)
     # The lesion comes last: scans that differ in the label alone share everything else.
-    return Recipe(posed, pose, draw_lesion(rng, label, posed, difficulty), exposure, marker)
+    return PhantomRecipe(posed, pose, draw_lesion(rng, label, posed, difficulty), exposure, marker)
 
 
-def apply_recipe(recipe: Recipe, size: tuple[int, int]) -> PhantomImage:
+def apply_recipe(recipe: PhantomRecipe, size: tuple[int, int]) -> PhantomImage:
     """Draw the scan that ``recipe`` describes on ``size`` = (height, width) pixels."""
     height, width = size
     spacing = recipe.pose.zoom * max(_CHEST_MM[0] / height, _CHEST_MM[1] / width)

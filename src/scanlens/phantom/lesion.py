@@ -11,16 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from scanlens.phantom.anatomy import SIDES, Anatomy
 from scanlens.phantom.arithmetic import cosine, exp, log, normal, sine, uniform
 from scanlens.phantom.grid import Grid
 from scanlens.phantom.projection import Projection, diaphragm, texture
-from scanlens.types import FloatArray
-
-Mask: TypeAlias = npt.NDArray[np.bool_]
-"""``(height, width)``, True on the lesion."""
+from scanlens.types import BoolArray, FloatArray
 
 _SEEN_AIR = 0.12
 """Share of air below which heart or diaphragm hides what happens behind them."""
@@ -123,7 +119,7 @@ def draw_lesion(rng: np.random.Generator, label: str, anatomy: Anatomy, difficul
 
 def apply_lesion(
     lesion: Lesion | None, projection: Projection, anatomy: Anatomy, grid: Grid
-) -> tuple[Projection, Mask]:
+) -> tuple[Projection, BoolArray]:
     """Put the lesion into the chest.
 
     Returns:
@@ -152,7 +148,7 @@ def blunt_angles(projection: Projection, anatomy: Anatomy, grid: Grid) -> Projec
     return replace(projection, air=air)
 
 
-def _in_air(projection: Projection) -> Mask:
+def _in_air(projection: Projection) -> BoolArray:
     """Where a change of air can be seen: not behind the heart."""
     return np.asarray(projection.air > _SEEN_AIR)
 
@@ -171,7 +167,7 @@ def _place(rng: np.random.Generator, anatomy: Anatomy, side: int, margin: float)
     return side * x, y
 
 
-def _apply_nodule(nodule: Nodule, projection: Projection, grid: Grid) -> tuple[Projection, Mask]:
+def _apply_nodule(nodule: Nodule, projection: Projection, grid: Grid) -> tuple[Projection, BoolArray]:
     x, y = grid.millimetres()
     across, down = x - np.float32(nodule.x), y - np.float32(nodule.y)
     far = across * across + down * down
@@ -195,7 +191,7 @@ def _apply_nodule(nodule: Nodule, projection: Projection, grid: Grid) -> tuple[P
     return replace(projection, tissue=tissue), profile > 0.5
 
 
-def _apply_opacity(opacity: Opacity, projection: Projection, grid: Grid) -> tuple[Projection, Mask]:
+def _apply_opacity(opacity: Opacity, projection: Projection, grid: Grid) -> tuple[Projection, BoolArray]:
     x, y = grid.millimetres()
     cloud = np.zeros_like(x)
     for blob_x, blob_y, radius, weight in opacity.blobs:

@@ -2,7 +2,7 @@
 
 The value that a place argues for is what the network would say if all of the scan looked like it; the mean
 over the places is the prediction. It is shown against the mean of the training labels: blue below, red above,
-clear at the mean, full colour from :data:`REACH` standard deviations on. Nothing depends on the
+clear at the mean, full colour from :data:`REACH_OF_SCALE` standard deviations on. Nothing depends on the
 image at hand.
 """
 
@@ -16,23 +16,23 @@ from PIL import Image, ImageDraw, ImageFont
 from scanlens.pictures.overlays import MAX_ALPHA, OUTLINE, Picture, as_grey, make_picture
 from scanlens.types import FloatArray, ImageArray
 
-REACH = 3.0
+REACH_OF_SCALE = 3.0
 """Standard deviations of the training labels between the middle and either end of the scale."""
 LOW, HIGH = (33, 102, 172), (214, 48, 39)
 """RGB of the scale's ends: blue and red, told apart by colour-blind readers."""
-LEGEND_HEIGHT = 24
+SCALE_HEIGHT = 24
 """Pixels under a picture that hold its caption and the colour bar."""
 
 
 def scaled(values: FloatArray, centre: float, spread: float) -> FloatArray:
-    """Values on the scale: 0 is :data:`REACH` deviations below the mean, 0.5 the mean, 1 as far above.
+    """Values on the scale: 0 is :data:`REACH_OF_SCALE` deviations below the mean, 0.5 it, 1 as far above.
 
     Args:
         values: Of any shape, in the label's unit.
         centre: Mean of the training labels.
         spread: Their standard deviation, > 0.
     """
-    return np.clip(0.5 + (np.asarray(values) - centre) / (2 * REACH * spread), 0, 1)
+    return np.clip(0.5 + (np.asarray(values) - centre) / (2 * REACH_OF_SCALE * spread), 0, 1)
 
 
 def number_picture(
@@ -69,7 +69,7 @@ def number_png(picture: Picture, caption: str, centre: float, spread: float) -> 
     body = blend_diverging(as_grey(picture.scan), picture.indices)
     if picture.outline is not None:
         body[picture.outline] = OUTLINE
-    ends = f"{centre - REACH * spread:.3g}", f"{centre + REACH * spread:.3g}"
+    ends = f"{centre - REACH_OF_SCALE * spread:.3g}", f"{centre + REACH_OF_SCALE * spread:.3g}"
     pixels = np.vstack([body, _legend(body.shape[1], caption, *ends)])
     return cv2.imencode(".png", pixels[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
@@ -85,14 +85,14 @@ def blend_diverging(grey: npt.NDArray[np.uint8], indices: npt.NDArray[np.uint8])
 def _legend(width: int, caption: str, low: str, high: str) -> npt.NDArray[np.uint8]:
     """RGB strip: caption, and the scale between its two ends."""
     bar = max(8, int(width * 0.2))
-    strip = np.zeros((LEGEND_HEIGHT, width, 3), np.uint8)
+    strip = np.zeros((SCALE_HEIGHT, width, 3), np.uint8)
     font = ImageFont.load_default(11)
     right = int(font.getlength(high)) + 8
     left = max(0, width - bar - right)
     ramp = np.linspace(0, 255, bar).astype(np.uint8)[None].repeat(8, 0)
     strip[8:16, left : left + bar] = blend_diverging(np.full_like(ramp, 160), ramp)[:, : width - left]
     canvas = Image.fromarray(strip)
-    draw, middle = ImageDraw.Draw(canvas), LEGEND_HEIGHT // 2
+    draw, middle = ImageDraw.Draw(canvas), SCALE_HEIGHT // 2
     room = left - font.getlength(low) - 12
     while caption and draw.textlength(caption, font) > room:
         caption = caption[:-1]

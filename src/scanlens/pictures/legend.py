@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from scanlens.pictures.overlays import TICKS, blend, size_within
 
-GREYS = (10, 96, 200)
+LEGEND_GREYS = (10, 96, 200)
 """Greys under the colour bar, one band each: air, tissue, bone. The scale is seen through, never alone."""
 PLACE, SEEN, BUILT = (255, 255, 255), (90, 200, 255), (130, 140, 150)
 """RGB of the border of one place, of the field it sees in effect, and of the field by construction."""
@@ -83,15 +83,15 @@ def legend_png(legend: Legend) -> bytes:
     """Draw the legend.
 
     Returns:
-        PNG: the colour scale over :data:`GREYS` with its ticks, below it an empty overlay's frame with the
-        grid of places, one place in the middle and the fields around it, and :meth:`Legend.notes`.
+        PNG: the colour scale over :data:`LEGEND_GREYS` with its ticks, below it an empty overlay's frame with
+        the grid of places, one place in the middle and the fields around it, and :meth:`Legend.notes`.
     """
     notes = legend.notes()
     height, width = legend.picture
     font = ImageFont.load_default(11)
     longest = max(font.getlength(text) for text, _ in notes)
     inner = max(_LEAST_WIDTH, width, int(longest) + 2 * _ROW)
-    top = _MARGIN + _ROW + len(GREYS) * _BAND + (2 if legend.threshold is None else 3) * _ROW
+    top = _MARGIN + _ROW + len(LEGEND_GREYS) * _BAND + (2 if legend.threshold is None else 3) * _ROW
     frame = top + _ROW
     total = frame + height + _MARGIN + len(notes) * _ROW + _MARGIN
     canvas = Image.new("RGB", (inner + 2 * _MARGIN, total), _GROUND)
@@ -113,7 +113,7 @@ def legend_png(legend: Legend) -> bytes:
 def _bar(width: int) -> npt.NDArray[np.uint8]:
     """The scale from 0 to 1 over each grey, ``(bands, width, 3)``."""
     ramp = np.broadcast_to(np.rint(np.linspace(0, 255, width)).astype(np.uint8), (_BAND, width))
-    return np.vstack([blend(np.full_like(ramp, grey), np.ascontiguousarray(ramp)) for grey in GREYS])
+    return np.vstack([blend(np.full_like(ramp, grey), np.ascontiguousarray(ramp)) for grey in LEGEND_GREYS])
 
 
 def _ticks(
@@ -122,7 +122,7 @@ def _ticks(
     threshold: float | None,
     width: int,
 ) -> None:
-    first, last = _MARGIN + _ROW, _MARGIN + _ROW + len(GREYS) * _BAND
+    first, last = _MARGIN + _ROW, _MARGIN + _ROW + len(LEGEND_GREYS) * _BAND
     for tick in TICKS:
         x = _MARGIN + round(tick * (width - 1))
         draw.line([(x, last), (x, last + 3)], _TEXT)

@@ -13,7 +13,7 @@ from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.shard_file import row_bytes, shard_path
 from scanlens.preprocess.shards import RowTask, ShardTask
 
-MOST_BYTES = 64 << 20
+MOST_SHARD_BYTES = 64 << 20
 """Size from which a shard has fewer rows than the settings allow."""
 _SHARDS_WANTED = 64
 """Shards that keep the processes of a large machine evenly busy."""
@@ -35,10 +35,10 @@ def rows_per_shard(scans: int, most: int, shape: tuple[int, ...]) -> int:
         shape: ``(channel, *spatial)`` of a row.
     """
     even = 1 << max(math.ceil(scans / _SHARDS_WANTED) - 1, 0).bit_length()
-    return min(most, max(even, _FEWEST_ROWS), max(MOST_BYTES // row_bytes(shape), 1))
+    return min(most, max(even, _FEWEST_ROWS), max(MOST_SHARD_BYTES // row_bytes(shape), 1))
 
 
-class Plan:
+class ShardPlan:
     """The shards of a run, in order. Iterating makes one task at a time.
 
     Args:

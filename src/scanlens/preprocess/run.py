@@ -21,8 +21,8 @@ from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, shortage
 from scanlens.manifest.columns import OK
 from scanlens.preprocess.cache import open_cache, shard_key
-from scanlens.preprocess.plan import Plan
-from scanlens.preprocess.preprocessor import resolve
+from scanlens.preprocess.plan import ShardPlan
+from scanlens.preprocess.preprocessor import resolve_preprocessor
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store
@@ -45,7 +45,7 @@ KEPT_COLUMNS = [
     "spacing",
 ]
 """Columns of the manifest that the store's index keeps."""
-IN_PROCESS = Engine("local", 0, None)
+_IN_PROCESS = Engine("local", 0, None)
 """Decodes in the caller's own process."""
 POOL_FROM_PIXELS = 600_000_000
 """Pixels to decode from which starting processes pays: what one decodes in about the time of the start."""
@@ -97,7 +97,7 @@ def preprocess(
     source: dict[str, Any],
     config: Preprocess,
     output: Path,
-    engine: Engine = IN_PROCESS,
+    engine: Engine = _IN_PROCESS,
     *,
     cache: Path | None = None,
 ) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def preprocess(
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
         ScanlensError: Worker processes fail at every scan of a shard, or the disk is full.
     """
-    preprocessor = resolve(config, manifest, source["dims"])
+    preprocessor = resolve_preprocessor(config, manifest, source["dims"])
     shape = (preprocessor.channels, *preprocessor.size)
     accepted = manifest[manifest["status"] == OK]
     started = time.perf_counter()
@@ -136,7 +136,7 @@ def preprocess(
         entries, pruner = None, None
         if cache is not None:
             entries, pruner = stack.enter_context(open_cache(cache, preprocessor))
-        plan = Plan(accepted, root, output, preprocessor, config.shard_rows, entries)
+        plan = ShardPlan(accepted, root, output, preprocessor, config.shard_rows, entries)
         planned = time.perf_counter()
         progress = _make_shards(plan, len(accepted), engine)
         left_out = [
@@ -169,7 +169,7 @@ def preprocess(
     }
 
 
-def _make_shards(plan: Plan, scans: int, engine: Engine) -> _Progress:
+def _make_shards(plan: ShardPlan, scans: int, engine: Engine) -> _Progress:
     """Make every shard, in order, on a progress bar that counts scans."""
     if engine.kind == "local" and plan.pixels_to_decode() < POOL_FROM_PIXELS:
         engine = replace(engine, workers=0)

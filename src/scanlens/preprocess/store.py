@@ -28,9 +28,8 @@ from scanlens.preprocess.store_files import (
     read_description,
 )
 from scanlens.tasks import task_of
-from scanlens.types import ImageArray
+from scanlens.types import ImageArray, IntArray
 
-IntArray = npt.NDArray[np.int64]
 Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 _OPEN_SHARDS = 64

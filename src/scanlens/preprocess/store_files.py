@@ -19,7 +19,7 @@ from scanlens.errors import SettingsError
 from scanlens.preprocess.shard_file import DTYPE, SCALE, row_bytes, shard_header, shard_path
 from scanlens.tasks import task_of
 
-VERSION = 2
+_VERSION = 2
 """Of the format; 1 had shards of equal length."""
 INDEX_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path")
 """What every index has; it may have more."""
@@ -91,7 +91,7 @@ def describe_store(folder: Path, description: Description, index: pd.DataFrame) 
     with replacing(folder / "index.parquet") as temporary:
         index.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
     content = {
-        "version": VERSION,
+        "version": _VERSION,
         "shape": list(description.shape),
         "dtype": DTYPE.name,
         "scale": SCALE,
@@ -126,7 +126,7 @@ def read_description(folder: Path) -> tuple[Description, pd.DataFrame]:
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{folder / 'store.json'}: damaged: {error!r}.", remedy) from error
     sound = min(description.shape, default=0) >= 1 and min(description.shards, default=0) >= 0
-    if kept != (VERSION, DTYPE.name, SCALE) or not sound or description.rows != rows:
+    if kept != (_VERSION, DTYPE.name, SCALE) or not sound or description.rows != rows:
         raise SettingsError(f"{folder / 'store.json'}: describes no store this scanlens reads.", remedy)
     _check_shards(folder, description, remedy)
     try:

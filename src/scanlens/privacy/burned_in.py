@@ -33,7 +33,7 @@ _LONG_LINE = 6
 _RIM_FILLED = 0.12
 _HIDDEN = 0.3  # share of a line's box that is ground for certain
 
-Picture = npt.NDArray[np.uint8]
+_Picture = npt.NDArray[np.uint8]
 Spots = npt.NDArray[np.float64]
 
 
@@ -61,7 +61,7 @@ def has_text(pixels: ImageArray) -> bool:
     return any(_shows_text(picture) for picture in _pictures(pixels))
 
 
-def _pictures(pixels: ImageArray) -> Iterator[Picture]:
+def _pictures(pixels: ImageArray) -> Iterator[_Picture]:
     """Yield each slice to look at twice: as it is and inverted. Coloured text is bright in some channel."""
     slices = pixels[:, None] if pixels.ndim == 3 else pixels
     depth = slices.shape[1]
@@ -73,7 +73,7 @@ def _pictures(pixels: ImageArray) -> Iterator[Picture]:
                 yield _resized(cv2.convertScaleAbs(plane - lowest, alpha=255 / (highest - lowest)))
 
 
-def _resized(picture: npt.NDArray[Any]) -> Picture:
+def _resized(picture: npt.NDArray[Any]) -> _Picture:
     height, width = picture.shape
     factor = min(1.0, _LONGEST_SIDE / max(height, width))
     if factor < 1:
@@ -84,7 +84,7 @@ def _resized(picture: npt.NDArray[Any]) -> Picture:
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _shows_text(picture: Picture) -> bool:
+def _shows_text(picture: _Picture) -> bool:
     for depth in _LEVELS:
         level = 255 - depth
         spots = _spots(picture, level)
@@ -93,7 +93,7 @@ def _shows_text(picture: Picture) -> bool:
     return False
 
 
-def _spots(picture: Picture, level: int) -> _Line | None:
+def _spots(picture: _Picture, level: int) -> _Line | None:
     """Find what may be characters: spots of the size and shape of letters above a level, left to right."""
     mask = cv2.threshold(picture, level - 1, 1, cv2.THRESH_BINARY)[1]
     # Outlines of spots, some of them inside others; several times faster than labelling every pixel.
@@ -150,7 +150,7 @@ def _lines(spots: _Line) -> Iterator[_Line]:
         yield _Line(*(column[chain] for column in spots))
 
 
-def _is_text(line: _Line, picture: Picture, level: int) -> bool:
+def _is_text(line: _Line, picture: _Picture, level: int) -> bool:
     """Tell a line of text from spots that lie in a row by chance: the fewer, the stricter."""
     characters = np.maximum(1, np.round(line.width / (0.8 * line.height))).sum()
     if len(line.x) < 3 or characters < 4:
@@ -174,6 +174,6 @@ def _regular(line: _Line) -> bool:
     return bool(line.height.max() <= 1.6 * line.height.min() and gaps.max() <= 0.6 * line.height.max())
 
 
-def _share_above(regions: list[Picture], level: int) -> float:
+def _share_above(regions: list[_Picture], level: int) -> float:
     values = np.concatenate([region.ravel() for region in regions])
     return float((values >= level).mean()) if values.size else 0.0

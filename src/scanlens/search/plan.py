@@ -22,7 +22,7 @@ TRIALS = 20
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Plan:
+class SweepPlan:
     """A sweep.
 
     Attributes:
@@ -85,14 +85,14 @@ class Plan:
         return min(self.trials or size, size)
 
 
-def read_plan(project: Path, words: Sequence[str], options: Mapping[str, Any]) -> Plan:
+def read_plan(project: Path, words: Sequence[str], options: Mapping[str, Any]) -> SweepPlan:
     """The sweep that the command line asks for.
 
     Args:
         project: Folder that holds ``conf/``.
         words: At most one name of a file in ``conf/sweep/``, and ``key=values`` that add to its space or
             replace parts of it. A key with a single value is fixed.
-        options: Fields of :class:`Plan` given as options; None where not given.
+        options: Fields of :class:`SweepPlan` given as options; None where not given.
 
     Raises:
         SettingsError: Naming what is wrong.
@@ -111,7 +111,7 @@ def read_plan(project: Path, words: Sequence[str], options: Mapping[str, Any]) -
     given.setdefault("name", names[0] if names else "sweep")
     fixed = {d.key: as_override(choices[d.key]) for d in dimensions if len(d.options) == 1}
     try:
-        plan = Plan(
+        plan = SweepPlan(
             space=tuple(d for d in dimensions if d.key not in fixed),
             fixed=fixed,
             exclude=tuple(rules),
@@ -140,14 +140,16 @@ def _read(project: Path, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is no YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict):
-        raise SettingsError(f"{path} holds no settings.", f"Keys: {', '.join(Plan.__dataclass_fields__)}.")
+        raise SettingsError(
+            f"{path} holds no settings.", f"Keys: {', '.join(SweepPlan.__dataclass_fields__)}."
+        )
     for key, kind in (("space", dict), ("fixed", dict), ("exclude", list)):
         if not isinstance(content.get(key, kind()), kind):
             raise SettingsError(f"{path}: {key} must be a {'mapping' if kind is dict else 'list'}.")
     return content
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: SweepPlan) -> None:
     """Refuse what cannot be answered, or not honestly."""
     keys = [dimension.key for dimension in plan.space]
     foreign = next((key for rule in plan.exclude for key in rule if key not in (*keys, *plan.fixed)), "")

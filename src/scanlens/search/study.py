@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.search.plan import Plan
+from scanlens.search.plan import SweepPlan
 from scanlens.search.space import grid, spelled
 from scanlens.tracking.trial import STARTUP, open_storage, pruner
 
@@ -51,7 +51,7 @@ def address(project: Path, name: str) -> str:
     return f"sqlite:///{(project / FOLDER / f'{name}.db').resolve()}"
 
 
-def open_study(project: Path, plan: Plan, base: str) -> optuna.Study:
+def open_study(project: Path, plan: SweepPlan, base: str) -> optuna.Study:
     """The study of this plan, new or as an earlier sweep left it.
 
     Args:
@@ -89,7 +89,7 @@ def open_study(project: Path, plan: Plan, base: str) -> optuna.Study:
     return study
 
 
-def take_up(study: optuna.Study, plan: Plan) -> list[FrozenTrial]:
+def take_up(study: optuna.Study, plan: SweepPlan) -> list[FrozenTrial]:
     """Queue what a killed sweep left half-finished, and what a grid lacks; returns the former.
 
     Only call it inside :func:`exclusive`: nobody else runs trials of this study.
@@ -165,6 +165,6 @@ def importances(study: optuna.Study) -> dict[str, float]:
     return {key: float(share) for key, share in found.items()}
 
 
-def as_text(params: Mapping[str, object]) -> dict[str, str]:
+def outcome_text(params: Mapping[str, object]) -> dict[str, str]:
     """A trial's choices as overrides spell them."""
     return {key: spelled(value) for key, value in params.items()}

@@ -16,19 +16,19 @@ from scanlens.config.compose import compose_text
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.search.experiment import experiment_path, write_experiment
-from scanlens.search.plan import Plan
+from scanlens.search.plan import SweepPlan
 from scanlens.search.space import grid, quoted, spelled
 from scanlens.search.study import (
     FOLDER,
     PARENT,
     REASON,
-    as_text,
     best_trial,
     counts,
     exclusive,
     finished,
     importances,
     open_study,
+    outcome_text,
     take_up,
 )
 from scanlens.search.trials import TrialRunner
@@ -60,7 +60,7 @@ class Outcome:
     run: str
 
 
-def check_space(project: Path, plan: Plan) -> str:
+def check_space(project: Path, plan: SweepPlan) -> str:
     """Compose what the space may choose before anything runs, and hash the settings under it.
 
     Raises:
@@ -68,7 +68,7 @@ def check_space(project: Path, plan: Plan) -> str:
     """
     plan.wanted()
     if plan.sampler == "grid":
-        combinations = [as_text(c) for c in grid(plan.space, plan.exclude, plan.fixed)]
+        combinations = [outcome_text(c) for c in grid(plan.space, plan.exclude, plan.fixed)]
     else:
         first = {dimension.key: dimension.samples()[0] for dimension in plan.space}
         combinations = [{**first, d.key: value} for d in plan.space for value in d.samples()]
@@ -77,7 +77,7 @@ def check_space(project: Path, plan: Plan) -> str:
     return settings_hash(yaml.safe_load(compose_text(project, plan.overrides(combinations[0]))))
 
 
-def sweep(project: Path, plan: Plan, say: bool = True) -> Outcome:
+def sweep(project: Path, plan: SweepPlan, say: bool = True) -> Outcome:
     """Run the sweep, or go on with it, until it has the wanted number of trials.
 
     Args:
@@ -101,14 +101,14 @@ def sweep(project: Path, plan: Plan, say: bool = True) -> Outcome:
         return _run(project, plan, open_study(project, plan, base), speak)
 
 
-def _run(project: Path, plan: Plan, study: optuna.Study, speak: Callable[[str], None]) -> Outcome:
+def _run(project: Path, plan: SweepPlan, study: optuna.Study, speak: Callable[[str], None]) -> Outcome:
     tracking = absolute(_tracking_of(project, plan), project)
     override = [f"tracking.uri={quoted(tracking.uri)}"] if tracking.enabled else []
     with SweepRun(tracking, plan.name, study.user_attrs.get(PARENT, ""), plan.identity()) as parent:
         study.set_user_attr(PARENT, parent.run_id)
         end_processes(project / FOLDER / plan.name)
         for trial in take_up(study, plan):
-            parent.close_trial(trial.number, "interrupted", as_text(trial.params), None)
+            parent.close_trial(trial.number, "interrupted", outcome_text(trial.params), None)
             speak(f"trial {trial.number} was interrupted; it is run again")
         done, wanted = len(finished(study)), plan.wanted()
         if done:
@@ -136,16 +136,16 @@ def _run(project: Path, plan: Plan, study: optuna.Study, speak: Callable[[str], 
     return outcome
 
 
-def _tracking_of(project: Path, plan: Plan) -> Tracking:
+def _tracking_of(project: Path, plan: SweepPlan) -> Tracking:
     fixed = [f"{k}={v}" for k, v in plan.fixed.items() if k.split(".")[0] == "tracking"]
     # compose_text has checked names and types.
     return Tracking(**yaml.safe_load(compose_text(project, fixed))["tracking"])
 
 
-def _conclude(project: Path, plan: Plan, study: optuna.Study, parent: SweepRun) -> Outcome:
+def _conclude(project: Path, plan: SweepPlan, study: optuna.Study, parent: SweepRun) -> Outcome:
     best = best_trial(study)
     assert best.value is not None
-    choices = as_text(best.params)
+    choices = outcome_text(best.params)
     path = write_experiment(
         project,
         plan.name,

@@ -21,7 +21,7 @@ from scanlens.atomic import write_text
 from scanlens.config.compose import PARAMS, compose_text
 from scanlens.errors import ScanlensError
 from scanlens.scaling.cores import available_cores
-from scanlens.search.plan import Plan
+from scanlens.search.plan import SweepPlan
 from scanlens.search.study import FOLDER, REASON, address, requeue
 from scanlens.search.workspace import bring_paths, end_processes, prepare_workspace
 from scanlens.tracking.sweeps import SweepRun
@@ -47,7 +47,7 @@ class TrialRunner:
         tracking: Overrides of section tracking with absolute places.
     """
 
-    def __init__(self, project: Path, plan: Plan, parent: SweepRun, tracking: list[str]) -> None:
+    def __init__(self, project: Path, plan: SweepPlan, parent: SweepRun, tracking: list[str]) -> None:
         self._project, self._plan, self._parent, self._tracking = project, plan, parent, tracking
         self.stopping = threading.Event()
         """Set to have the running trials stopped; they are queued again."""

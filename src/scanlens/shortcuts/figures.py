@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from scanlens.evaluation.figures import COLOURS, FAINT, INK, drawing
+from scanlens.evaluation.figures import CLASS_COLOURS, FAINT, INK, drawing
 from scanlens.pictures.shown import shown
 from scanlens.shortcuts.views import VIEWS
 from scanlens.shortcuts.wording import QUESTIONS, REMAINS, TOLD
 from scanlens.types import FloatArray, ImageArray
 
-VERDICT_COLOURS = {"found": COLOURS[1], "not found": COLOURS[2], "cannot tell": COLOURS[7]}
+VERDICT_COLOURS = {"found": CLASS_COLOURS[1], "not found": CLASS_COLOURS[2], "cannot tell": CLASS_COLOURS[7]}
 
 
 def draw_examples(

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from scanlens.shortcuts.regions import Mask
-from scanlens.types import FloatArray, ImageArray
+from scanlens.types import BoolArray, FloatArray, ImageArray
 
 LEAST_SIDE = 64
 """Pixels of the longest side below which letters are not to be told from noise."""
-PATCH = 0.16
+_PATCH = 0.16
 """Side of the patch that hides a mark, as a share of the longest side: one size for all marks, so that the
 patch does not give the mark's size away."""
 _LEVELS = (0.45, 0.33, 0.24, 0.17)
@@ -38,10 +37,10 @@ _SHARPNESS = 0.5
 _RIM_FILLED, _RIM_BRIGHT = 0.12, 0.15
 _FEWEST = 4
 
-Box = tuple[slice, slice]
+MarkBox = tuple[slice, slice]
 
 
-def find_marks(image: ImageArray) -> list[Box]:
+def find_marks(image: ImageArray) -> list[MarkBox]:
     """Boxes of the burned-in marks of an image.
 
     On the built-in phantoms at 128 pixels it finds about 85 % of the side markers. Not found: marks darker
@@ -74,10 +73,10 @@ def find_marks(image: ImageArray) -> list[Box]:
     return found
 
 
-def patches(boxes: list[Box], spatial: tuple[int, int]) -> Mask:
-    """The marks' boxes, each enlarged to :data:`PATCH` around its middle; ``spatial``."""
+def patches(boxes: list[MarkBox], spatial: tuple[int, int]) -> BoolArray:
+    """The marks' boxes, each enlarged to :data:`_PATCH` around its middle; ``spatial``."""
     hidden = np.zeros(spatial, bool)
-    least = round(PATCH * max(spatial))
+    least = round(_PATCH * max(spatial))
     for box in boxes:
         rows, columns = (
             _widened(part, max(0, least - (part.stop - part.start)), side)
@@ -87,14 +86,14 @@ def patches(boxes: list[Box], spatial: tuple[int, int]) -> Mask:
     return hidden
 
 
-def without_marks(image: ImageArray, hidden: Mask) -> ImageArray:
+def without_marks(image: ImageArray, hidden: BoolArray) -> ImageArray:
     """Continue the surroundings into the hidden patches (Bertalmio et al. 2001, Navier-Stokes inpainting)."""
     mask = hidden.astype(np.uint8)
     planes = [cv2.inpaint(np.ascontiguousarray(plane), mask, 3, cv2.INPAINT_NS) for plane in image]
     return np.clip(np.stack(planes), 0, 1)
 
 
-def _spots(bright: Mask, side: int) -> Iterator[tuple[Box, Mask]]:
+def _spots(bright: BoolArray, side: int) -> Iterator[tuple[MarkBox, BoolArray]]:
     """Boxes of joined strokes that have the size of a letter or a line of text, and their pixels."""
     joined = ndimage.binary_dilation(bright, iterations=max(1, round(_JOINED * side)))
     parts, _ = ndimage.label(joined, np.ones((3, 3)))
@@ -112,7 +111,9 @@ def _spots(bright: Mask, side: int) -> Iterator[tuple[Box, Mask]]:
                 yield (rows, columns), part
 
 
-def _is_mark(picture: FloatArray, height: FloatArray, slope: FloatArray, box: Box, part: Mask) -> bool:
+def _is_mark(
+    picture: FloatArray, height: FloatArray, slope: FloatArray, box: MarkBox, part: BoolArray
+) -> bool:
     """Whether a spot is sharp and its rim empty."""
     peak, top = float(height[box][part].max()), float(picture[box][part].max())
     if slope[box].max() < _SHARPNESS * peak:

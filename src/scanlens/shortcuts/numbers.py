@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import rankdata
 
 from scanlens.evaluation.metrics import auc_per_class
 from scanlens.shortcuts.verdicts import Weighted
-from scanlens.types import FloatArray
-
-Integers = npt.NDArray[np.int64]
+from scanlens.types import FloatArray, IntArray
 
 
-def auc(probabilities: FloatArray, targets: Integers) -> Weighted:
+def auc(probabilities: FloatArray, targets: IntArray) -> Weighted:
     """AUC, each class that occurs against the rest, mean over classes.
 
     Args:
@@ -28,7 +25,7 @@ def auc(probabilities: FloatArray, targets: Integers) -> Weighted:
     return weighted
 
 
-def accuracy(probabilities: FloatArray, targets: Integers) -> Weighted:
+def accuracy(probabilities: FloatArray, targets: IntArray) -> Weighted:
     """Share of scans predicted right."""
     return mean((probabilities.argmax(axis=1) == targets).astype(np.float64))
 
@@ -84,7 +81,7 @@ def strongest_rank_correlation(values: FloatArray, many: FloatArray) -> Weighted
     return weighted
 
 
-def association(first: Integers, second: Integers) -> Weighted:
+def association(first: IntArray, second: IntArray) -> Weighted:
     """Cramér's V of two columns of codes, without its bias.
 
     Bergsma 2013, "A bias-correction for Cramér's V and Tschuprow's T", Journal of the Korean Statistical

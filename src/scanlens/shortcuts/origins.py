@@ -16,11 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from scanlens.shortcuts.verdicts import FEW_IN_CLASS
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
-Integers = npt.NDArray[np.int64]
-
-MOST_VALUES = 10
+_MOST_VALUES = 10
 """A column of more values is no origin but a name."""
 _NOT_ORIGINS = ("scan_id", "patient", "group", "label", "split", "fold", "path", "mask", "source", "status")
 _FOLDS = 5
@@ -39,9 +37,9 @@ class Origin:
     """
 
     column: str
-    places: Integers
+    places: IntArray
     values: list[str]
-    codes: Integers
+    codes: IntArray
 
 
 def origins(index: pd.DataFrame) -> Iterator[Origin]:
@@ -59,14 +57,14 @@ def origins(index: pd.DataFrame) -> Iterator[Origin]:
         people = index["patient"].where(index["patient"] != "", index["scan_id"])
         held = people.groupby(text).nunique()
         kept = sorted(str(value) for value, count in held.items() if value and count >= FEW_IN_CLASS)
-        if 2 <= len(kept) <= MOST_VALUES:
+        if 2 <= len(kept) <= _MOST_VALUES:
             places = np.flatnonzero(text.isin(kept))
             codes = pd.Categorical(text.iloc[places], categories=kept).codes
             yield Origin(str(name), places, kept, np.asarray(codes, np.int64))
 
 
 def predicted_from_features(
-    features: FloatArray, codes: Integers, patients: npt.NDArray[np.object_]
+    features: FloatArray, codes: IntArray, patients: npt.NDArray[np.object_]
 ) -> FloatArray | None:
     """Probabilities of each value, from features of scans of other patients.
 

@@ -13,7 +13,7 @@ from scanlens.preprocess.store import Store
 from scanlens.shortcuts.figures import draw_averages, draw_bars, draw_examples
 from scanlens.types import FloatArray, ImageArray
 
-PAGE = "shortcuts.html"
+_PAGE = "shortcuts.html"
 PICTURES = {
     "bars": "Each probe's number with its interval. Dashed: the smallest that matters.",
     "examples": "What the network was shown: a scan of each class as it is, and with parts hidden.",
@@ -44,4 +44,6 @@ def write_shortcuts_page(
     draw_examples(output / "examples.png", examples, labels, is_colour(store))
     draw_averages(output / "average-maps.png", average, store.labels)
     pictures = embedded(output, PICTURES)
-    write_text(output / PAGE, render("shortcuts/page.html.j2", f=facts, pictures=pictures, captions=PICTURES))
+    write_text(
+        output / _PAGE, render("shortcuts/page.html.j2", f=facts, pictures=pictures, captions=PICTURES)
+    )

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from scanlens.preprocess.crop import SHARE
-from scanlens.preprocess.histogram import LEAST_SPAN, measure
-from scanlens.types import FloatArray, ImageArray
-
-Mask = npt.NDArray[np.bool_]
+from scanlens.preprocess.histogram import LEAST_SPAN, count_values
+from scanlens.types import BoolArray, FloatArray, ImageArray
 
 ROUNDING = 2.5
 """Exponent of the border's inner edge: 2 is an ellipse, infinity a rectangle. Anatomy is round and marks
 lie in corners, so the border is wider there."""
 
 
-def border(spatial: Sequence[int], width: float) -> Mask:
+def border(spatial: Sequence[int], width: float) -> BoolArray:
     """The rim of a scan, the corners with it; of a volume the outermost slices too.
 
     Args:
@@ -37,13 +34,13 @@ def border(spatial: Sequence[int], width: float) -> Mask:
     return np.broadcast_to(rim, tuple(spatial)).copy()
 
 
-def corners(spatial: Sequence[int]) -> Mask:
+def corners(spatial: Sequence[int]) -> BoolArray:
     """What is outside of the largest ellipse in a scan; of a volume in each of its slices."""
     *_, down, across = _coordinates(spatial)
     return np.broadcast_to(down**2 + across**2 > 1, tuple(spatial)).copy()
 
 
-def body(image: ImageArray) -> Mask | None:
+def body(image: ImageArray) -> BoolArray | None:
     """The body, as cropping to the foreground finds it: above the background, filled, large parts only.
 
     Args:
@@ -56,7 +53,7 @@ def body(image: ImageArray) -> Mask | None:
     lowest, highest = float(grey.min()), float(grey.max())
     if highest - lowest <= LEAST_SPAN:
         return None
-    found = ndimage.binary_fill_holes(grey > measure(grey, lowest, highest).background)
+    found = ndimage.binary_fill_holes(grey > count_values(grey, lowest, highest).background)
     # Thin lines, letters and rulers are cut off and left out, as in scanlens.preprocess.crop.
     opened = ndimage.binary_opening(found, np.ones((3,) * found.ndim, bool))
     parts, number = ndimage.label(opened)
@@ -67,7 +64,7 @@ def body(image: ImageArray) -> Mask | None:
     return np.asarray(sizes >= SHARE * sizes.max())[parts] & (parts > 0)
 
 
-def coverage(mask: Mask, grid: Sequence[int]) -> FloatArray:
+def coverage(mask: BoolArray, grid: Sequence[int]) -> FloatArray:
     """Share of every place of a coarser grid that a mask covers.
 
     Args:

@@ -33,8 +33,8 @@ from scanlens.shortcuts.origins import origins
 from scanlens.shortcuts.page import write_shortcuts_page
 from scanlens.shortcuts.regions import coverage
 from scanlens.shortcuts.verdicts import (
+    ProbeVerdict,
     Resampling,
-    Verdict,
     Weighted,
     estimates,
     too_few,
@@ -314,13 +314,13 @@ def _fact(
     return fact(name, question, estimate, verdict_of(estimate, question.threshold), **details)
 
 
-def _overall(verdicts: list[Verdict]) -> Verdict:
+def _overall(verdicts: list[ProbeVerdict]) -> ProbeVerdict:
     if "found" in verdicts:
         return "found"
     return "not found" if "not found" in verdicts else "cannot tell"
 
 
-def _summary(verdict: Verdict, probes: list[dict[str, Any]]) -> str:
+def _summary(verdict: ProbeVerdict, probes: list[dict[str, Any]]) -> str:
     titles = {word: [probe["title"].lower() for probe in probes if probe["verdict"] == word]
               for word in ("found", "not found", "cannot tell")}  # fmt: skip
     if verdict == "found":

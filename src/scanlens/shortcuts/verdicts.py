@@ -19,11 +19,11 @@ from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import bootstrap_intervals, patient_codes
 from scanlens.types import FloatArray
 
-Verdict = Literal["found", "not found", "cannot tell"]
+ProbeVerdict = Literal["found", "not found", "cannot tell"]
 Weighted = Callable[[FloatArray], FloatArray]
 """From weights ``(resample, scan)`` to the values ``(resample,)`` of a probe's number."""
 
-FEW_PATIENTS = 20
+_FEW_PATIENTS = 20
 """A percentile interval of fewer test patients is itself unreliable."""
 FEW_IN_CLASS = 5
 """At least two classes must have so many patients."""
@@ -46,14 +46,14 @@ class Resampling:
     seed: int
 
 
-def verdict_of(estimate: Estimate, threshold: float) -> Verdict:
+def verdict_of(estimate: Estimate, threshold: float) -> ProbeVerdict:
     """Compare an interval with the smallest effect that matters."""
     if estimate.above(threshold):
         return "found"
     return "not found" if estimate.below(threshold) else "cannot tell"
 
 
-def joined_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+def joined_verdict(verdicts: Sequence[ProbeVerdict]) -> ProbeVerdict:
     """One verdict where several must all hold: a finding only where each is found."""
     if all(verdict == "found" for verdict in verdicts):
         return "found"
@@ -69,8 +69,8 @@ def too_few(targets: npt.NDArray[np.int64], patients: npt.NDArray[np.object_]) -
     """
     codes = patient_codes(patients)
     number = len(np.unique(codes))
-    if number < FEW_PATIENTS:
-        return f"there are only {number} test patients, and {FEW_PATIENTS} are needed"
+    if number < _FEW_PATIENTS:
+        return f"there are only {number} test patients, and {_FEW_PATIENTS} are needed"
     held = [len(np.unique(codes[targets == target])) for target in np.unique(targets)]
     if sum(count >= FEW_IN_CLASS for count in held) < 2:
         return f"fewer than two classes have {FEW_IN_CLASS} test patients"

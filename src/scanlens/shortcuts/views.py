@@ -18,9 +18,9 @@ from scipy import ndimage
 
 from scanlens.evaluation.intervals import patient_codes
 from scanlens.preprocess.store import Store
-from scanlens.shortcuts.marks import Box, find_marks, patches, without_marks
-from scanlens.shortcuts.regions import Mask, body, border, corners
-from scanlens.types import FloatArray, ImageArray
+from scanlens.shortcuts.marks import MarkBox, find_marks, patches, without_marks
+from scanlens.shortcuts.regions import body, border, corners
+from scanlens.types import BoolArray, FloatArray, ImageArray
 
 BORDER_ONLY, CORNERS_MASKED, CORNERS_SWAPPED = "border_only", "corners_masked", "corners_swapped"
 BACKGROUND_MASKED, FOREGROUND_MASKED = "background_masked", "foreground_masked"
@@ -45,7 +45,7 @@ _SOFT = 0.015
 
 
 @dataclass(frozen=True)
-class Parts:
+class ScanParts:
     """The parts of one scan.
 
     Attributes:
@@ -53,13 +53,13 @@ class Parts:
         marks: Boxes of burned-in marks; none are looked for in volumes.
     """
 
-    body: Mask | None
-    marks: list[Box]
+    body: BoolArray | None
+    marks: list[MarkBox]
 
 
-def parts_of(image: ImageArray) -> Parts:
+def parts_of(image: ImageArray) -> ScanParts:
     """Find the body and the marks of a scan ``(channel, *spatial)`` in [0, 1]."""
-    return Parts(body(image), find_marks(image) if image.ndim == 3 else [])
+    return ScanParts(body(image), find_marks(image) if image.ndim == 3 else [])
 
 
 def mean_scan(store: Store, batch_size: int) -> ImageArray:
@@ -114,7 +114,7 @@ class Masker:
             CORNERS_SWAPPED: _softened(self.corners),
         }
 
-    def view(self, name: str, image: ImageArray, parts: Parts, other: ImageArray) -> ImageArray:
+    def view(self, name: str, image: ImageArray, parts: ScanParts, other: ImageArray) -> ImageArray:
         """One of :data:`VIEWS` of one scan.
 
         A scan without a body, or without a mark, is left as it is where that would be hidden, and is all
@@ -142,7 +142,7 @@ class Masker:
         return _filled(image, self._mean, _softened(~hidden))
 
 
-def coarse_parts(parts: Sequence[Parts], spatial: Sequence[int]) -> tuple[Mask, Mask]:
+def coarse_parts(parts: Sequence[ScanParts], spatial: Sequence[int]) -> tuple[BoolArray, BoolArray]:
     """What is outside of each body and where marks lie, ``(scan, *spatial)`` each; all body where none is."""
     outside = np.zeros((len(parts), *spatial), bool)
     marks = np.zeros_like(outside)
@@ -154,7 +154,7 @@ def coarse_parts(parts: Sequence[Parts], spatial: Sequence[int]) -> tuple[Mask, 
     return outside, marks
 
 
-def _softened(hidden: Mask) -> npt.NDArray[np.float32]:
+def _softened(hidden: BoolArray) -> npt.NDArray[np.float32]:
     """1 on what is hidden, falling to 0 beside it."""
     width = max(1.0, _SOFT * max(hidden.shape))
     if not hidden.any():

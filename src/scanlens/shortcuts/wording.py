@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanlens.estimate import Estimate
-from scanlens.shortcuts.verdicts import Verdict
+from scanlens.shortcuts.verdicts import ProbeVerdict
 
 REMAINS, LOST = "AUC that remains", "AUC lost"
 TOLD = "AUC of the column from features"
@@ -141,7 +141,7 @@ def _origin_question(column: str) -> Question:
 
 
 def origin_fact(
-    column: str, seen: Estimate, together: Estimate, verdict: Verdict, values: list[str]
+    column: str, seen: Estimate, together: Estimate, verdict: ProbeVerdict, values: list[str]
 ) -> dict[str, Any]:
     """The entry of a column of the manifest.
 
@@ -175,7 +175,7 @@ def origin_fact(
 
 
 def fact(
-    name: str, question: Question, estimate: Estimate, verdict: Verdict, **details: Any
+    name: str, question: Question, estimate: Estimate, verdict: ProbeVerdict, **details: Any
 ) -> dict[str, Any]:
     """One probe's entry in ``shortcuts.json``.
 
@@ -199,7 +199,7 @@ def fact(
     }
 
 
-def _sentence(question: Question, estimate: Estimate, verdict: Verdict) -> str:
+def _sentence(question: Question, estimate: Estimate, verdict: ProbeVerdict) -> str:
     if estimate.reason:
         return f"Cannot tell: {estimate.reason}."
     number = f"{question.measure} {estimate.text()}"

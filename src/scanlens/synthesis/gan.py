@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from scanlens.config.schema import Synthesis
 from scanlens.errors import SettingsError
-from scanlens.preprocess.store import IntArray, Store
+from scanlens.preprocess.store import Store
 from scanlens.synthesis.diffaugment import apply_changes, draw_changes
 from scanlens.synthesis.networks import Discriminator, Generator, working_side
 from scanlens.synthesis.resize import from_store
 from scanlens.synthesis.sketch import fit_sketch
+from scanlens.types import IntArray
 
 BETAS = (0.0, 0.99)
 """Adam's betas; no momentum, as usual with spectral normalisation."""
@@ -38,7 +39,7 @@ VOLUME_SAVING = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class _Plan:
     """The sizes in effect.
 
     Attributes:
@@ -56,7 +57,7 @@ class Plan:
     bf16: bool
 
 
-def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> Plan:
+def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> _Plan:
     """Sizes for a store.
 
     Args:
@@ -68,10 +69,10 @@ def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> Plan:
     if dims == 3:
         side = working_side(shape[1:], min(config.max_side, MAX_VOLUME_SIDE))
         batch_size = max(4, config.batch_size // VOLUME_SAVING)
-        return Plan(dims, side, batch_size, config.width // 2, bf16=device != "cpu")
+        return _Plan(dims, side, batch_size, config.width // 2, bf16=device != "cpu")
     # Other CPUs compute bfloat16 more slowly than float32.
     bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16=bf16)
+    return _Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16=bf16)
 
 
 def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str = "cpu") -> Generator:
@@ -134,7 +135,7 @@ def hinge_loss(real: Tensor, made: Tensor) -> Tensor:
     return functional.relu(1 - real.float()).mean() + functional.relu(1 + made.float()).mean()
 
 
-def _networks(store: Store, sizes: Plan, config: Synthesis) -> tuple[Generator, Discriminator]:
+def _networks(store: Store, sizes: _Plan, config: Synthesis) -> tuple[Generator, Discriminator]:
     """Both networks with weights drawn from the seed, the caller's random state untouched."""
     channels, classes = store.shape[0], len(store.labels)
     with torch.random.fork_rng(devices=[]):
@@ -154,7 +155,7 @@ def _start_from_sketch(
     generator: Generator,
     store: Store,
     members: dict[int, IntArray],
-    sizes: Plan,
+    sizes: _Plan,
     random: np.random.Generator,
 ) -> None:
     """Fit the sketch to a sample of the training rows, as many of each class as there are."""
@@ -169,7 +170,7 @@ def _start_from_sketch(
 
 
 def _draw_batch(
-    store: Store, members: dict[int, IntArray], sizes: Plan, random: np.random.Generator
+    store: Store, members: dict[int, IntArray], sizes: _Plan, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Class indices ``(batch,)`` and real scans ``(batch, channel, *spatial)`` at the working side."""
     targets = random.choice(np.array(list(members), dtype=np.int64), size=sizes.batch_size)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
-from scanlens.tasks.task import ClassNumbers, Kind, Metric, Targets, Task, task_of
+from scanlens.tasks.task import ClassNumbers, Metric, Targets, Task, _Kind, task_of
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,6 @@ class Classes(Task):
         """The classes."""
         return list(names)
 
-    def outputs(self, names: Sequence[str]) -> dict[str, Kind]:
+    def outputs(self, names: Sequence[str]) -> dict[str, _Kind]:
         """The likeliest class, and the probability of each."""
         return {"label": "string", **{f"probability_{name}": "double" for name in names}}

@@ -13,7 +13,7 @@ import pandas as pd
 from scanlens.config.numbers import as_numbers, is_number, quantile_bins
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
-from scanlens.tasks.task import ClassNumbers, Kind, Metric, Targets, Task
+from scanlens.tasks.task import ClassNumbers, Metric, Targets, Task, _Kind
 
 VALUE = "value"
 """Name of the number that is predicted where no column of the settings names it."""
@@ -129,6 +129,6 @@ class Number(Task):
         """The quantile bins of the manifest."""
         return sorted({name for counts in splits.values() for name in counts})
 
-    def outputs(self, names: Sequence[str]) -> dict[str, Kind]:
+    def outputs(self, names: Sequence[str]) -> dict[str, _Kind]:
         """The number and its interval, empty where there is none."""
         return {"value": "double", "low": "double", "high": "double"}

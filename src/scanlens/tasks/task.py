@@ -24,7 +24,7 @@ from scanlens.errors import ScanlensError, SettingsError
 Targets = npt.NDArray[Any]
 """``(scan,)`` what a network learns: int64 class numbers, or float32 numbers."""
 ClassNumbers = npt.NDArray[np.int64]
-Kind = Literal["string", "double"]
+_Kind = Literal["string", "double"]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Task(ABC):
         """Columns of a card's table of scans."""
 
     @abstractmethod
-    def outputs(self, names: Sequence[str]) -> dict[str, Kind]:
+    def outputs(self, names: Sequence[str]) -> dict[str, _Kind]:
         """Columns of a prediction that every bundle of the task gives, with their kind."""
 
 

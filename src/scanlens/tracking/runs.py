@@ -30,7 +30,7 @@ from scanlens.tasks import task_of
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
 from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
-WEIGHTS = "scanlens.weights_sha256"
+WEIGHTS_TAG = "scanlens.weights_sha256"
 SETTINGS = "scanlens.settings_sha256"
 MEMBER = "scanlens.member"
 """Number of the network whose training this run is, where several make the classifier."""
@@ -222,7 +222,7 @@ def open_run(
         client = MlflowClient(tracking.uri)
         experiment = _experiment(client, tracking.experiment, tracking.uri)
         if weights is not None:
-            wanted = f"tags.`{WEIGHTS}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
+            wanted = f"tags.`{WEIGHTS_TAG}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
             if trial is not None:
                 # Weights from DVC's cache may be another run's; a trial has a run of its own.
                 wanted += f" and tags.`{STUDY}` = '{trial.study}' and tags.`{NUMBER}` = '{trial.number}'"
@@ -241,7 +241,7 @@ def open_run(
         entries = [Param(k, v[:6000]) for k, v in flatten(_logged(settings)).items()]
         for start in range(0, len(entries), 100):
             client.log_batch(run.run_id, params=entries[start : start + 100])
-        run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS: weights} if weights else {})})
+        run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS_TAG: weights} if weights else {})})
     except Exception as error:  # as above
         print(f"warning: not tracked: {short_reason(error)}. The work goes on.", file=sys.stderr)
         return Run(None)

@@ -29,7 +29,7 @@ PRUNED = "pruned"
 """What a trial's stage leaves with the trial when it stops by pruning."""
 STARTUP = 4
 """Trials before the median pruner and tpe have anything to go by."""
-EpochHook = Callable[[dict[str, float], int], None]
+_EpochHook = Callable[[dict[str, float], int], None]
 
 
 class TrialStopped(ScanlensError):
@@ -93,7 +93,7 @@ def pruner(name: str) -> optuna.pruners.BasePruner:
     return optuna.pruners.HyperbandPruner() if name == "hyperband" else optuna.pruners.NopPruner()
 
 
-def with_sweep(listener: EpochHook) -> EpochHook:
+def with_sweep(listener: _EpochHook) -> _EpochHook:
     """``listener``, and in a trial the sweep too.
 
     Args:

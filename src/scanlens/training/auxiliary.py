@@ -27,7 +27,7 @@ MANIFEST_COLUMNS = ("site", "modality", "photometric", "bits", "channels", "orie
 
 
 @dataclass(frozen=True)
-class Task:
+class AuxiliaryTarget:
     """One column as a target.
 
     Attributes:
@@ -50,7 +50,7 @@ class AuxiliaryTargets:
         values: Indexed by scan_id, one column a task: class numbers or standardised numbers, NaN = unknown.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[AuxiliaryTarget, ...]
     values: pd.DataFrame
 
     def of(self, index: pd.DataFrame) -> FloatArray:
@@ -96,7 +96,7 @@ def read_auxiliary(
             )
         kind, column = _as_targets(table[task.column], task, pd.Index(scan_ids))
         values[task.column] = column
-        made.append(Task(task.column, task.weight, kind))
+        made.append(AuxiliaryTarget(task.column, task.weight, kind))
     return AuxiliaryTargets(tuple(made), pd.DataFrame(values))
 
 
@@ -151,7 +151,7 @@ class AuxiliaryHeads(nn.Module):
         seed: Of the first weights.
     """
 
-    def __init__(self, tasks: Sequence[Task], features: int, seed: int) -> None:
+    def __init__(self, tasks: Sequence[AuxiliaryTarget], features: int, seed: int) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         with torch.random.fork_rng(devices=[]):

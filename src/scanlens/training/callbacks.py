@@ -15,7 +15,7 @@ from scanlens.errors import ScanlensError
 from scanlens.training.distributed import group, mean_over_processes
 from scanlens.training.telemetry import Telemetry
 
-SHOWN = ("train_loss", "val_loss", "val_auc", "val_mae")
+_SHOWN = ("train_loss", "val_loss", "val_auc", "val_mae")
 """Metrics in the line an epoch."""
 EpochHook = Callable[[dict[str, float], int], None]
 
@@ -121,7 +121,7 @@ class History(Callback):
         self.machine.append(self.telemetry.values(trainer, self.seconds[-1]))
         if not trainer.is_global_zero:
             return
-        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
+        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in _SHOWN if name in metrics)
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {self.seconds[-1]:.1f} s",
             flush=True,
@@ -139,7 +139,7 @@ class History(Callback):
         self.seconds = list(state_dict["seconds"])
 
 
-class Bar(TQDMProgressBar):
+class ProgressBar(TQDMProgressBar):
     """Epoch, loss and speed on a terminal.
 
     Args:
@@ -161,4 +161,4 @@ class Bar(TQDMProgressBar):
 
 def progress_bar(batch_size: int) -> list[Callback]:
     """A bar on a terminal; a log has the line an epoch that :class:`History` prints."""
-    return [Bar(batch_size)] if sys.stderr.isatty() else []
+    return [ProgressBar(batch_size)] if sys.stderr.isatty() else []

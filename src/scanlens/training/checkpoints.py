@@ -22,7 +22,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from scanlens.atomic import replacing
 
 LAST, BEST = "last.ckpt", "best.ckpt"
-KEPT_DAYS = 30.0
+_KEPT_DAYS = 30.0
 """Checkpoints of other settings that nobody came back to for so long are removed."""
 
 
@@ -67,7 +67,7 @@ class Patience(EarlyStopping):
             trainer.should_stop = True
 
 
-def prune(folder: Path, days: float = KEPT_DAYS) -> None:
+def prune_checkpoints(folder: Path, days: float = _KEPT_DAYS) -> None:
     """Remove the checkpoints of interrupted fits that nobody resumed for ``days`` days.
 
     Args:

@@ -35,7 +35,7 @@ from scanlens.training.datamodule import ScanBatches
 
 FEATURES = Path(".scanlens/features")
 """Outside DVC's outputs, like the checkpoints: a matter of this machine's time, not of results."""
-KEPT_DAYS = 30.0
+_KEPT_DAYS = 30.0
 KEPT_BYTES = 16 << 30
 SHARD_BYTES = 32 << 20
 _HEAD_ONLY = ("classes", "dropout", "head", "hidden", "centre", "spread")
@@ -180,7 +180,7 @@ def _forward(network: Classifier, scans: Tensor, machine: Machine) -> np.ndarray
     return pooled
 
 
-def prune(folder: Path, days: float = KEPT_DAYS, most: int = KEPT_BYTES) -> None:
+def prune_features(folder: Path, days: float = _KEPT_DAYS, most: int = KEPT_BYTES) -> None:
     """Remove features that were not used for ``days`` days, and the longest unused beyond ``most`` bytes."""
     kept = 0
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

@@ -31,7 +31,14 @@ from scanlens.scaling.opencv import one_thread
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.averaging import averaging_callbacks
 from scanlens.training.callbacks import EpochHook, History, NotFinite, Reseed, TrainLoss, progress_bar
-from scanlens.training.checkpoints import LAST, Patience, WholeFiles, best_weights, checkpoints, prune
+from scanlens.training.checkpoints import (
+    LAST,
+    Patience,
+    WholeFiles,
+    best_weights,
+    checkpoints,
+    prune_checkpoints,
+)
 from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loader_workers
 from scanlens.training.distributed import PartLoss, barrier, environment, group, strategy
 from scanlens.training.losses import ScanLoss, build_loss
@@ -243,7 +250,7 @@ def fit(
     if not len(train) or not len(val):
         raise ScanlensError("Nothing to train on: the training or the validation split is empty.")
     began = time.perf_counter()
-    prune(checkpoints.parent)
+    prune_checkpoints(checkpoints.parent)
     dims = _dims(train)
     if dims == 2:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -10,20 +10,19 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from scanlens.errors import SettingsError
+from scanlens.types import IntArray
 
-IntArray = npt.NDArray[np.int64]
 NO_FOLD = -1
 """Of scans that no member learns from or validates on."""
 DEALT = ("train", "val")
 """Splits whose scans are dealt."""
 
 
-def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
+def training_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
     """Number the fold of each scan of the training and validation splits.
 
     Args:

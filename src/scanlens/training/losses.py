@@ -49,7 +49,7 @@ def soft_targets(targets: Tensor, classes: int) -> Tensor:
     return targets.float() if targets.ndim == 2 else F.one_hot(targets.long(), classes).float()
 
 
-def as_numbers(targets: Tensor) -> Tensor:
+def label_values(targets: Tensor) -> Tensor:
     """Numbers ``(batch,)`` from numbers, class indices, or shares of classes ``(batch, class)``."""
     if targets.ndim == 2:
         return targets.float() @ torch.arange(targets.shape[1], dtype=torch.float32, device=targets.device)
@@ -84,7 +84,7 @@ class NumberLoss(ScanLoss):
             targets: Numbers or class indices ``(batch,)``, or shares of classes ``(batch, class)``, which
                 stand for the mean of their class numbers.
         """
-        return F.mse_loss(outputs[:, 0] / self.spread, as_numbers(targets) / self.spread)
+        return F.mse_loss(outputs[:, 0] / self.spread, label_values(targets) / self.spread)
 
 
 class ClassLoss(ScanLoss):

@@ -17,7 +17,7 @@ from torch import Tensor
 from scanlens.config.schema import Mixing
 from scanlens.training.losses import soft_targets
 
-Box = tuple[slice, ...]
+_Box = tuple[slice, ...]
 """A range along each spatial axis."""
 
 
@@ -31,7 +31,7 @@ class Mix:
     """
 
     share: float
-    box: Box | None
+    box: _Box | None
 
 
 def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix | None:
@@ -65,7 +65,7 @@ def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix 
     return Mix(float(1 - replaced), box)
 
 
-def cut(share: float, centre: Sequence[int], spatial: Sequence[int]) -> Box:
+def cut(share: float, centre: Sequence[int], spatial: Sequence[int]) -> _Box:
     """The box around ``centre`` that holds ``1 - share`` of a scan, cut at the scan's border."""
     half = 0.5 * (1 - share) ** (1 / len(spatial))
     box = []

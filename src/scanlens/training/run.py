@@ -17,9 +17,9 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
 from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
-from scanlens.models.displacement import AT_ONCE, measure, scans_to_see
+from scanlens.models.displacement import AT_ONCE, measure_displacement, scans_to_see
 from scanlens.models.predict import to_input
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.saved import HISTORY, JUDGED, save_model
 from scanlens.models.transfer import initialise
 from scanlens.preprocess.store import Store
@@ -30,7 +30,7 @@ from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.features import with_features
 from scanlens.training.fit import fit
-from scanlens.training.folds import deal_folds, descends_from
+from scanlens.training.folds import descends_from, training_folds
 from scanlens.training.recipe import training_recipe
 
 CHECKPOINTS = Path(".scanlens/checkpoints")
@@ -54,7 +54,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
     """The scans of one member.
 
     With one fold these are the training and the validation split. With more, both are dealt anew by patient
-    (:func:`scanlens.training.folds.deal_folds`): fold ``member`` is judged, and the others are learnt from,
+    (:func:`scanlens.training.folds.training_folds`): fold ``member`` is judged, the others are learnt from,
     with those copies of the bank whose parents are among them.
 
     Args:
@@ -77,7 +77,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
                 made = Store.open(folders[name])
                 learnt.append(Part(made, np.arange(len(made))))
         return Lessons(learnt, Part(store, store.rows("val")))
-    numbers = deal_folds(store.index.assign(label=store.strata), training.folds, training.seed)
+    numbers = training_folds(store.index.assign(label=store.strata), training.folds, training.seed)
     rows = np.flatnonzero((numbers >= 0) & (numbers != member))
     learnt = [Part(store, rows)]
     if training.use_bank:
@@ -123,7 +123,7 @@ def train(
     """
     parts, judged = lessons(folders, training, member)
     store = judged.store
-    architecture = resolve(model, store.shape, len(store.labels), store.task.name, number_scale(store))
+    architecture = resolve_model(model, store.shape, len(store.labels), store.task.name, number_scale(store))
     recipe = training_recipe(training, transfer)
     recipe = replace(recipe, seed=training.seed + member)
     network = build(architecture, recipe.seed)
@@ -199,7 +199,7 @@ def settle_displacement(
         to_input(part.store.read(rows[start : start + step]), statistics, machine.device)
         for start in range(0, wanted, step)
     )
-    found = measure(network, batches)
+    found = measure_displacement(network, batches)
     network.cpu().displacement.copy_(found)
     return float((found.abs() * torch.tensor(part.store.shape[1:])).max())
 

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from scanlens.types import IntArray
+
 MAX_SCANS = 5000
 """More are not looked at: a seeded sample of each class stands for them."""
 _FOLDS = 5
@@ -31,7 +33,6 @@ _CHANCE = 0.01
 """Probability, over all columns and classes together, of calling chance a shortcut."""
 _SEED = 0
 
-Integers = npt.NDArray[np.int64]
 Probabilities = npt.NDArray[np.float64]
 Feature = npt.NDArray[Any]
 """Integers are categories, floats are numbers (NaN = absent)."""
@@ -93,7 +94,7 @@ def find_shortcuts(
     return sorted(found, key=lambda shortcut: (shortcut.label != "", -shortcut.accuracy, shortcut.column))
 
 
-def _sample(labels: npt.NDArray[np.object_], patients: npt.NDArray[np.object_]) -> Integers:
+def _sample(labels: npt.NDArray[np.object_], patients: npt.NDArray[np.object_]) -> IntArray:
     """Positions looked at: those of classes with two patients or more, at most so many of each class."""
     rng = np.random.default_rng(_SEED)
     frame = pd.DataFrame({"label": labels, "patient": patients})
@@ -105,7 +106,7 @@ def _sample(labels: npt.NDArray[np.object_], patients: npt.NDArray[np.object_]) 
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
-def _folds(truth: Integers, people: Integers) -> list[tuple[Integers, Integers]]:
+def _folds(truth: IntArray, people: IntArray) -> list[tuple[IntArray, IntArray]]:
     """Training and test positions, patients whole, classes in their shares."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -133,9 +134,9 @@ def _features(column: pd.Series) -> Iterator[Feature]:
 
 def _accuracy(
     feature: Feature,
-    target: Integers,
-    people: Integers,
-    folds: list[tuple[Integers, Integers]],
+    target: IntArray,
+    people: IntArray,
+    folds: list[tuple[IntArray, IntArray]],
     minimum: float,
     bound: float,
 ) -> float:
@@ -151,7 +152,7 @@ def _accuracy(
     return accuracy if _by_chance(probability, target, people) < bound else 0.0
 
 
-def _by_category(seen: Feature, target: Integers, asked: Feature, classes: int) -> Probabilities:
+def _by_category(seen: Feature, target: IntArray, asked: Feature, classes: int) -> Probabilities:
     """The class that has the largest share of its scans in a category.
 
     Shares of each class, not counts: the rarest class weighs as much as the most frequent. Classes of equal
@@ -164,7 +165,7 @@ def _by_category(seen: Feature, target: Integers, asked: Feature, classes: int) 
     return (best / best.sum(axis=1, keepdims=True))[asked]
 
 
-def _by_threshold(seen: Feature, target: Integers, asked: Feature, classes: int) -> Probabilities:
+def _by_threshold(seen: Feature, target: IntArray, asked: Feature, classes: int) -> Probabilities:
     """A tree of a few thresholds; absent numbers go to a side of their own."""
     from sklearn.tree import DecisionTreeClassifier
 
@@ -180,7 +181,7 @@ def _by_threshold(seen: Feature, target: Integers, asked: Feature, classes: int)
     return np.asarray(np.eye(classes)[chosen])
 
 
-def _by_chance(probability: Probabilities, target: Integers, people: Integers) -> float:
+def _by_chance(probability: Probabilities, target: IntArray, people: IntArray) -> float:
     """Largest p-value over the classes that predictions and labels are unrelated (Fisher's exact test).
 
     A patient counts once a label: his scans are no independent evidence.

@@ -16,10 +16,10 @@ from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
 from scanlens.manifest.splits.deal import Names, Numbers, deal_splits
 from scanlens.manifest.splits.folds import NO_FOLD, check_folds, deal_folds, splits_of
-from scanlens.manifest.splits.groups import IntArray, Links, patient_groups
+from scanlens.manifest.splits.groups import Links, patient_groups
 from scanlens.manifest.splits.official import check_declared, official_splits
 from scanlens.manifest.splits.site import check_sites, site_splits
-from scanlens.types import SPLITS
+from scanlens.types import SPLITS, IntArray
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.groups import IntArray
-from scanlens.types import SPLITS
+from scanlens.types import SPLITS, IntArray
 
 Names = npt.NDArray[np.object_]
 Numbers = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import pandas as pd
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
 from scanlens.manifest.splits.deal import Names, deal
-from scanlens.manifest.splits.groups import IntArray
+from scanlens.types import IntArray
 
 NO_FOLD = -1
 """The fold of a scan that takes part in no cross-validation."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-IntArray = npt.NDArray[np.int64]
+from scanlens.types import IntArray
+
 Links = Iterable[tuple[int, int]]
 """Pairs of places in a table of scans, from 0: those of near copies."""
 

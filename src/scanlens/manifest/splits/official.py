@@ -11,8 +11,7 @@ from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
 from scanlens.manifest.splits.deal import Names, deal_splits
 from scanlens.manifest.splits.folds import NO_FOLD, deal_folds
-from scanlens.manifest.splits.groups import IntArray
-from scanlens.types import SPLITS
+from scanlens.types import SPLITS, IntArray
 
 logger = logging.getLogger(__name__)
 

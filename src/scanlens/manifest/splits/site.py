@@ -15,7 +15,7 @@ import pandas as pd
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
 from scanlens.manifest.splits.deal import Names, deal_splits
-from scanlens.manifest.splits.groups import IntArray
+from scanlens.types import IntArray
 
 LEFT_OUT = "left out: its patient, or a copy of it, is also at the test site"
 """The status of a scan that the split leaves out; its split is empty."""

@@ -13,7 +13,7 @@ import pandas as pd
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
 from scanlens.sources.listing.columns import empty_listing
-from scanlens.sources.readers.medmnist import COLOURS, UNUSABLE, mapped_array
+from scanlens.sources.readers.medmnist import COLOUR_CHANNELS, UNUSABLE, mapped_array
 from scanlens.types import SPLITS
 
 
@@ -62,7 +62,7 @@ def _list_split(data: Data, path: Path, split: str) -> pd.DataFrame:
             "Fetch the file again.",
         )
     if images.ndim - 1 not in (data.dims, data.dims + 1) or (
-        images.ndim - 1 == data.dims + 1 and images.shape[-1] != COLOURS
+        images.ndim - 1 == data.dims + 1 and images.shape[-1] != COLOUR_CHANNELS
     ):
         raise SettingsError(
             f"{path}: {split}_images has shape {images.shape}, which is not {data.dims}-dimensional.",

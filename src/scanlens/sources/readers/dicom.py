@@ -26,7 +26,7 @@ from scanlens.sources.readers.dicom_values import (
     spacing,
     text,
     voi_window,
-    whole,
+    whole_number,
 )
 from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
 from scanlens.types import FloatArray, ImageArray, Scan
@@ -103,7 +103,7 @@ def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[f
     stored = _stored(dataset, frames[0] if len(frames) == 1 else None)
     stored = stored[None] if len(frames) == 1 else stored
     photometric = text(dataset, "PhotometricInterpretation")
-    bits = whole(dataset, "BitsStored") or 32
+    bits = whole_number(dataset, "BitsStored") or 32
     if photometric not in GREYS:
         if photometric == PALETTE:
             stored, bits = palette_rgb(stored, dataset)
@@ -123,7 +123,7 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
     HighBit of 15 with 12 bits stored.
     """
     high, bits, allocated = (
-        whole(dataset, keyword) for keyword in ("HighBit", "BitsStored", "BitsAllocated")
+        whole_number(dataset, keyword) for keyword in ("HighBit", "BitsStored", "BitsAllocated")
     )
     if high is None or bits is None or allocated is None or not bits - 1 < high < allocated:
         return pixel_array(dataset, index=frame)

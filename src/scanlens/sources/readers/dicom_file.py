@@ -30,12 +30,12 @@ from pydicom.uid import (
 )
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.readers.dicom_values import text, whole
+from scanlens.sources.readers.dicom_values import text, whole_number
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -215,23 +215,23 @@ def _refuse_syntax(dataset: FileDataset, reference: str) -> None:
         raise UnreadableScan(reference, f"transfer syntax {_named(syntax)} is not supported") from error
     if not decoder.is_available:
         raise UnreadableScan(reference, f"no decoder for transfer syntax {syntax.name} is installed")
-    if syntax == RLELossless and whole(dataset, "BitsAllocated") == 1:
+    if syntax == RLELossless and whole_number(dataset, "BitsAllocated") == 1:
         raise UnreadableScan(reference, "a bit mask compressed with RLE is not supported")
 
 
 def _declared_shape(dataset: Dataset, reference: str, max_pixels: int) -> tuple[int, int, int]:
     """Return (frames, rows, columns) as declared, checked against the limit."""
-    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
-    frames = whole(dataset, "NumberOfFrames", absent=1)
+    rows, columns = whole_number(dataset, "Rows"), whole_number(dataset, "Columns")
+    frames = whole_number(dataset, "NumberOfFrames", absent=1)
     if not rows or not columns or not frames or min(rows, columns, frames) < 1:
         raise UnreadableScan(reference, f"absurd dimensions: {frames} x {rows} x {columns}")
     if frames * rows * columns > max_pixels:
         reason = f"too large: {frames} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
         raise UnreadableScan(reference, reason)
     photometric = text(dataset, "PhotometricInterpretation")
-    if photometric not in (*GREYS, *COLOURS, PALETTE):
+    if photometric not in (*GREYS, *_COLOURS, PALETTE):
         raise UnreadableScan(reference, "its photometric interpretation is missing or not supported")
-    if whole(dataset, "SamplesPerPixel", absent=1) != (3 if photometric in COLOURS else 1):
+    if whole_number(dataset, "SamplesPerPixel", absent=1) != (3 if photometric in _COLOURS else 1):
         raise UnreadableScan(reference, f"its samples per pixel contradict {photometric}")
     return frames, rows, columns
 
@@ -240,7 +240,7 @@ def _refuse_codestream(dataset: FileDataset, reference: str, max_pixels: int) ->
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
     for frame in generate_frames(
-        dataset.PixelData, number_of_frames=whole(dataset, "NumberOfFrames", absent=1)
+        dataset.PixelData, number_of_frames=whole_number(dataset, "NumberOfFrames", absent=1)
     ):
         declared = declared_pixels(frame[:_CODESTREAM_HEAD])
         if declared is not None and declared > max_pixels:

@@ -54,7 +54,7 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
     return found if all(math.isfinite(one) for one in found) else []
 
 
-def whole(dataset: Dataset, keyword: str, *, absent: int | None = None) -> int | None:
+def whole_number(dataset: Dataset, keyword: str, *, absent: int | None = None) -> int | None:
     """Return a value as an int, or ``absent`` where it is not given; text that is no number is None."""
     try:
         value = dataset.get(keyword)
@@ -149,10 +149,10 @@ def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[n
 
 
 def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.generic]:
-    bits = whole(dataset, "BitsStored")
+    bits = whole_number(dataset, "BitsStored")
     if bits is None or stored.dtype.kind == "f":
         return np.array([stored.min(), stored.max()])
-    signed = whole(dataset, "PixelRepresentation") == 1
+    signed = whole_number(dataset, "PixelRepresentation") == 1
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
     return np.array([low, high], dtype=stored.dtype)
 

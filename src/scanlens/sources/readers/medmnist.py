@@ -21,7 +21,7 @@ from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.archive import DAMAGED, MAX_UNPACKED, packing_problem, stamp
 from scanlens.types import SPLITS, Scan
 
-COLOURS = 3
+COLOUR_CHANNELS = 3
 # What zipfile, and numpy on an array's header, raise on files that are damaged or made to harm.
 UNUSABLE = (*DAMAGED, OSError, RuntimeError, TypeError, OverflowError, SyntaxError, tokenize.TokenError)
 
@@ -33,11 +33,11 @@ def read_npz_row(path: Path, split: str, row: int, reference: str, *, dims: int,
         UnreadableScan: There is no such row, its array holds no pixels, or it is of the other ``dims``.
     """
     values = row_values(path, split, row, reference)
-    colour = values.ndim == dims + 1 and values.shape[-1] == COLOURS
+    colour = values.ndim == dims + 1 and values.shape[-1] == COLOUR_CHANNELS
     if values.ndim != dims and not colour:
         other = 5 - dims
         raise UnreadableScan(reference, f"other dimensions: {values.shape}; set data.dims={other}")
-    if values.size > max_pixels * (COLOURS if colour else 1):
+    if values.size > max_pixels * (COLOUR_CHANNELS if colour else 1):
         raise UnreadableScan(
             reference, f"too large: {values.shape} pixels, more than the {max_pixels} allowed"
         )

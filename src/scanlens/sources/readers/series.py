@@ -19,7 +19,7 @@ from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
 from scanlens.sources.readers.dicom import about, decode, read_dicom
 from scanlens.sources.readers.dicom_file import GREYS, open_header, open_image
-from scanlens.sources.readers.dicom_values import text, whole
+from scanlens.sources.readers.dicom_values import text, whole_number
 from scanlens.sources.readers.quiet import quiet
 from scanlens.sources.readers.series_geometry import Plane, assemble, plane_of, stack
 from scanlens.types import ImageArray, Scan
@@ -207,8 +207,8 @@ def _checked(paths: Sequence[Path], reference: str) -> list[Slice]:
 
 
 def _described(path: Path, header: Dataset) -> Slice | None:
-    rows, columns = whole(header, "Rows"), whole(header, "Columns")
-    frames = whole(header, "NumberOfFrames", absent=1)
+    rows, columns = whole_number(header, "Rows"), whole_number(header, "Columns")
+    frames = whole_number(header, "NumberOfFrames", absent=1)
     if not rows or not columns or not frames:
         return None
     return Slice(
