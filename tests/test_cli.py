@@ -119,8 +119,8 @@ def test_check(monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path)
 def test_check_limits_reach_the_readers(
     monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
 ) -> None:
-    write_scan(tmp_path / "scans" / "a.png", shape=(4000, 4000))
-    assert call(monkeypatch, "check", tmp_path / "scans", "--json", "--workers=1", "--max-memory=8") == 0
+    write_scan(tmp_path / "scans" / "a.png", shape=(6000, 6000))
+    assert call(monkeypatch, "check", tmp_path / "scans", "--json", "--workers=1", "--max-memory=64") == 0
     (scan,) = json.loads(capsys.readouterr().out)
     assert scan["status"] == "quarantined"
     assert "memory" in scan["reason"] or "needs more" in scan["reason"]

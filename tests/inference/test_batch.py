@@ -233,8 +233,8 @@ def test_a_scan_that_asks_for_too_much_is_a_failure_among_others(
 ) -> None:
     for number in range(5):
         write_scan(scans / f"{number}.png", number)
-    nibabel.save(nibabel.Nifti1Image(np.ones((4000, 4000, 1), np.float32), np.eye(4)), scans / "big.nii.gz")
-    small = replace(bundle, checks=replace(bundle.checks, max_memory_mib=32, max_pixels=10**8))
+    nibabel.save(nibabel.Nifti1Image(np.ones((6000, 6000, 1), np.float32), np.eye(4)), scans / "big.nii.gz")
+    small = replace(bundle, checks=replace(bundle.checks, max_memory_mib=64, max_pixels=10**8))
     run = choose_runtime(bundle, "onnx", 1)[1]
     assert predict_batch(small, run, scans, tmp_path / "out", batch_size=2, maps=False) == (5, 1)
     failures = pd.read_csv(tmp_path / "out" / "failures.csv")

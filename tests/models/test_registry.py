@@ -14,6 +14,7 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.models.registry import OWN, build, resolve_model
+from tests.helpers.settings import model_section
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -66,7 +67,8 @@ def test_building_updates_no_batch_statistics(architecture: Make) -> None:
     ],
 )
 def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
-    made = resolve_model(model(name=name), shape, 4)
+    args = model_section("pattern")["args"] if name == "pattern" else {}
+    made = resolve_model(model(name=name, args=args), shape, 4)
     assert made.library == library
     assert (made.channels, made.size, made.classes) == (shape[0], shape[1:], 4)
 
@@ -131,7 +133,7 @@ def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
     ],
 )
 def test_stems_of_patterns(shape: tuple[int, ...], stem: str) -> None:
-    assert resolve_model(model(name="pattern"), shape, 2).stem == stem
+    assert resolve_model(model(name="pattern", args=model_section("pattern")["args"]), shape, 2).stem == stem
 
 
 def test_timm_is_refused_for_volumes(architecture: Make) -> None:

@@ -112,7 +112,7 @@ def test_what_a_study_remembers_holds_no_address() -> None:
     ("words", "named"),
     [
         (["training.lrr=log(1e-4,1e-2)"], "Did you mean lr"),
-        (["training.lr=log(1e-4,100)"], "between"),
+        (["training.lr=log(1e-4,100)"], "at most 10"),
         (["model=cnn,resnet19"], "resnet19"),
         ([LR, "training.epochs=0"], "at least 1"),
     ],

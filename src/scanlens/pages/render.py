@@ -9,27 +9,32 @@ from pathlib import Path
 import jinja2
 
 
-def render(template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: object) -> str:
-    """Fill a template in; every word from outside is escaped, and a missing value is an error.
-
-    Args:
-        template: Path of a ``.j2`` file below the package, e.g. ``manifest/quality.html.j2``. Templates of
-            pages extend ``pages/base.html.j2``.
-        filters: Jinja filters of this page alone, by name.
-        values: What the template names.
-
-    Raises:
-        jinja2.UndefinedError: A value that the template names is missing.
-    """
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Where templates are found: below the package. A missing value is an error, text is escaped."""
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("scanlens", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(filters or {})
-    return environment.get_template(template).render(**values)
+
+
+def render(template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: object) -> str:
+    """Fill a template in; every word from outside is escaped, and a missing value is an error.
+
+    Args:
+        template: Path of a ``.j2`` file below the package, e.g. ``manifest/quality.html.j2``. Templates of
+            pages extend ``pages/base.html.j2`` and may import ``pages/macros.html.j2``.
+        filters: Jinja filters of this page alone, by name.
+        values: What the template names.
+
+    Raises:
+        jinja2.UndefinedError: A value that the template names is missing.
+    """
+    found = environment()
+    found.filters.update(filters or {})
+    return found.get_template(template).render(**values)
 
 
 def embedded(folder: Path, names: Mapping[str, str]) -> dict[str, str]:

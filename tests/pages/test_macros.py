@@ -1,19 +1,19 @@
-"""What pages share: escaping, numbers and their absence, pictures that were drawn."""
+"""Macros of the pages: escaping, numbers and their absence."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
-from scanlens.evaluation.page_parts import embedded, head, rendered
+from scanlens.pages.render import environment
 
 HOSTILE = "<script>alert('1')</script>"
 
 
 def shown(template: str, **values: object) -> str:
-    return rendered(template, digits="%.2f", **values)
+    names = "warning_list, plain, cell, metrics_table, picture_grid, settings_table"
+    used = f"{{% from 'pages/macros.html.j2' import {names} with context %}}"
+    return environment().from_string(used + template).render(digits="%.2f", **values)
 
 
 def test_words_from_outside_are_escaped_wherever_they_stand() -> None:
@@ -44,18 +44,3 @@ def test_nothing_to_warn_of_is_no_list() -> None:
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         shown("{{ absent }}")
-
-
-def test_pictures_that_were_drawn_are_embedded(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"ABC")
-    (tmp_path / "other.png").write_bytes(b"")
-    assert embedded(tmp_path, {"a": "", "b": ""}) == {"a": "QUJD"}
-
-
-def test_the_head_carries_a_pages_own_style_and_no_address() -> None:
-    text = head("a title", ".own { color: red; }\n")
-    assert "<title>a title</title>" in text
-    assert text.index(".own { color: red; }") > text.index(".figures {")
-    assert "100%)" in text
-    assert "http" not in text
-    assert "url(" not in text
