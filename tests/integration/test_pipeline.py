@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.helpers.pipeline import TINY, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 PHANTOMS = ("data.phantom.patients=40", "data.phantom.sides=[96,112]")
 STAGES = (
     "acquire",

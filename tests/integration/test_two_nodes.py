@@ -25,7 +25,7 @@ from tests.helpers.tiny import manifest_section, preprocess_section
 from tests.preprocess.scans import SOURCE, draw
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.whole,
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 127.0.0.2 without set-up"),
 ]
 

@@ -88,6 +88,18 @@ CASES = [
 ]
 
 
+DEFAULT = {
+    "cnn-2d",
+    "cnn-2d-flatten",
+    "resnet18-2d",
+    "densenet121-2d",
+    "vit_tiny-2d",
+    "cnn-3d",
+    "resnet10-3d",
+}
+"""Cases of the default run."""
+
+
 class Logits(nn.Module):
     """A classifier whose ``forward`` gives logits, as peers expect it, and that works nowhere in place.
 
@@ -175,7 +187,15 @@ def identify(case: Case) -> str:
     return f"{case.name}-{case.dims}d{made}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=identify)
+def rows() -> list[Any]:
+    """Every case; those not of :data:`DEFAULT` are slow."""
+    return [
+        pytest.param(case, id=identify(case), marks=[] if identify(case) in DEFAULT else [pytest.mark.slow])
+        for case in CASES
+    ]
+
+
+@pytest.mark.parametrize("case", rows())
 def test_every_method_equals_pytorch_grad_cam_before_its_rescaling(case: Case) -> None:
     pytest.importorskip(
         "pytorch_grad_cam", reason="pip install --no-deps grad-cam ttach: it pulls an OpenCV with windows"

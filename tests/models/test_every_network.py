@@ -51,7 +51,11 @@ VOLUMES = (
     "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lenet", "pattern", "resnet18",
     "resnet34", "resnet50", "resnet101", "resnet152",
 )  # fmt: skip
-HEAVY = {"inception_resnet_v2", "nasnet", "vgg19", "resnet152"}
+DEFAULT = {
+    "cnn-2d", "cnn-3d", "pattern-2d", "pattern-3d", "dense-2d", "edges-2d", "lenet-2d", "resnet18-2d",
+    "resnet18-3d", "densenet121-2d", "densenet121-3d", "convnext_tiny-2d", "mobilenet_v2-2d", "vit_tiny-2d",
+}  # fmt: skip
+"""Cases of the default run, one a kind of network."""
 # More of the layers of resnet18, resnet50 and vgg16, which are exported.
 REPEATS = {"resnet34", "resnet101", "resnet152", "vgg19"}
 EXPORTED_ALWAYS = {"edges-2d", "mobilenet_v2-2d", "vit_tiny-2d", "resnet18-3d"}
@@ -60,14 +64,14 @@ SHAPES = {2: (2, 32, 28), 3: (1, 20, 20, 24)}
 SMALL_VOLUME: dict[str, dict[str, Any]] = {"densenet121": {"args": {"block_config": [2, 2, 2, 2]}}}
 
 
-def table(names: set[str], heavy: set[str], quick: set[str] | None = None) -> list[Any]:
-    """One case a group and dimension; those of ``heavy``, or not of ``quick``, are slow."""
+def table(names: set[str], quick: set[str]) -> list[Any]:
+    """One case a group and dimension; those not of ``quick`` are slow."""
     rows = []
     for name in sorted(names):
         for dims in (2, 3) if name in VOLUMES else (2,):
             case = f"{name}-{dims}d"
-            slow = name in heavy if quick is None else case not in quick
-            rows.append(pytest.param(name, dims, id=case, marks=[pytest.mark.slow] if slow else []))
+            marks = [] if case in quick else [pytest.mark.slow]
+            rows.append(pytest.param(name, dims, id=case, marks=marks))
     return rows
 
 
@@ -92,7 +96,7 @@ def test_the_table_holds_every_group() -> None:
     assert sorted(SMALL) == NETWORKS
 
 
-@pytest.mark.parametrize(("name", "dims"), table(set(SMALL), HEAVY))
+@pytest.mark.parametrize(("name", "dims"), table(set(SMALL), DEFAULT))
 def test_it_builds_learns_and_gives_a_map(name: str, dims: int) -> None:
     architecture = small(name, dims)
     network = build(architecture)
@@ -116,7 +120,7 @@ def test_it_builds_learns_and_gives_a_map(name: str, dims: int) -> None:
         torch.testing.assert_close(mean, evidence.logits, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "dims"), table(set(SMALL) - REPEATS, HEAVY, EXPORTED_ALWAYS))
+@pytest.mark.parametrize(("name", "dims"), table(set(SMALL) - REPEATS, EXPORTED_ALWAYS))
 def test_it_exports(tmp_path: Path, name: str, dims: int) -> None:
     architecture = small(name, dims)
     network = build(architecture)

@@ -137,7 +137,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_learn_what_one_learns(tmp_path: Path, project: Path) -> None:
     """Batches of five are shared by three and two; no batch norm, no dropout."""
     write_tiny_store(tmp_path)
@@ -149,7 +149,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, project: Path) -> N
     assert_close(tmp_path / "one", tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> None:
     """Block by block, batch norms frozen (each process has statistics of its own)."""
     write_tiny_store(tmp_path)
@@ -160,7 +160,7 @@ def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> Non
     assert_close(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_processes_take_the_rate_that_the_first_one_found(tmp_path: Path, project: Path) -> None:
     write_tiny_store(tmp_path)
     recipe = {**SETTINGS["recipe"], "lr": "auto"}

@@ -17,7 +17,7 @@ from scanlens.manifest.gate.verdict import LeakageError, judge
 from scanlens.scaling.engine import Engine
 from tests.helpers.tiny import manifest_section
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 AUTO = Columns("path", "label", "auto", "auto", "auto", "auto", "auto")
 STRICT: dict[str, Any] = {
     "max_pixels": 1 << 28, "max_aspect": 10.0, "contradictions": "refuse", "shortcuts": "refuse",
