@@ -12,7 +12,7 @@ from PIL import Image
 from tests.sources.test_series_index import write_series
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.listing.data_set import tree
+from scanlens.sources.listing import tree
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.read import read_scan
 
