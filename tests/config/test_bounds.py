@@ -242,7 +242,7 @@ def test_out_of_bounds_is_refused_by_name_bound_and_value(key: str, value: Any, 
     with pytest.raises(SettingsError) as caught:
         check_sections(with_changes({key: value}))
     text = str(caught.value)
-    assert text.startswith(f"{key} is {parsing.shown(value)}; expected ")
+    assert text.startswith(f"{key} is {parsing.shown_value(value)}; expected ")
     assert bound in text
     assert "\n" not in text
 

@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "efficientnet_b0": {},
     "inception_resnet_v2": {},
     "inception_v3": {},
+    "lean": {"width": 0.25},
     "lenet": {},
     "mobilenet_v1": {},
     "mobilenet_v2": {},
@@ -48,7 +49,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "xception": {},
 }
 VOLUMES = (
-    "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lenet", "pattern", "resnet18",
+    "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lean", "lenet", "pattern",
+    "resnet18",
     "resnet34", "resnet50", "resnet101", "resnet152",
 )  # fmt: skip
 DEFAULT = {

@@ -95,7 +95,7 @@ def test_unknown_names_list_choices(architecture: Make) -> None:
     with pytest.raises(SettingsError, match=r"resnet19 has no 3-D form.*resnet18.*densenet121"):
         build(architecture(name="resnet19", library="monai", size=(16, 16, 16)))
     with pytest.raises(
-        SettingsError, match=r"scanlens has no resnet18\. Choices: cnn, pattern, dense, edges"
+        SettingsError, match=r"scanlens has no resnet18\. Choices: lean, cnn, pattern, dense, edges"
     ):
         build(architecture(name="resnet18", library="scanlens"))
     with pytest.raises(SettingsError, match=r"scanlens has no patern\. Did you mean pattern\?"):

@@ -68,6 +68,8 @@ def test_volumes_are_made_smaller(config: Synthesis) -> None:
     flat, solid = plan((1, 96, 96), wanted, "cpu"), plan((1, 96, 96, 96), wanted, "cpu")
     assert (flat.side, flat.batch_size, flat.width) == (64, 64, 32)
     assert (solid.side, solid.batch_size, solid.width) == (32, 8, 16)
+    flat, solid = (plan((1, *side), wanted, "cpu", bf16=True) for side in ((96, 96), (96, 96, 96)))
+    assert flat.bf16
     assert not solid.bf16
 
 

@@ -16,13 +16,14 @@ from scanlens.models.baselines import build_dense, build_edges
 from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
-from scanlens.models.layers import build_plain, pooling_for
+from scanlens.models.layers import build_lean, build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise_pattern, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
 from scanlens.tasks import task_of
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
+    "lean": build_lean,
     "cnn": build_plain,
     "pattern": build_pattern,
     "dense": build_dense,
@@ -88,7 +89,7 @@ def resolve_model(
     stem = by_side if model.stem == "auto" else model.stem
     pooling: str = model.pooling
     if pooling == "auto":
-        pooling = pooling_for(shape[1:], stem) if model.name == "cnn" else "average"
+        pooling = pooling_for(shape[1:], stem) if model.name in ("lean", "cnn") else "average"
     return Architecture(
         name=model.name,
         library=library,

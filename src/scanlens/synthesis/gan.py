@@ -57,25 +57,26 @@ class _Plan:
     bf16: bool
 
 
-def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> _Plan:
+def plan(shape: tuple[int, ...], config: Synthesis, device: str, *, bf16: bool = False) -> _Plan:
     """Sizes for a store.
 
     Args:
         shape: ``(channel, *spatial)`` of the store.
         config: The settings.
         device: ``cpu`` or ``cuda``.
+        bf16: Whether bfloat16 is wanted; processors gain nothing from it in volumes.
     """
     dims = len(shape) - 1
     if dims == 3:
         side = working_side(shape[1:], min(config.max_side, MAX_VOLUME_SIDE))
         batch_size = max(4, config.batch_size // VOLUME_SAVING)
-        return _Plan(dims, side, batch_size, config.width // 2, bf16=device != "cpu")
-    # Other CPUs compute bfloat16 more slowly than float32.
-    bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return _Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16=bf16)
+        return _Plan(dims, side, batch_size, config.width // 2, bf16 and device != "cpu")
+    return _Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16)
 
 
-def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str = "cpu") -> Generator:
+def train_generator(
+    store: Store, rows: IntArray, config: Synthesis, device: str = "cpu", *, bf16: bool = False
+) -> Generator:
     """Train on the given rows.
 
     Args:
@@ -83,6 +84,7 @@ def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str
         rows: Rows of the training split.
         config: The settings.
         device: ``cpu`` or ``cuda``.
+        bf16: Whether images are learnt in bfloat16 where that is exact enough.
 
     Returns:
         The moving average of the generator, in evaluation mode on the CPU. The same on every run on one
@@ -93,7 +95,7 @@ def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str
     """
     if not len(rows):
         raise SettingsError("synthesis: the training split is empty.", "Check manifest.split.")
-    sizes = plan(store.shape, config, device)
+    sizes = plan(store.shape, config, device, bf16=bf16)
     random = np.random.default_rng(config.seed)
     noise = torch.Generator().manual_seed(config.seed)
     generator, discriminator = _networks(store, sizes, config)

@@ -32,7 +32,9 @@ _SHOWN = 8
 """Scans of each class and kind on the contact sheet."""
 
 
-def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> dict[str, Any]:
+def synthesise(
+    store: Store, config: Synthesis, output: Path, device: str, *, bf16: bool = False
+) -> dict[str, Any]:
     """Write a store of made scans, ``generator.safetensors`` and ``sheet.png``.
 
     The index's ``parents`` names the whole training split by its hash: every training scan has a part in
@@ -44,6 +46,7 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
         config: The settings.
         output: The folder to write.
         device: ``cpu`` or ``cuda``.
+        bf16: Whether images are learnt in bfloat16 where that is exact enough.
 
     Returns:
         ``made``, ``training_scans``, ``lineage``, ``working`` (the sizes in effect), ``fidelity`` and
@@ -55,8 +58,8 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
     rows = store.rows("train")
     if not store.task.has_classes:
         return _nothing_made(store, len(rows), output)
-    sizes = plan(store.shape, config, device)
-    generator = train_generator(store, rows, config, device)
+    sizes = plan(store.shape, config, device, bf16=bf16)
+    generator = train_generator(store, rows, config, device, bf16=bf16)
     lineage = lineage_of(store.index["scan_id"].iloc[rows])
     counts = {int(label): config.scans_per_class for label in np.unique(store.targets(rows))}
     identifiers = label_slugs(store.labels)
