@@ -15,6 +15,8 @@ small receptive fields lose little and explain themselves is known from Brendel 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from scanlens.errors import SettingsError
@@ -81,8 +83,8 @@ def build_lean(architecture: Architecture) -> nn.Module:
     first, second, third, fourth = (
         max(1, round(features * architecture.width)) for features in LAYER_FEATURES
     )
-    pooled = "max" if side > 2 * ENOUGH[2] else "none"
-    last = "max" if side // 2 >= LEAST_GRID else "none"
+    pooled: Literal["max", "none"] = "max" if side > 2 * ENOUGH[2] else "none"
+    last: Literal["max", "none"] = "max" if side // 2 >= LEAST_GRID else "none"
     blocks = [
         Block(first, 1, 5, None, 2, "same", "none", 2, None),
         Block(second, 2, 3, None, 2, "same", pooled, 2, None),
