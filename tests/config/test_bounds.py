@@ -12,6 +12,7 @@ import yaml
 from scanlens.config import parse as parsing
 from scanlens.config.compose import compose_text
 from scanlens.config.load import check_sections
+from scanlens.config.schema import Runtime
 from scanlens.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -290,3 +291,10 @@ def test_a_moved_key_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatc
         compose_text(PROJECT, ["explanation.marks.scans=3"])
     with pytest.raises(SettingsError, match=r"^training\.warmups is not a setting"):
         check_sections(with_changes({"training.warmups": 1}))
+
+
+def test_a_choice_of_digits_needs_no_quotes() -> None:
+    text = compose_text(PROJECT, ["runtime.precision=32"])
+    assert parsing.parse(Runtime, yaml.safe_load(text)["runtime"], "runtime").precision == "32"
+    with pytest.raises(SettingsError, match=r"runtime\.precision is 16; expected auto | 32 | bf16 | fp16"):
+        compose_text(PROJECT, ["runtime.precision=16"])

@@ -25,6 +25,11 @@ def _unquoted(value: object) -> object:
         return value
 
 
+def _digits(value: object) -> object:
+    """A choice that is all digits, such as 32, as people write it: without quotes."""
+    return str(value) if type(value) is int else value
+
+
 def ordered(values: list[int]) -> list[int]:
     """Refuse values that fall."""
     if values != sorted(values):
@@ -56,6 +61,8 @@ Auto = Literal["auto"]
 Bool = Annotated[bool, Strict()]
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict(), BeforeValidator(_unquoted)]
+
+Precision = Annotated[Literal["auto", "32", "bf16", "fp16"], BeforeValidator(_digits)]
 
 Count = Annotated[Int, Field(ge=0)]
 """How many of something that may be left out."""

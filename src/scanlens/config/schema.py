@@ -35,6 +35,7 @@ from scanlens.config.kinds import (
     Odd,
     Percentiles,
     Positive,
+    Precision,
     ProperShare,
     Rate,
     Seed,
@@ -255,7 +256,7 @@ class Runtime:
     """The machine. No stage declares it, so another machine retrains nothing."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "32", "bf16", "fp16"]
+    precision: Precision
     compile: Bool
     devices: Auto | Annotated[Int, Field(ge=1, le=1024)]
     nodes: Annotated[Int, Field(ge=1, le=1024)]
