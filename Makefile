@@ -28,6 +28,7 @@ params: $(STAMP) ## compose params.yaml from conf/
 
 repro: params ## run every stage that is not up to date
 	dvc repro
+	@echo "Look at data/07_reports/index.html"
 
 test: $(STAMP) ## run the tests, two files at a time; of long tables a few rows
 	python -m pytest -n 2 --dist loadfile -m "not slow"

@@ -66,7 +66,7 @@ def test_a_stage_depends_on_its_own_file(stage: str) -> None:
 
 
 def test_no_stage_declares_the_machine() -> None:
-    declared = {name.split(".")[0] for stage in STAGES.values() for name in stage["params"]}
+    declared = {name.split(".")[0] for stage in STAGES.values() for name in stage.get("params", [])}
     assert declared.isdisjoint({"runtime", "tracking"})
 
 
@@ -86,6 +86,6 @@ def overlooked(values: object, prefix: str) -> set[str]:
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_the_run_cache_sees_every_setting(stage: str) -> None:
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
-    declared = set(STAGES[stage]["params"])
+    declared = set(STAGES[stage].get("params", []))
     sections = {name for name in declared if name in settings}
     assert set().union(*(overlooked(settings[name], name) for name in sections)) <= declared

@@ -29,6 +29,7 @@ STAGES = (
     "map_scores",
     "shortcuts",
     "packaging",
+    "index",
 )
 
 
