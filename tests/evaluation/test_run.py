@@ -22,6 +22,7 @@ from scanlens.errors import ScanlensError
 from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.run import evaluate
+from scanlens.tasks import task_of
 
 LABELS = ["normal", "nodule", "opacity"]
 FILES = {
@@ -97,6 +98,22 @@ def test_every_file_is_there_and_agrees(make_case: Callable, config: Evaluation,
     assert facts["counts"]["test"]["scans"] == len(test)
     assert facts["counts"]["test"]["patients"] == test["patient"].nunique()
     assert np.array(facts["confusion"]["test"]).sum() == len(test)
+
+
+def test_ordered_classes_are_measured_in_classes_too(
+    make_case: Callable, config: Evaluation, tmp_path: Path
+) -> None:
+    logits, index = make_case(90, LABELS)
+    task = task_of("ordinal")
+    facts = evaluate(logits, index, LABELS, config, tmp_path, task=task)
+    for split in ("val", "test"):
+        assert list(facts[split]) == list(task.metrics)
+    table = pd.read_parquet(tmp_path / "predictions.parquet")
+    test = table[table["split"] == "test"]
+    off = (test["label"].map(LABELS.index) - test["predicted"].map(LABELS.index)).abs()
+    assert facts["test"]["mae_classes"]["value"] == pytest.approx(off.mean())
+    assert facts["test"]["mae_classes"]["low"] < off.mean() < facts["test"]["mae_classes"]["high"]
+    assert task.metrics["within_one"].title in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_plots_read_back(make_case: Callable, config: Evaluation, tmp_path: Path) -> None:

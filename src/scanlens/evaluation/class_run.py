@@ -77,12 +77,11 @@ def assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> A
         table = with_sets(table, held, labels)
     warnings = [*cautions.overlap_cautions(table), *_test_first(scored), *warnings]
     facts = build_facts(scored, config, calibration, warnings) | {"sets": sets}
-    if task == "ordinal":
-        patients = table["patient"].to_numpy()
-        for name in scored:
-            own = split == name
-            asked = replace(config, bootstrap=0) if name == "train" else config
-            facts[name] |= json_of(ordinal_estimates(probabilities[own], targets[own], patients[own], asked))
+    patients = table["patient"].to_numpy()
+    for name in scored:
+        own = split == name
+        asked = replace(config, bootstrap=0) if name == "train" else config
+        facts[name] |= json_of(further_metrics(task, probabilities[own], targets[own], patients[own], asked))
     if members is not None and (members >= 0).any():
         judged = members >= 0
         facts["members"] = spread_over_members(probabilities[judged], targets[judged], members[judged])
