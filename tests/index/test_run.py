@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scanlens.index.run import PAGE, figures, time_table, write_index
+from scanlens.index.run import INDEX_PAGE, key_figures, time_table, write_index
 
 ESTIMATE = {"value": 0.9123, "low": 0.88, "high": 0.94}
 REPORTS = {
@@ -45,7 +45,7 @@ def reports(tmp_path: Path) -> Path:
 
 def test_what_is_there_is_linked_and_the_rest_is_not(reports: Path) -> None:
     facts = write_index(reports)
-    page = (reports / PAGE).read_text(encoding="utf-8")
+    page = (reports / INDEX_PAGE).read_text(encoding="utf-8")
     assert facts["links"] == ["report.html", "../08_maps/gallery.html"]
     for path in facts["links"]:
         assert f'href="{path}"' in page
@@ -64,11 +64,11 @@ def test_every_stages_time_is_counted_once(reports: Path) -> None:
 
 def test_the_numbers_that_matter(reports: Path) -> None:
     found = {name: REPORTS.get(name, {}) for name in ("manifest", "evaluation", "map_scores", "shortcuts")}
-    shown = {one.title: one for one in figures(found)}
+    shown = {one.title: one for one in key_figures(found)}
     assert (shown["Test AUC"].value, shown["Test AUC"].note) == ("0.912", "0.880 to 0.940")
     assert (shown["Test accuracy"].value, shown["Test accuracy"].note) == ("-", "one class")
     assert shown["Prediction sets hold"].note.endswith("promised 0.95")
     assert shown["Pointing game"].value == "0.912"
     assert shown["Shortcuts"].bad
     assert shown["In quarantine"].bad
-    assert figures({name: {} for name in found}) == []
+    assert key_figures({name: {} for name in found}) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jinja2 import UndefinedError
 
-from scanlens.pages.render import environment
+from scanlens.pages.render import page_environment
 
 HOSTILE = "<script>alert('1')</script>"
 
@@ -13,7 +13,7 @@ HOSTILE = "<script>alert('1')</script>"
 def shown(template: str, **values: object) -> str:
     names = "warning_list, plain, cell, metrics_table, picture_grid, settings_table"
     used = f"{{% from 'pages/macros.html.j2' import {names} with context %}}"
-    return environment().from_string(used + template).render(digits="%.2f", **values)
+    return page_environment().from_string(used + template).render(digits="%.2f", **values)
 
 
 def test_words_from_outside_are_escaped_wherever_they_stand() -> None:

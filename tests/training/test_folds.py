@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.training.folds import NO_FOLD, descends_from, training_folds
+from scanlens.training.folds import NO_TRAINING_FOLD, descends_from, training_folds
 
 
 def scans(patients: int = 60) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def scans(patients: int = 60) -> pd.DataFrame:
 def test_every_scan_outside_the_test_split_is_in_one_fold(folds: int) -> None:
     index = scans()
     numbers = training_folds(index, folds, 0)
-    assert ((numbers == NO_FOLD) == (index["split"] == "test")).all()
+    assert ((numbers == NO_TRAINING_FOLD) == (index["split"] == "test")).all()
     assert set(numbers[numbers >= 0]) == set(range(folds))
     dealt = index.assign(fold=numbers)[numbers >= 0]
     assert dealt.groupby("patient")["fold"].nunique().max() == 1

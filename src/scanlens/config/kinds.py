@@ -62,7 +62,7 @@ Bool = Annotated[bool, Strict()]
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict(), BeforeValidator(_unquoted)]
 
-Precision = Annotated[Literal["auto", "32", "bf16", "fp16"], BeforeValidator(_digits)]
+PrecisionChoice = Annotated[Literal["auto", "32", "bf16", "fp16"], BeforeValidator(_digits)]
 
 Count = Annotated[Int, Field(ge=0)]
 """How many of something that may be left out."""

@@ -35,7 +35,7 @@ from scanlens.config.kinds import (
     Odd,
     Percentiles,
     Positive,
-    Precision,
+    PrecisionChoice,
     ProperShare,
     Rate,
     Seed,
@@ -256,7 +256,7 @@ class Runtime:
     """The machine. No stage declares it, so another machine retrains nothing."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Precision
+    precision: PrecisionChoice
     compile: Bool
     devices: Auto | Annotated[Int, Field(ge=1, le=1024)]
     nodes: Annotated[Int, Field(ge=1, le=1024)]

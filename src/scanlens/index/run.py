@@ -14,12 +14,12 @@ from scanlens.estimate import Estimate
 from scanlens.pages.render import embedded, render
 from scanlens.types import Facts
 
-PAGE = "index.html"
-STAGES = (
+INDEX_PAGE = "index.html"
+_STAGES = (
     "acquire", "manifest", "preprocess", "synthesis", "augmentation", "pretraining", "training", "ensemble",
     "evaluation", "explanation", "map_scores", "shortcuts", "packaging",
 )  # fmt: skip
-LINKS = (
+_LINKS = (
     ("Data quality", "data_quality.html", "what was refused and why, what leaks"),
     ("Report", "report.html", "how good, with intervals; calibration"),
     ("Maps", "../08_maps/gallery.html", "where the evidence lies, scan by scan"),
@@ -30,7 +30,7 @@ LINKS = (
     ("Model card", "../09_bundle/MODEL_CARD.md", "what a person must know before using the bundle"),
 )
 """Title, path relative to the page, and what it answers."""
-PICTURES = {
+_PICTURES = {
     "roc": "Sensitivity against false alarms.",
     "reliability": "Dots on the diagonal: right as often as confident.",
     "scatter": "Predicted against true.",
@@ -56,7 +56,7 @@ class Figure:
 
 
 def write_index(reports: Path) -> Facts:
-    """Write :data:`PAGE` into the folder of the reports.
+    """Write :data:`INDEX_PAGE` into the folder of the reports.
 
     Args:
         reports: Holds ``<stage>.json`` of the stages that ran; the other outputs lie beside it.
@@ -65,23 +65,23 @@ def write_index(reports: Path) -> Facts:
         Facts for ``index.json``: ``seconds`` by stage (evaluation keeps none: two runs write the same bytes)
         and ``links``, the paths that the page leads to.
     """
-    found = {stage: _read(reports / f"{stage}.json") for stage in STAGES}
+    found = {stage: _read(reports / f"{stage}.json") for stage in _STAGES}
     members = [_read(path) for path in sorted((reports / "members").glob("*.json"))]
     found["training"] = {"seconds": sum(float(one.get("seconds", 0)) for one in members)} if members else {}
     seconds = {stage: float(facts["seconds"]) for stage, facts in found.items() if "seconds" in facts}
-    links = [link for link in LINKS if (reports / link[1]).is_file()]
+    links = [link for link in _LINKS if (reports / link[1]).is_file()]
     total = sum(seconds.values())
     page = render(
         "index/page.html.j2",
-        figures=figures(found),
+        key_figures=key_figures(found),
         links=links,
         warnings=found["evaluation"].get("warnings", []),
-        images=embedded(reports / "figures", PICTURES),
-        captions=PICTURES,
+        images=embedded(reports / "figures", _PICTURES),
+        captions=_PICTURES,
         times=[(stage, value, value / total if total else 0.0) for stage, value in seconds.items()],
         total=total,
     )
-    write_text(reports / PAGE, page)
+    write_text(reports / INDEX_PAGE, page)
     return {"seconds_by_stage": seconds, "links": [path for _, path, _ in links]}
 
 
@@ -100,7 +100,7 @@ def time_table(seconds: dict[str, float]) -> str:
     )
 
 
-def figures(found: dict[str, Facts]) -> list[Figure]:
+def key_figures(found: dict[str, Facts]) -> list[Figure]:
     """The numbers that matter, of the stages that have any.
 
     Args:

@@ -35,7 +35,7 @@ IN_PROCESS = Engine("local", 0, None)
 """Reads in the caller's own process, without limits."""
 THUMBNAILS = "thumbnails.npy"
 
-Thumbnails = npt.NDArray[np.uint8]
+_Thumbnails = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Built:
     """
 
     manifest: pd.DataFrame
-    thumbnails: Thumbnails
+    thumbnails: _Thumbnails
     leaks: list[Leak]
     shortcuts: list[Shortcut]
     warnings: list[str]
@@ -140,7 +140,7 @@ def _tolerance(manifest: pd.DataFrame, source: dict[str, Any]) -> float | None:
 
 
 def _settle_contradictions(
-    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, source: dict[str, Any], config: Manifest
+    manifest: pd.DataFrame, thumbnails: _Thumbnails, root: Path, source: dict[str, Any], config: Manifest
 ) -> list[Pair]:
     """Quarantine scans that contradict each other, if the settings want it; return the near copies."""
     quarantined = config.leakage.contradictions == "quarantine"
@@ -192,7 +192,7 @@ def _deal(
     manifest.loc[left_out, ["status", "group"]] = [LEFT_OUT, ""]
 
 
-def _room(rows: int, output: Path | None) -> Thumbnails:
+def _room(rows: int, output: Path | None) -> _Thumbnails:
     shape = (rows, SIDE, SIDE)
     if output is None or not rows:
         return np.zeros(shape, dtype=np.uint8)
@@ -208,7 +208,7 @@ def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iter
 
 
 def _near_copies(
-    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, dims: int, config: Manifest
+    manifest: pd.DataFrame, thumbnails: _Thumbnails, root: Path, dims: int, config: Manifest
 ) -> list[Pair]:
     """Pairs of accepted scans that are near copies, by their rows in the manifest."""
     if config.leakage.near_copies == "off":

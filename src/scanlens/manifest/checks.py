@@ -19,9 +19,9 @@ MAX_SPACING_RATIO = 2.0
 """Largest ratio of the 95th to the 5th percentile of the spacing that is not worth a warning."""
 MAX_SIZE_RATIO = 4.0
 """A longest side of so many times the median one, or of so small a part of it, is extreme."""
-FEW_SCANS = 5
+_FEW_SCANS = 5
 """Fewer scans of a class in val or test are worth a warning."""
-FEW_PATIENTS = 10
+_FEW_PATIENTS = 10
 """Fewer patients in val or test are worth a warning."""
 _MIXTURES = (
     ("modality", "modalities", "Name those wanted in manifest.checks.modalities."),
@@ -217,13 +217,13 @@ def _few(accepted: pd.DataFrame, task: Task) -> list[str]:
         if scans.empty:
             continue
         patients = scans["patient"].nunique()
-        if patients < FEW_PATIENTS:
+        if patients < _FEW_PATIENTS:
             found.append(f"{split} has {patients} patients only: its metrics will be uncertain.")
         if not task.has_classes:
             continue
         found += [
             f"{split} has {count} scans only of class {label}: its metrics will be uncertain."
             for label, count in scans["label"].value_counts().sort_index().items()
-            if count < FEW_SCANS
+            if count < _FEW_SCANS
         ]
     return found

@@ -37,7 +37,7 @@ LEAKS = {
     "contradiction": ("The same pixels, or nearly, under different labels", "At most one can be right."),
 }
 
-Thumbnails = npt.NDArray[np.uint8]
+_Thumbnails = npt.NDArray[np.uint8]
 
 
 def write_quality(
@@ -45,7 +45,7 @@ def write_quality(
     leaks: Sequence[Leak],
     shortcuts: Sequence[Shortcut],
     warnings: Sequence[str],
-    thumbnails: Thumbnails,
+    thumbnails: _Thumbnails,
     output: Path,
 ) -> None:
     """Write the page. It needs no script and loads nothing; every word from outside is escaped.
@@ -93,7 +93,7 @@ def readable(text: str) -> str:
 class _Sheet:
     """Pictures of scans by row and by path."""
 
-    def __init__(self, manifest: pd.DataFrame, thumbnails: Thumbnails) -> None:
+    def __init__(self, manifest: pd.DataFrame, thumbnails: _Thumbnails) -> None:
         self._manifest = manifest
         self._thumbnails = thumbnails
         paths = manifest["path"].drop_duplicates()

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 
 
-def environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
     """Where templates are found: below the package. A missing value is an error, text is escaped."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("scanlens", "."),
@@ -32,7 +32,7 @@ def render(template: str, filters: Mapping[str, Callable[..., str]] | None = Non
     Raises:
         jinja2.UndefinedError: A value that the template names is missing.
     """
-    found = environment()
+    found = page_environment()
     found.filters.update(filters or {})
     return found.get_template(template).render(**values)
 

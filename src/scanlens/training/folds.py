@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from scanlens.errors import SettingsError
 from scanlens.types import IntArray
 
-NO_FOLD = -1
+NO_TRAINING_FOLD = -1
 """Of scans that no member learns from or validates on."""
 DEALT = ("train", "val")
 """Splits whose scans are dealt."""
@@ -32,12 +32,12 @@ def training_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
         seed: The same seed deals the same folds.
 
     Returns:
-        ``(scan,)`` numbers from 0 to ``folds - 1``, :data:`NO_FOLD` for the other scans.
+        ``(scan,)`` numbers from 0 to ``folds - 1``, :data:`NO_TRAINING_FOLD` for the other scans.
 
     Raises:
         SettingsError: Where a class has fewer patients than there are folds, or a fold would lack a class.
     """
-    numbers = np.full(len(index), NO_FOLD, dtype=np.int64)
+    numbers = np.full(len(index), NO_TRAINING_FOLD, dtype=np.int64)
     rows = np.flatnonzero(index["split"].isin(DEALT))
     labels = index["label"].to_numpy(dtype=str)[rows]
     own = pd.Series([f"row {row}" for row in range(len(index))], index=index.index)

@@ -17,7 +17,7 @@ from scanlens.manifest.columns import OK
 from scanlens.manifest.near_copies.find import Pair
 from scanlens.types import SPLITS
 
-Kind = Literal["patient", "copy", "near_copy", "contradiction"]
+LeakKind = Literal["patient", "copy", "near_copy", "contradiction"]
 CONTRADICTION = "contradiction"
 """First word of the status of a scan that was quarantined for a contradiction."""
 
@@ -39,7 +39,7 @@ class Leak:
         correlation: Of near copies; None for equal pixels and patients.
     """
 
-    kind: Kind
+    kind: LeakKind
     first: str
     second: str
     detail: str
@@ -108,7 +108,7 @@ def _in_order(splits: Sequence[str]) -> list[str]:
 
 
 def _shared(
-    kind: Kind, table: pd.DataFrame, by: str, value: str, order: Callable[[Sequence[str]], list[str]]
+    kind: LeakKind, table: pd.DataFrame, by: str, value: str, order: Callable[[Sequence[str]], list[str]]
 ) -> list[Leak]:
     """One leak for each group of ``by`` with several ``value``: its first scan and the first unlike it."""
     several = table.groupby(by)[value].transform("nunique") > 1
@@ -124,7 +124,7 @@ def _shared(
 def _near(
     table: pd.DataFrame,
     pairs: Sequence[Pair],
-    kind: Kind,
+    kind: LeakKind,
     value: str,
     order: Callable[[Sequence[str]], list[str]],
 ) -> list[Leak]:

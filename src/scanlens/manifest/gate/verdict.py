@@ -8,7 +8,7 @@ from types import MappingProxyType
 from scanlens.config.schema import Leakage
 from scanlens.errors import ScanlensError
 from scanlens.manifest.gate.giveaways import Shortcut
-from scanlens.manifest.gate.leakage import Kind, Leak
+from scanlens.manifest.gate.leakage import Leak, LeakKind
 
 LIST = "data/07_reports/leaks.csv"
 """Where the pipeline writes :func:`scanlens.manifest.gate.leakage.leaks_table`."""
@@ -61,7 +61,7 @@ def judge(leaks: Sequence[Leak], shortcuts: Sequence[Shortcut], config: Leakage)
     return warned
 
 
-def _settings(config: Leakage) -> dict[Kind, str]:
+def _settings(config: Leakage) -> dict[LeakKind, str]:
     return {
         "patient": config.patients,
         "copy": config.copies,
@@ -136,7 +136,7 @@ def _shortcut_sentence(shortcut: Shortcut) -> str:
     )
 
 
-_SENTENCES: Mapping[Kind, Callable[[list[Leak]], str]] = MappingProxyType(
+_SENTENCES: Mapping[LeakKind, Callable[[list[Leak]], str]] = MappingProxyType(
     {
         "patient": _patients,
         "copy": _copies,
@@ -148,7 +148,7 @@ _GROUPED = (
     "manifest.split.method=grouped keeps them together (where the data declares a split of its own, also "
     "data.columns.split=null)"
 )
-_REMEDIES: Mapping[Kind, str] = MappingProxyType(
+_REMEDIES: Mapping[LeakKind, str] = MappingProxyType(
     {
         "patient": f"patient: {_GROUPED}; manifest.leakage.patients=warn accepts them.",
         "copy": (

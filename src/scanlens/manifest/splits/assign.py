@@ -14,14 +14,14 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, Numbers, deal_splits
+from scanlens.manifest.splits.deal import GroupNames, Numbers, deal_splits
 from scanlens.manifest.splits.folds import NO_FOLD, check_folds, deal_folds, splits_of
 from scanlens.manifest.splits.groups import Links, patient_groups
 from scanlens.manifest.splits.official import check_declared, official_splits
 from scanlens.manifest.splits.site import check_sites, site_splits
 from scanlens.types import SPLITS, IntArray
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def check_split_settings(config: SplitConfig, listing: pd.DataFrame) -> None:
@@ -79,12 +79,12 @@ def assign_splits(scans: pd.DataFrame, config: SplitConfig, links: Links = ()) -
     return dealt
 
 
-def _assign(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple[Names, IntArray]:
+def _assign(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple[GroupNames, IntArray]:
     """Apply the method: ``(scan,)`` names and fold numbers of scans in their fixed order."""
     method = effective_method(config, scans)
     if method == "official":
         if config.method != method:
-            logger.info("The data declares a split: manifest.split.method=official is used.")
+            _logger.info("The data declares a split: manifest.split.method=official is used.")
         return official_splits(scans, groups, config)
     if method == "hashed":
         return hashed_splits(scans, config)
@@ -94,7 +94,7 @@ def _assign(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple
     if method == "temporal":
         return temporal_splits(scans, groups, config), no_folds
     if method == "random":
-        logger.warning(
+        _logger.warning(
             "manifest.split.method=random ignores patients: scans of one patient reach several "
             "splits and the test metrics are too good."
         )
@@ -133,7 +133,7 @@ def check_use(labels: pd.Series, splits: pd.Series) -> None:
 # Scans and patients added later move no earlier one. The price: sizes and class ratios are those of chance,
 # copies under two patients' names may be parted (the leakage gate then says so), and another pseudonym key
 # gives another split.
-def hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[Names, IntArray]:
+def hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[GroupNames, IntArray]:
     """Deal each patient by its hash; a scan of unknown patient by its content.
 
     Args:
@@ -174,7 +174,7 @@ _REMEDY = (
 )
 
 
-def temporal_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> Names:
+def temporal_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> GroupNames:
     """Deal the groups by the date of their last scan: the newest to test, the next to val, the rest to train.
 
     A patient's scans stay together, so test may hold old scans of a patient who came back; every scan of

@@ -15,7 +15,7 @@ import pandas as pd
 from scanlens.errors import SettingsError
 from scanlens.types import SPLITS, IntArray
 
-Names = npt.NDArray[np.object_]
+GroupNames = npt.NDArray[np.object_]
 Numbers = npt.NDArray[np.float64]
 
 TOLERANCE = 0.02
@@ -39,7 +39,7 @@ STEPS = 60
 SWAPS = 2000
 
 
-def deal_splits(scans: pd.DataFrame, groups: IntArray, fractions: dict[str, float], seed: int) -> Names:
+def deal_splits(scans: pd.DataFrame, groups: IntArray, fractions: dict[str, float], seed: int) -> GroupNames:
     """Name the split of each scan.
 
     Args:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, deal
+from scanlens.manifest.splits.deal import GroupNames, deal
 from scanlens.types import IntArray
 
 NO_FOLD = -1
@@ -56,7 +56,7 @@ def deal_folds(scans: pd.DataFrame, groups: IntArray, folds: int, seed: int) -> 
     return numbers
 
 
-def splits_of(numbers: IntArray, folds: int, fold: int) -> Names:
+def splits_of(numbers: IntArray, folds: int, fold: int) -> GroupNames:
     """Name the split of each scan in one run: ``fold`` is test, the next one val, the others train."""
     val = (fold + 1) % folds
     return np.select([numbers == fold, numbers == val], ["test", "val"], "train").astype(object)

@@ -9,11 +9,11 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, deal_splits
+from scanlens.manifest.splits.deal import GroupNames, deal_splits
 from scanlens.manifest.splits.folds import NO_FOLD, deal_folds
 from scanlens.types import SPLITS, IntArray
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def check_declared(listing: pd.DataFrame) -> None:
@@ -43,7 +43,9 @@ def check_declared(listing: pd.DataFrame) -> None:
             )
 
 
-def official_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple[Names, IntArray]:
+def official_splits(
+    scans: pd.DataFrame, groups: IntArray, config: SplitConfig
+) -> tuple[GroupNames, IntArray]:
     """Take the declared split, and deal by patient what it leaves open.
 
     Without folds a missing val is carved out of train. With folds the declared test stays test in every
@@ -72,6 +74,6 @@ def official_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) 
         splits[learning] = np.where(numbers[learning] == config.fold, "val", "train")
     elif not (splits == "val").any():
         share = config.fractions["val"] / (config.fractions["train"] + config.fractions["val"])
-        logger.info("The declared split has no val: %.0f %% of train become val, by patient.", 100 * share)
+        _logger.info("The declared split has no val: %.0f %% of train become val, by patient.", 100 * share)
         splits[learning] = deal_splits(rest, rest_groups, {"train": 1 - share, "val": share}, config.seed)
     return splits, numbers

@@ -14,13 +14,13 @@ import pandas as pd
 
 from scanlens.config.schema import SplitConfig
 from scanlens.errors import SettingsError
-from scanlens.manifest.splits.deal import Names, deal_splits
+from scanlens.manifest.splits.deal import GroupNames, deal_splits
 from scanlens.types import IntArray
 
 LEFT_OUT = "left out: its patient, or a copy of it, is also at the test site"
 """The status of a scan that the split leaves out; its split is empty."""
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def check_sites(config: SplitConfig, listing: pd.DataFrame) -> None:
@@ -70,7 +70,7 @@ def test_site(config: SplitConfig, sites: pd.Series) -> str:
     return known[config.fold]
 
 
-def site_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> Names:
+def site_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> GroupNames:
     """Leave a site out as test, and deal the patients of the others to train and val.
 
     Args:
@@ -86,11 +86,11 @@ def site_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> N
     """
     check_sites(config, scans)
     left_out = test_site(config, scans["site"])
-    logger.info("The test split is site %s.", left_out)
+    _logger.info("The test split is site %s.", left_out)
     test = (scans["site"] == left_out).to_numpy()
     shared = np.isin(groups, groups[test]) & ~test
     if shared.any():
-        logger.warning(
+        _logger.warning(
             "%d scans at other sites are in no split: their patients, or copies of them, are at site %s too.",
             shared.sum(),
             left_out,
