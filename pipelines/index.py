@@ -1,7 +1,7 @@
 """One page that links what the other stages left, with the numbers that matter."""
 
 from pipelines.stage import REPORTS, stage
-from scanlens.index.run import time_table, write_index
+from scanlens.index.run import INDEX_PAGE, time_table, write_index
 
 if __name__ == "__main__":
     with stage("index") as run:

@@ -73,7 +73,7 @@ def write_index(reports: Path) -> Facts:
     total = sum(seconds.values())
     page = render(
         "index/page.html.j2",
-        key_figures=key_figures(found),
+        figures=key_figures(found),
         links=links,
         warnings=found["evaluation"].get("warnings", []),
         images=embedded(reports / "figures", _PICTURES),
