@@ -127,9 +127,9 @@ def test_the_checks_are_those_of_the_pipeline(project: Path) -> None:
 
 
 def test_the_memory_limit_reaches_the_reader(tmp_path: Path) -> None:
-    wide = cv2.imencode(".png", picture().repeat(90, 0).repeat(90, 1))[1]
+    wide = cv2.imencode(".png", picture().repeat(200, 0).repeat(200, 1))[1]
     (tmp_path / "wide.png").write_bytes(wide.tobytes())
-    for mib, status in ((8, "quarantined"), (512, "accepted")):
+    for mib, status in ((64, "quarantined"), (1024, "accepted")):
         (scan,) = survey(tmp_path, dims=None, checks=replace(CHECKS, max_memory_mib=mib), engine=LOCAL).scans
         assert scan.status == status
         assert ("memory" in scan.reason or "needs more" in scan.reason) == (status == "quarantined")

@@ -33,7 +33,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             tmp_path / "real",
             tmp_path / "made",
             model(),
-            transfer(source=source),
+            transfer(source=source, file="weights.pt" if source == "file" else None),
             pretraining(**changes),
             augmentation(),
             CPU,
@@ -92,7 +92,9 @@ def test_the_head_is_the_one_that_training_builds(call: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "change", [{"source": "none"}, {"source": "file"}, {"epochs": 0}, {"made": 0}], ids=str
+    "change",
+    [{"source": "none"}, {"source": "file"}, {"epochs": 0}, {"made": 0}],
+    ids=str,
 )
 def test_where_nothing_is_learnt_the_fresh_weights_are_kept(
     call: Any, tmp_path: Path, change: dict[str, Any]

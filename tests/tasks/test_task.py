@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from scanlens import tasks
-from scanlens.config import schema
+from scanlens.config import data, schema
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.evaluation.assessment import Predicted, assess
 from scanlens.evaluation.metrics import SCALARS
@@ -30,7 +30,7 @@ def labels_of(task: Task) -> pd.Series:
 
 
 def test_the_settings_know_the_same_names() -> None:
-    assert set(NAMED) == set(get_args(schema.Task))
+    assert set(NAMED) == set(get_args(data.TaskName))
 
 
 def test_an_unknown_name_is_told_the_known_ones_and_a_taken_one_is_refused() -> None:

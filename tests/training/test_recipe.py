@@ -36,7 +36,7 @@ def unusual() -> Training:
     return training(
         epochs=11, epoch_scans=12, batch_size=13, accumulate=14, lr=0.15, weight_decay=0.16,
         optimiser=Optimiser("sgd", 0.17), schedule=Schedule("cosine", 0.18, 0.19),
-        loss=Loss("focal", 0.2, 2.1, "balanced"),
+        loss=Loss("focal", 0.2, 2.1, "inverse"),
         penalties=Penalties(Penalty(0.22, 0.23), Penalty(0.24, 0.25)), averaging=Averaging("ema", 0.26, 0.27),
         mixing=Mixing(0.28, 0.29, 0.3), sampling="balanced", patience=31, gradient_clip=3.2,
         seed=34,

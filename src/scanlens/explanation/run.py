@@ -225,7 +225,8 @@ def tracked_files(folder: Path) -> list[Path]:
     overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
     arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
     figures = sorted(folder.glob("*.png"))
-    return [*arrays, *figures, folder / "index.parquet", folder / "regions.parquet", *overlays]
+    tables = [path for path in (folder / "index.parquet", folder / "regions.parquet") if path.is_file()]
+    return [*arrays, *figures, *tables, *overlays]
 
 
 def _regions(

@@ -18,7 +18,7 @@ from scanlens.models.saved import load_model
 from scanlens.packaging.card import model_card
 from scanlens.packaging.export import export_onnx
 
-PYFUNC = Path(__file__).with_name("pyfunc.py")
+PYFUNC = Path(__file__).parents[1] / "inference" / "pyfunc.py"
 """The script that MLflow stores with a registered bundle."""
 
 
