@@ -134,6 +134,6 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     target = report or REPORTS / f"{name}.json"
     if name != "evaluation":
         # evaluation writes its own, without a duration: two runs must agree to the byte.
-        content = {"stage": name, "seconds": round(seconds, 2), **current.facts}
+        content = {"stage": name, **current.facts, "seconds": round(seconds, 2)}
         write_json(target, content)
     print(f"{name}: {current.summary} ({seconds:.1f} s)", flush=True)

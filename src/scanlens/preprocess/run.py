@@ -161,7 +161,7 @@ def preprocess(
         **progress.counts,
         "preprocessor": preprocessor.to_json(),
         "statistics": statistics,
-        "seconds": {
+        "seconds_by_step": {
             "plan": round(planned - started, 2),
             "shards": round(made - planned, 2),
             "statistics": round(time.perf_counter() - made, 2),
