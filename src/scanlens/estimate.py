@@ -42,7 +42,7 @@ class Estimate:
         for name in ("value", "low", "high"):
             object.__setattr__(self, name, finite(getattr(self, name)))
 
-    def text(self, spec: str = ".2f", undefined: str = "undefined") -> str:
+    def text(self, spec: str = "z.2f", undefined: str = "undefined") -> str:
         """As people read it: ``0.91 (0.88 to 0.94)``, ``0.91`` without an interval.
 
         Args:
