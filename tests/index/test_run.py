@@ -17,13 +17,18 @@ REPORTS = {
     "members/1": {"seconds": 5.0},
     "evaluation": {
         "test": {"auc_macro": ESTIMATE, "accuracy": {"value": None, "reason": "one class"}, "ece": ESTIMATE},
-        "sets": {"test": {"coverage": ESTIMATE}},
+        "sets": {"test": {"coverage": ESTIMATE, "abstained": ESTIMATE}},
+        "calibration": {"test": {"before": {"ece": 0.2}}},
         "settings": {"confidence": 0.95},
         "warnings": ["<b>few patients</b>"],
     },
     "map_scores": {
         "seconds": 1.0,
-        "lesions": {"kinds": {"probability_map": {"pointing_game_near": ESTIMATE}}},
+        "lesions": {
+            "kinds": {"probability_map": {"pointing_game_near": ESTIMATE, "pointing_game": ESTIMATE}},
+            "chance_near": {"value": 0.03},
+            "chance": {"value": 0.01},
+        },
     },
     "shortcuts": {"seconds": 1.0, "verdict": "found", "sentence": "The network takes a shortcut."},
 }
@@ -67,8 +72,9 @@ def test_the_numbers_that_matter(reports: Path) -> None:
     shown = {one.title: one for one in key_figures(found)}
     assert (shown["Test AUC"].value, shown["Test AUC"].note) == ("0.912", "0.880 to 0.940")
     assert (shown["Test accuracy"].value, shown["Test accuracy"].note) == ("-", "one class")
-    assert shown["Prediction sets hold"].note.endswith("promised 0.95")
-    assert shown["Pointing game"].value == "0.912"
+    assert shown["Sets that hold the truth"].note.endswith("0.95 promised")
+    assert shown["Map's peak at the lesion"].note.endswith("chance 0.030")
+    assert shown["Calibration error"].note.endswith("0.200 without calibration")
     assert shown["Shortcuts"].bad
     assert shown["In quarantine"].bad
     assert key_figures({name: {} for name in found}) == []

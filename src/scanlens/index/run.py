@@ -75,7 +75,7 @@ def write_index(reports: Path) -> Facts:
         "index/page.html.j2",
         figures=key_figures(found),
         links=links,
-        warnings=found["evaluation"].get("warnings", []),
+        warnings=[*found["manifest"].get("warnings", []), *found["evaluation"].get("warnings", [])],
         images=embedded(reports / "figures", _PICTURES),
         captions=_PICTURES,
         times=[(stage, value, value / total if total else 0.0) for stage, value in seconds.items()],
@@ -133,8 +133,11 @@ def _of_scans(manifest: Facts) -> list[Figure]:
     if not manifest:
         return []
     refused = int(manifest["quarantined"])
+    splits = ", ".join(
+        f"{name} {sum(classes.values())}" for name, classes in manifest.get("splits", {}).items()
+    )
     return [
-        Figure("Scans accepted", f"{manifest['accepted']:,}", f"of {manifest['scans']:,}"),
+        Figure("Scans accepted", f"{manifest['accepted']:,}", splits or f"of {manifest['scans']:,}"),
         Figure("In quarantine", f"{refused:,}", "each with its reason", bad=refused > 0),
     ]
 
@@ -142,23 +145,40 @@ def _of_scans(manifest: Facts) -> list[Figure]:
 def _of_evaluation(evaluation: Facts) -> list[Figure]:
     if not evaluation:
         return []
-    test, wanted = (
-        evaluation["test"],
-        (("auc_macro", "Test AUC"), ("accuracy", "Test accuracy"), ("mae", "Test MAE")),
-    )
+    test = evaluation["test"]
+    wanted = (("auc_macro", "Test AUC"), ("accuracy", "Test accuracy"), ("mae", "Test mean error"))
     shown = [_number(title, test[name]) for name, title in wanted if name in test]
     if "ece" in test:
-        shown.append(_number("Calibration error", test["ece"], "test split"))
-    coverage = evaluation.get("sets", {}).get("test", {}).get("coverage")
-    if coverage is not None:
-        promised = evaluation["settings"]["confidence"]
-        shown.append(_number("Prediction sets hold", coverage, f"promised {promised:g}"))
+        before = evaluation.get("calibration", {}).get("test", {}).get("before", {}).get("ece")
+        note = "" if before is None else f"{before:.3f} without calibration"
+        shown.append(_number("Calibration error", test["ece"], note))
+    sets = evaluation.get("sets", {}).get("test", {})
+    if "coverage" in sets:
+        shown.append(
+            _number(
+                "Sets that hold the truth",
+                sets["coverage"],
+                f"{evaluation['settings']['confidence']:g} promised",
+            )
+        )
+    if "abstained" in sets:
+        shown.append(_number("Passed on to a person", sets["abstained"], "share of scans"))
     return shown
 
 
 def _of_maps(scores: Facts) -> list[Figure]:
-    lesions = scores.get("lesions", {}).get("kinds", {}).get("probability_map")
-    return [_number("Pointing game", lesions["pointing_game_near"], "probability map")] if lesions else []
+    lesions = scores.get("lesions", {})
+    found = lesions.get("kinds", {}).get("probability_map")
+    if not found:
+        return []
+    titles = (
+        ("pointing_game_near", "chance_near", "Map's peak at the lesion"),
+        ("pointing_game", "chance", "In it, to the pixel"),
+    )
+    return [
+        _number(title, found[name], f"chance {lesions[chance]['value']:.3f}")
+        for name, chance, title in titles
+    ]
 
 
 def _of_shortcuts(shortcuts: Facts) -> list[Figure]:
