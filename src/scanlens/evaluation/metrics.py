@@ -160,18 +160,34 @@ def weighted_auc(score: FloatArray, positive: npt.NDArray[np.bool_], weights: Fl
 
 
 def auc_macro(probabilities: FloatArray, targets: IntArray) -> float:
-    """Mean of :func:`auc_per_class` over the classes that occur."""
+    """Mean of :func:`auc_per_class` over the classes that occur.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+        >>> auc_macro(probabilities, np.array([0, 0, 1, 1]))
+        0.75
+    """
     return float(auc_per_class(probabilities, targets)[np.unique(targets)].mean())
 
 
 def confusion(predicted: IntArray, targets: IntArray, classes: int) -> IntArray:
-    """Counts ``(actual class, predicted class)``."""
+    """Counts ``(actual class, predicted class)``.
+
+    Example:
+        >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
+    """
     counts = np.bincount(targets * classes + predicted, minlength=classes**2)
     return counts.reshape(classes, classes)
 
 
 def confidence_bins(confidence: FloatArray, bins: int = ECE_BINS) -> IntArray:
-    """Index of the equal-width bin of each confidence in [0, 1]; a bin holds its lower edge."""
+    """Index of the equal-width bin of each confidence in [0, 1]; a bin holds its lower edge.
+
+    Example:
+        >>> confidence_bins(np.array([0.0, 0.5, 0.99, 1.0]), bins=2).tolist()
+        [0, 1, 1, 1]
+    """
     edges = np.linspace(0.0, 1.0, bins + 1)
     return np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
 
@@ -201,6 +217,11 @@ def ece(probabilities: FloatArray, targets: IntArray, weights: FloatArray | None
 
     Returns:
         ``()``, or ``(resample,)`` where there are weights.
+
+    Example:
+        >>> probabilities = np.array([[0.8, 0.2]] * 4)
+        >>> round(float(ece(probabilities, np.array([0, 0, 0, 1]))), 2)
+        0.05
     """
     if weights is None:
         return ece(probabilities, targets, np.ones((1, len(targets))))[0]

@@ -56,6 +56,12 @@ def lesion_score(
 
     Raises:
         SettingsError: The shapes differ.
+
+    Example:
+        >>> mask = np.array([[False, True], [False, False]])
+        >>> score = lesion_score(np.array([[0.0, 3.0], [1.0, 0.0]]), mask)
+        >>> score.hit, score.mass, score.area
+        (1.0, 0.75, 0.25)
     """
     if values.shape != mask.shape:
         raise SettingsError(

@@ -62,6 +62,11 @@ def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[
 
     Returns:
         float32 ``(batch, class, *grid)``, any finite number.
+
+    Example:
+        >>> odds = np.exp(log_odds(np.log([[[1.0], [3.0]]])))
+        >>> [round(float(odd), 2) for odd in odds.ravel()]
+        [0.33, 3.0]
     """
     scaled = np.asarray(local_logits, np.float64) / temperature
     others = np.empty_like(scaled)
@@ -153,6 +158,10 @@ def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
 
     Returns:
         float32 ``(*leading, *size)`` within the range of ``maps``.
+
+    Example:
+        >>> upsample(np.array([[0.0, 1.0]]), (1, 4)).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
     """
     if len(size) > np.ndim(maps):
         raise ValueError(f"expected maps with at least {len(size)} axes, got shape {np.shape(maps)}")
@@ -173,6 +182,10 @@ def linear_weights(at: npt.NDArray[np.float64], places: int) -> npt.NDArray[np.f
     Args:
         at: ``(length,)`` where to interpolate, in places from 0 to ``places - 1``.
         places: How many there are.
+
+    Example:
+        >>> linear_weights(np.array([0.0, 0.5]), 2).tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
     """
     lower = np.floor(at).astype(np.intp)
     upper = np.minimum(lower + 1, places - 1)
