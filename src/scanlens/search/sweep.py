@@ -121,14 +121,19 @@ def _run(project: Path, plan: SweepPlan, study: optuna.Study, speak: Callable[[s
         # Signals go to this thread: in another one a stop meets no transaction of the study.
         with ThreadPoolExecutor(1) as pool:
             try:
-                pool.submit(
-                    study.optimize,
-                    run,
-                    n_trials=wanted - done,
-                    n_jobs=plan.jobs,
-                    catch=(Exception,),
-                    callbacks=[observe],
-                ).result()
+                ended = -1
+                # Again while that brings something: threads that meet at the queue may leave a trial in it.
+                while ended < len(finished(study)) < wanted:
+                    ended = len(finished(study))
+                    pool.submit(
+                        study.optimize,
+                        run,
+                        n_trials=wanted - ended,
+                        n_jobs=plan.jobs,
+                        catch=(Exception,),
+                        callbacks=[observe],
+                    ).result()
+                    take_up(study, plan)
             finally:
                 run.stopping.set()
         outcome = _conclude(project, plan, study, parent)
