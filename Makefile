@@ -8,7 +8,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro test lint types docs bench image clean
+.PHONY: help setup params repro test slow lint types docs bench image clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,9 +28,14 @@ params: $(STAMP) ## compose params.yaml from conf/
 
 repro: params ## run every stage that is not up to date
 	dvc repro
+	@echo "Look at data/07_reports/index.html"
 
-test: $(STAMP) ## run all tests, two files at a time
-	python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## run the tests, two files at a time; of long tables a few rows
+	python -m pytest -n 2 --dist loadfile -m "not slow"
+
+slow: $(STAMP) ## run the other rows of long tables: make slow [PATHS=tests/models]
+	@# Pytest ends with 5 where there is no such row.
+	python -m pytest -n 2 --dist loadfile -m slow $(PATHS) || [ $$? -eq 5 ]
 
 lint: $(STAMP) ## style, layers, types, params.yaml against conf/
 	ruff format --check .

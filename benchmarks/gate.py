@@ -17,11 +17,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.table import Row, publish
-from scanlens.manifest.burned_in import has_text
-from scanlens.manifest.duplicates import near_copies
-from scanlens.manifest.thumbnails import thumbnail
-from scanlens.sources.phantom_image import draw_phantom
-from scanlens.sources.phantom_lesion import LABELS
+from scanlens.manifest.near_copies.find import near_copies
+from scanlens.manifest.near_copies.thumbnails import thumbnail
+from scanlens.phantom.image import draw_phantom
+from scanlens.phantom.lesion import LABELS
+from scanlens.privacy.burned_in import has_text
 
 LINES = ("MUELLER^ANNA", "DOE, JOHN 47", "12.03.1956", "ID 00471-1B", "WARD NORTH 3")
 CROP, LOWEST = 0.8, 0.8

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.table import Row, is_quick, median, publish, spread
-from scanlens.manifest.duplicates import near_copies
-from scanlens.manifest.thumbnails import SIDE, thumbnail
+from scanlens.manifest.near_copies.find import near_copies
+from scanlens.manifest.near_copies.thumbnails import SIDE, thumbnail
 
 PLANTED = 0.02
 MINIMUM = 0.96

@@ -33,12 +33,12 @@ from benchmarks.table import Row, is_quick, median, publish, spread
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, Model
 from scanlens.explanation.album import Album
-from scanlens.explanation.gradcam import class_maps
-from scanlens.explanation.maps import grad_cam, probability_maps, upsample
-from scanlens.explanation.run import explain
+from scanlens.explanation.run import explain_classes
+from scanlens.maps.probability import grad_cam, probability_maps, upsample
+from scanlens.methods.gradcam import class_maps
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import local_logits
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store, StoreWriter
 
@@ -89,7 +89,7 @@ def network_of(case: Case) -> Classifier:
         load_section(Model), name=case.name, library="auto", stem="standard", width=1.0, args={}, hidden=[],
         pooling="average", head="auto",
     )  # fmt: skip
-    network = build(resolve(model, case.shape, len(LABELS))).eval()
+    network = build(resolve_model(model, case.shape, len(LABELS))).eval()
     return network.to(memory_format=torch.channels_last) if len(case.shape) == 3 else network  # type: ignore[call-overload]
 
 
@@ -255,11 +255,11 @@ def make_store(folder: Path, count: int) -> None:
 def explain_all(folder: Path) -> None:
     """The explanation stage's own call on the store in ``folder``."""
     store = Store.open(folder)
-    network = build(resolve(load_section(Model), store.shape, len(LABELS)))
+    network = build(resolve_model(load_section(Model), store.shape, len(LABELS)))
     rows = store.rows("test")
     table = predictions([f"s{row}" for row in rows], np.random.default_rng(1))
     batches = local_logits(network, store, rows, store.statistics, 16, "cpu")
-    explain(
+    explain_classes(
         batches,
         store,
         table,

@@ -69,11 +69,12 @@ def draw(folder: Path, count: int) -> None:
 def preprocess_all(folder: Path) -> None:
     from dataclasses import replace
 
+    from scanlens.acquire.run import acquire
     from scanlens.config.load import load_section
     from scanlens.config.schema import Acquire, Data, Manifest, Preprocess
     from scanlens.manifest.build import build_manifest
     from scanlens.preprocess.run import preprocess
-    from scanlens.sources.acquire import acquire, read_source
+    from scanlens.sources.acquired import read_source
 
     data = replace(load_section(Data), kind="folder", root=str(folder / "raw"), labels=None, phantom=None)
     acquire(data, load_section(Acquire), folder / "listing")

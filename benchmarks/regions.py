@@ -22,15 +22,15 @@ from scanlens.atomic import write_text
 from scanlens.config.load import load_section
 from scanlens.config.schema import Explanation, Runtime
 from scanlens.evaluation.calibration import read_temperature
-from scanlens.explanation.geometry import ScanGeometry, geometry_reader
-from scanlens.explanation.maps import probability_maps, upsample
-from scanlens.explanation.masks import mask_reader
-from scanlens.explanation.regions import Region, scan_regions, suspicious_labels
+from scanlens.maps.geometry import ScanGeometry, geometry_reader
+from scanlens.maps.masks import mask_reader
+from scanlens.maps.probability import probability_maps, upsample
+from scanlens.maps.regions import Region, scan_regions, suspicious_labels
 from scanlens.models.predict import local_logits
 from scanlens.models.saved import load_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import prepare
-from scanlens.sources.acquire import read_source
+from scanlens.sources.acquired import read_source
 from scanlens.types import FloatArray
 
 DATA = Path("data")

@@ -31,7 +31,7 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.config.load import load_section
 from scanlens.config.schema import Augmentation, Model, Runtime, Training, Transfer
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store, StoreWriter
 from scanlens.scaling.device import Machine, prepare
@@ -95,7 +95,7 @@ class Round:
 
     def network(self) -> Classifier:
         """Fresh, always the same."""
-        return build(resolve(self.model, self.store.shape, CLASSES))
+        return build(resolve_model(self.model, self.store.shape, CLASSES))
 
     def plain(self) -> Classifier:
         """The same of torch's own layers alone."""
@@ -157,7 +157,7 @@ class Round:
             epoch_scans=0,
             lr=rivals.LR,
         )
-        architecture = resolve(self.model, self.store.shape, CLASSES)
+        architecture = resolve_model(self.model, self.store.shape, CLASSES)
         section = load_section(Augmentation)
         stand_in = with_features(network, architecture, train, val, transfer, section, recipe, self.machine)
         with tempfile.TemporaryDirectory(dir=self.folder) as checkpoints:

@@ -1,9 +1,9 @@
 """Raw scans and labels in: list the data set, or draw the phantoms."""
 
 from pipelines.stage import RAW, stage
+from scanlens.acquire.run import acquire
 from scanlens.config.load import load_section
 from scanlens.config.schema import Acquire, Data
-from scanlens.sources.acquire import acquire
 
 if __name__ == "__main__":
     with stage("acquire") as run:

@@ -5,8 +5,8 @@ from pathlib import Path
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.estimate import Estimate
 from scanlens.evaluation.cautions import descent_cautions
-from scanlens.evaluation.regression_run import evaluate_numbers
 from scanlens.evaluation.report import tracked_metrics
 from scanlens.evaluation.run import evaluate
 from scanlens.models.held_out import held_out_logits
@@ -24,24 +24,18 @@ if __name__ == "__main__":
             network, TRAINED, store, model["statistics"], machine.batch_size, machine.device
         )
         config = load_section(Evaluation)
-        known = descent_cautions(model["first_weights"], held_out.members)
-        headline = "mae" if store.task == "regression" else "auc_macro"
-        if store.task == "regression":
-            mean = model["architecture"]["centre"]
-            facts = evaluate_numbers(
-                held_out.logits[:, 0], held_out.index, store.labels[0], mean, config, REPORTS, known
-            )
-        else:
-            facts = evaluate(
-                held_out.logits,
-                held_out.index,
-                store.labels,
-                config,
-                REPORTS,
-                held_out.members,
-                store.task,
-                known,
-            )
+        further = descent_cautions(model["first_weights"], held_out.members)
+        facts = evaluate(
+            held_out.logits,
+            held_out.index,
+            store.labels,
+            config,
+            REPORTS,
+            held_out.members,
+            store.task,
+            further,
+            model["architecture"]["centre"],
+        )
         with open_run(
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]
         ) as tracked:
@@ -49,8 +43,6 @@ if __name__ == "__main__":
             tracked.log_predictions(REPORTS / "predictions.parquet")
             for name in ("plots", "figures", "report.html", "evaluation.json"):
                 tracked.log_files(REPORTS / name, name if (REPORTS / name).is_dir() else None)
-        found = facts["test"][headline]
-        interval = f" [{found['low']:.3f}, {found['high']:.3f}]" if found.get("low") is not None else ""
-        value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
-        word = {"mae": "mean absolute error", "auc_macro": "AUC"}[headline]
-        run.report({}, f"test {word} {value}{interval} over {len(store.rows('test'))} scans in {REPORTS}")
+        found = Estimate.from_json(facts["test"][store.task.headline]).text(".3f")
+        word = store.task.metrics[store.task.headline].title
+        run.report({}, f"test {word} {found} over {len(store.rows('test'))} scans in {REPORTS}")

@@ -6,11 +6,11 @@ from pipelines.stage import MANIFEST, RAW, REPORTS, stage
 from scanlens.config.load import load_section
 from scanlens.config.schema import Manifest, Runtime
 from scanlens.manifest.build import build_manifest
+from scanlens.manifest.gate.verdict import judge
 from scanlens.manifest.quality import write_quality
 from scanlens.manifest.report import write_leaks, write_manifest
-from scanlens.manifest.verdict import judge
 from scanlens.scaling.engine import engine_of
-from scanlens.sources.acquire import read_metadata, read_source
+from scanlens.sources.acquired import read_metadata, read_source
 
 if __name__ == "__main__":
     with stage("manifest") as run:

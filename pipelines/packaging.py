@@ -5,8 +5,8 @@ from pathlib import Path
 from pipelines.stage import BUNDLE, MANIFEST, PREPROCESSED, RAW, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
 from scanlens.config.schema import Manifest, Packaging, Tracking
-from scanlens.inference.packaging import PYFUNC, package
-from scanlens.sources.acquire import read_source
+from scanlens.packaging.run import PYFUNC, package
+from scanlens.sources.acquired import read_source
 from scanlens.tracking.runs import data_tags, open_run
 
 if __name__ == "__main__":

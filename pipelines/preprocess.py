@@ -8,7 +8,7 @@ from scanlens.config.schema import Preprocess, Runtime
 from scanlens.manifest.columns import read_manifest
 from scanlens.preprocess.run import preprocess
 from scanlens.scaling.engine import engine_of
-from scanlens.sources.acquire import read_source
+from scanlens.sources.acquired import read_source
 
 CACHE = Path(".scanlens/preprocessed")
 """Finished shards of killed and earlier runs; DVC does not know it, and deleting it costs time only."""

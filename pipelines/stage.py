@@ -35,6 +35,8 @@ MEMBERS = Path("data/06_models/members")
 TRAINED = Path("data/06_models/trained")
 REPORTS = Path("data/07_reports")
 MAPS = Path("data/08_maps")
+MAP_SCORES = Path("data/07_reports/map_scores")
+SHORTCUTS = Path("data/07_reports/shortcuts")
 BUNDLE = Path("data/09_bundle")
 
 STOPPED = "stopped. The same command goes on from what is kept."
@@ -132,6 +134,6 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     target = report or REPORTS / f"{name}.json"
     if name != "evaluation":
         # evaluation writes its own, without a duration: two runs must agree to the byte.
-        content = {"stage": name, "seconds": round(seconds, 2), **current.facts}
+        content = {"stage": name, **current.facts, "seconds": round(seconds, 2)}
         write_json(target, content)
     print(f"{name}: {current.summary} ({seconds:.1f} s)", flush=True)

@@ -11,5 +11,11 @@ if __name__ == "__main__":
     with stage("synthesis") as run:
         store = Store.open(PREPROCESSED)
         machine = prepare(load_section(Runtime), len(store.shape) - 1)
-        facts = synthesise(store, load_section(Synthesis), run.folder(SYNTHETIC), machine.device)
+        facts = synthesise(
+            store,
+            load_section(Synthesis),
+            run.folder(SYNTHETIC),
+            machine.device,
+            bf16=machine.precision != "32",
+        )
         run.report(facts, f"{facts['made']} scans made in {SYNTHETIC}")

@@ -62,7 +62,8 @@ def shortage(error: BaseException) -> Literal["disk", "memory"] | None:
     Args:
         error: Also one whose cause tells, as when a library hides the system's number in a chain.
     """
-    if isinstance(error, MemoryError):
+    # The second is torch's, which this module does not import.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "memory"
     if isinstance(error, OSError) and error.errno is not None:
         return "disk" if error.errno in _FULL else "memory" if error.errno == errno.ENOMEM else None

@@ -14,12 +14,16 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+IntArray: TypeAlias = npt.NDArray[np.int64]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 """Any float array; its docstring names the axes."""
+Facts: TypeAlias = dict[str, Any]
+"""Free-form plain values for a JSON report: strings, numbers, null, lists and mappings of them."""
 ImageArray: TypeAlias = npt.NDArray[np.float32]
 """``(channel, height, width)`` or ``(channel, depth, height, width)``, float32."""
-Split: TypeAlias = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SplitName: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,15 @@ class Scan:
         orientation: Axis codes such as ``RAS`` for volumes; empty where unknown.
         affine: Where the scan lies: 4 x 4, from the indices ``(i, j, k)`` of the file's own voxels (the first
             one the fastest in the file, as nibabel and ITK count) to millimetres of RAS+. ``pixels`` may run
-            along other axes: :func:`scanlens.sources.axes.as_stored` turns them back. None where unknown.
+            along other axes: :func:`scanlens.sources.readers.axes.as_stored` turns them back. None where
+            unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
         patient: The identifier in the file itself, or an empty string. It is an identifier:
-            callers pass it through :func:`scanlens.sources.pseudonym.pseudonym` before storing it.
+            callers pass it through :func:`scanlens.privacy.pseudonym.pseudonym` before storing it.
         burned_in: True or False where the file declares burned-in annotation, else None.
         header: What else the file's header says, as text by DICOM keyword (or ``(gggg,eeee)``). Full of
-            identifiers: it must reach no file, log or message; :mod:`scanlens.manifest.deidentify` makes of
+            identifiers: it must reach no file, log or message; :mod:`scanlens.privacy.deidentify` makes of
             it what may.
     """
 

@@ -131,7 +131,5 @@ def test_the_sheet_shows_windows_in_grey(make_store: MakeStore, config: Augmenta
 
 
 def test_refusals(make_store: MakeStore, config: Augmentation, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="max_factor"):
-        build_bank(make_store({"a": 2}), dataclasses.replace(config, max_factor=0.5), tmp_path / "bank")
     with pytest.raises(SettingsError, match="empty"):
         build_bank(make_store({"a": 0}), config, tmp_path / "bank")

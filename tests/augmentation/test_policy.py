@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from scanlens.augmentation.policy import LIMITS, build_policy
+from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Policy
 from scanlens.errors import SettingsError
 from scanlens.types import ImageArray
@@ -40,9 +40,6 @@ def test_a_share_of_the_scans_is_changed_as_ever_and_the_others_are_not(policy: 
     scans = np.stack([image] * 400)
     assert some.apply_batch(scans, seeds, out=scans) is scans
     assert np.array_equal(scans, changed)
-    for share, word in ((-0.1, "-0.1"), (1.1, "1.1")):
-        with pytest.raises(SettingsError, match=word):
-            build_policy(policy, dims, 1, share)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -142,14 +139,6 @@ def test_changes_are_drawn_independently(no_policy: Policy, dims: int) -> None:
     rest = np.asarray(brightness) - np.asarray(middle)
     assert np.std(rest) > 0.05
     assert abs(np.corrcoef(rest, curve)[0, 1]) < 0.3
-
-
-@pytest.mark.parametrize("field", FIELDS)
-@pytest.mark.parametrize("excess", [-0.01, 1.01])
-def test_refuses_a_range_out_of_limits(no_policy: Policy, field: str, excess: float) -> None:
-    wrong = dataclasses.replace(no_policy, **{field: excess if excess < 0 else excess * LIMITS[field]})
-    with pytest.raises(SettingsError, match=f"augmentation.policy.{field}"):
-        build_policy(wrong, 2, 1)
 
 
 def test_all_channels_move_together(no_policy: Policy) -> None:

@@ -12,7 +12,7 @@ import pytest
 from scanlens.augmentation.policy import BatchPolicy, build_policy
 from scanlens.augmentation.sheet import COPIES, write_policy_sheet
 from scanlens.config.schema import Policy
-from scanlens.preprocess.sheet import CAPTION, MARGIN
+from scanlens.pictures.sheet import CAPTION, MARGIN
 from scanlens.preprocess.store import Store, StoreWriter
 from tests.augmentation.conftest import MakeStore
 

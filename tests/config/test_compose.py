@@ -17,8 +17,8 @@ PROJECT = Path(__file__).resolve().parent.parent.parent
 OPTIONS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in (PROJECT / "conf").glob("*/*.yaml")
-    # Sweeps are spaces of settings, no option of config.yaml.
-    if path.is_file() and path.parent.name != "sweep"
+    # Sweeps are spaces of settings, bases the ground of others: no options of config.yaml.
+    if path.parent.name != "sweep" and path.stem != "base"
 )
 REQUIRED = {
     "data=folder": ["data.root=/scans"],
@@ -85,7 +85,7 @@ def test_params_that_say_the_same_are_as_new_as_an_edited_conf(tmp_path: Path) -
         ("training.patience=2.5", ["training.patience", "a whole number"]),
         ("training.augment=1", ["training.augment", "true | false"]),
         ("training.epochs=0", ["training.epochs", "at least 1"]),
-        ("training.lr=-1", ["training.lr", "between"]),
+        ("training.lr=-1", ["training.lr", "-1", "above 0 and at most 10"]),
     ],
 )
 def test_a_wrong_setting_names_key_and_choices(override: str, named: list[str]) -> None:

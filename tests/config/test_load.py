@@ -52,7 +52,7 @@ def test_an_unknown_nested_key_is_named(tmp_path: Path, settings: dict) -> None:
 
 
 def test_an_unknown_section_is_named(settings: dict) -> None:
-    with pytest.raises(SettingsError, match=r"trainin is not a section.*Did you mean training"):
+    with pytest.raises(SettingsError, match=r"trainin is not a setting.*Did you mean training"):
         check_sections({**settings, "trainin": {}})
 
 

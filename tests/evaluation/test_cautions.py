@@ -11,7 +11,7 @@ import pytest
 from scanlens.evaluation import cautions
 from scanlens.evaluation.calibration import TEMPERATURE_RANGE
 from scanlens.evaluation.cautions import FEW_PATIENTS, FEW_SCANS
-from scanlens.evaluation.intervals import Intervals
+from scanlens.evaluation.intervals import Bootstrap
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.scoring import SplitScore
 
@@ -25,7 +25,7 @@ def score(**changes: Any) -> SplitScore:
     settings: dict[str, Any] = {
         "name": "test", "labels": LABELS, "scans": 90, "patients": FEW_PATIENTS, "unknown_patients": 0,
         "sites": 2, "label_scans": np.array([30, 30, 30]), "label_patients": np.array([10, 10, 10]),
-        "metrics": {}, "intervals": Intervals(CLEAR, high, 200, 0, ""), "confusion": np.zeros((3, 3), int),
+        "metrics": {}, "bootstrap": Bootstrap(CLEAR, high, 200, 0, ""), "confusion": np.zeros((3, 3), int),
     }  # fmt: skip
     return SplitScore(**{**settings, **changes})
 
@@ -65,8 +65,8 @@ def test_absent_classes_are_listed_in_words(counts: list[int], absent: str, rest
 
 
 def test_missing_intervals_and_unknown_patients_are_said() -> None:
-    without = Intervals({}, {}, 0, 0, "1 patient(s)")
-    said = cautions.split_cautions(score(intervals=without, unknown_patients=7, name="val"))
+    without = Bootstrap({}, {}, 0, 0, "1 patient(s)")
+    said = cautions.split_cautions(score(bootstrap=without, unknown_patients=7, name="val"))
     assert said[0] == "The val metrics have no interval: 1 patient(s)."
     assert "7 of 90 val scans is unknown" in said[1]
     assert len(said) == 2
@@ -89,8 +89,8 @@ def test_accuracy_that_the_majority_reaches_is_no_success() -> None:
 
 
 def test_an_interval_of_no_width_is_called_too_narrow() -> None:
-    stuck = Intervals(CLEAR, {**dict.fromkeys(SCALARS, 0.95), "accuracy": 0.9}, 200, 0, "")
-    (said,) = cautions.test_cautions(score(intervals=stuck), 0.5)
+    stuck = Bootstrap(CLEAR, {**dict.fromkeys(SCALARS, 0.95), "accuracy": 0.9}, 200, 0, "")
+    (said,) = cautions.test_cautions(score(bootstrap=stuck), 0.5)
     assert said.startswith("No resample changed accuracy:")
 
 

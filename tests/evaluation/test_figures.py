@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scanlens.evaluation.figures import COLOURS, draw_confusion, draw_reliability, draw_roc, drawing
+from scanlens.evaluation.figures import CLASS_COLOURS, draw_confusion, draw_reliability, draw_roc, drawing
 from scanlens.evaluation.plots import reliability_table, roc_table
 
 HOSTILE = ["$\\frac{", "<b>&amp;", "肺結節", "_a" * 40, "\\n%s{0}"]
@@ -48,7 +48,7 @@ def greys(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("draw", [roc, confusion, reliability])
 @pytest.mark.parametrize(
-    "labels", [["no", "yes"], HOSTILE, [f"class {n}" for n in range(2 * len(COLOURS) + 1)]], ids=len
+    "labels", [["no", "yes"], HOSTILE, [f"class {n}" for n in range(2 * len(CLASS_COLOURS) + 1)]], ids=len
 )
 def test_any_labels_are_drawn_the_same_each_time(
     tmp_path: Path, draw: Callable[[Path, list[str]], None], labels: list[str]

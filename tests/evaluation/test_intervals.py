@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scanlens.evaluation import intervals
-from scanlens.evaluation.intervals import BIASED, Intervals, patient_codes, patient_intervals
+from scanlens.evaluation.intervals import BIASED, Bootstrap, patient_codes, patient_intervals
 from scanlens.evaluation.metrics import all_metrics
 
 SETTINGS: dict[str, Any] = {"resamples": 120, "confidence": 0.9, "seed": 11}
@@ -120,7 +120,7 @@ def test_one_patient_or_none_wanted_has_no_interval() -> None:
     off = patient_intervals(probabilities, targets, np.arange(12).astype(str), **{**SETTINGS, "resamples": 0})
     assert "switched off" in off.reason
     nobody = patient_intervals(probabilities[:0], targets[:0], np.array([]), **SETTINGS)
-    assert nobody == Intervals(reason="0 patient(s): resampling needs at least two")
+    assert nobody == Bootstrap(reason="0 patient(s): resampling needs at least two")
 
 
 def test_hopeless_redrawing_ends(monkeypatch: pytest.MonkeyPatch) -> None:

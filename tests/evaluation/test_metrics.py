@@ -16,6 +16,7 @@ from scanlens.evaluation.metrics import (
     auc_per_class,
     confusion,
     reliability,
+    weighted_auc,
 )
 
 
@@ -67,8 +68,8 @@ def test_two_classes_have_the_ordinary_auc_and_brier() -> None:
     probabilities, targets = case(2)
     ours = all_metrics(probabilities, targets)
     ordinary = sklearn_metrics.roc_auc_score(targets, probabilities[:, 1])
-    assert ours["auc_macro"] == ordinary
-    assert list(ours["auc"]) == [ordinary, ordinary]
+    assert ours["auc_macro"] == pytest.approx(ordinary)
+    assert list(ours["auc"]) == pytest.approx([ordinary, ordinary])
     assert ours["brier"] == pytest.approx(((probabilities[:, 1] - targets) ** 2).mean())
 
 
@@ -110,3 +111,61 @@ def test_reliability_bins_hold_their_lower_edge() -> None:
     assert table.scans.tolist() == [0, 0, 0, 1, 2]
     np.testing.assert_allclose(table.confidence[3:], [0.75, 0.9])
     np.testing.assert_allclose(table.accuracy[3:], [1.0, 0.5])
+
+
+def scikit_learn(p: np.ndarray, y: np.ndarray, weights: np.ndarray) -> dict[str, object]:
+    """The metrics of one row of weights, by scikit-learn; every class occurs."""
+    classes = np.arange(p.shape[1])
+    answer, kept = p.argmax(axis=1), {"sample_weight": weights}
+    per_class = {"labels": classes, "average": None, "zero_division": np.nan, **kept}
+    recall = sklearn_metrics.recall_score(y, answer, **per_class)
+    f1 = sklearn_metrics.f1_score(y, answer, **per_class)
+    specificity = [sklearn_metrics.recall_score(y != k, answer != k, **kept) for k in classes]
+    auc = [
+        sklearn_metrics.roc_auc_score(y == k, p[:, 1] if len(classes) == 2 and k == 1 else p[:, k], **kept)
+        for k in classes
+    ]
+    two = len(classes) == 2
+    return {
+        "auc": auc, "auc_macro": np.mean(auc), "accuracy": sklearn_metrics.accuracy_score(y, answer, **kept),
+        "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(y, answer, **kept),
+        "sensitivity": recall, "sensitivity_macro": recall.mean(), "f1": f1, "f1_macro": f1.mean(),
+        "specificity": specificity, "specificity_macro": np.mean(specificity),
+        "nll": sklearn_metrics.log_loss(y, p, labels=classes, **kept),
+        "brier": sklearn_metrics.brier_score_loss(y, p[:, 1] if two else p, labels=classes, **kept),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("decimals", [12, 0])
+def test_weighted_metrics_equal_scikit_learn(classes: int, decimals: int) -> None:
+    probabilities, targets = case(classes, scans=90, decimals=decimals)
+    weights = np.random.default_rng(1).integers(0, 4, (5, 90)).astype(float)
+    weights[0] = 1.0
+    ours = all_metrics(probabilities, targets, weights)
+    for row, theirs in enumerate(scikit_learn(probabilities, targets, one) for one in weights):
+        assert set(ours) == {*theirs, "ece"}
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name][row], value, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_weight_is_a_repetition(classes: int) -> None:
+    probabilities, targets = case(classes, scans=90)
+    probabilities, targets = probabilities[targets != 3], targets[targets != 3]
+    weights = np.random.default_rng(1).integers(0, 4, (3, len(targets))).astype(float)
+    together = all_metrics(probabilities, targets, weights)
+    for row, repeats in enumerate(weights.astype(int)):
+        alone = all_metrics(np.repeat(probabilities, repeats, axis=0), np.repeat(targets, repeats))
+        for name, value in alone.items():
+            np.testing.assert_allclose(together[name][row], value, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_confusion_equals_scikit_learn() -> None:
+    probabilities, targets = case(4)
+    answer = probabilities.argmax(axis=1)
+    assert (confusion(answer, targets, 4) == sklearn_metrics.confusion_matrix(targets, answer)).all()
+
+
+def test_auc_without_a_negative_is_nan() -> None:
+    assert np.isnan(weighted_auc(np.arange(3.0), np.ones(3, dtype=bool), np.ones((1, 3)))).all()

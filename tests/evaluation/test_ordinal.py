@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.ordinal import ORDINAL, ordinal_facts, ordinal_metrics
+from scanlens.evaluation.ordinal import ORDINAL, ordinal_estimates, ordinal_metrics
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def test_intervals_hold_the_value_and_an_empty_split_says_why(
     predicted, targets = answers
     config = Evaluation(bootstrap=200, confidence=0.9, calibration="temperature", seed=0)
     patients = np.array([f"p{number // 2}" for number in range(80)])
-    for entry in ordinal_facts(np.eye(4)[predicted], targets, patients, config).values():
-        assert entry["low"] < entry["value"] < entry["high"]
-    nothing = ordinal_facts(np.zeros((0, 4)), targets[:0], patients[:0], config)
-    assert all(entry["value"] is None and entry["reason"] for entry in nothing.values())
+    for entry in ordinal_estimates(np.eye(4)[predicted], targets, patients, config).values():
+        assert entry.low < entry.value < entry.high
+    nothing = ordinal_estimates(np.zeros((0, 4)), targets[:0], patients[:0], config)
+    assert all(entry.value is None and entry.reason for entry in nothing.values())
 
 
 def test_one_class_alone_has_no_kappa() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.page import TITLES
 from scanlens.evaluation.run import evaluate
+from scanlens.tasks import OrderedClasses
 
 HOSTILE = ["<script>1</script>", '" onload="x', "{{ 7 * 7 }}"]
 
@@ -41,8 +41,8 @@ def test_of_two_classes_the_positive_ones_numbers_are_on_top(page_of: Callable[.
 def test_of_several_classes_the_means_are_on_top(page_of: Callable[..., str]) -> None:
     page = page_of(["a", "b", "c"])
     assert re.findall(r'<div class="card">(.*)\n', page) == ["AUC", "Accuracy", "Sensitivity", "Specificity"]
-    assert TITLES["auc_macro"][1] in page
-    assert TITLES["mae_classes"][0] not in page, "of ordered classes alone"
+    assert OrderedClasses.metrics["auc_macro"].meaning in page
+    assert OrderedClasses.metrics["mae_classes"].title not in page, "of ordered classes alone"
 
 
 @pytest.mark.parametrize("labels", [HOSTILE, HOSTILE[:2]])

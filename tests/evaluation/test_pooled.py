@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from scanlens.errors import SettingsError
-from scanlens.evaluation.pooled import as_text, pool
+from scanlens.evaluation.pooled import pool, pooled_text
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_metrics_are_those_of_all_test_scans(tables: list[Path]) -> None:
     assert auc["low"] < auc["value"] < auc["high"]
     expected = [accuracy_score(one["label"] == "b", one["probability_b"] > 0.5) for one in each]
     assert facts["folds"]["accuracy"] == pytest.approx(expected)
-    assert "60 test scans of 30 patients in 3 runs" in as_text(facts)
+    assert "60 test scans of 30 patients in 3 runs" in pooled_text(facts)
 
 
 def test_a_scan_tested_twice_is_refused(tables: list[Path]) -> None:

@@ -13,9 +13,11 @@ from scanlens.config.schema import Evaluation
 from scanlens.errors import ScanlensError
 from scanlens.evaluation.conformal import half_width
 from scanlens.evaluation.regression import NUMBER_METRICS, number_metrics, weighted_ranks
-from scanlens.evaluation.regression_run import evaluate_numbers
 from scanlens.evaluation.report import tracked_metrics
+from scanlens.evaluation.run import evaluate
+from scanlens.tasks import task_of
 
+NUMBER = task_of("regression")
 CONFIG = Evaluation(bootstrap=200, confidence=0.9, calibration="temperature", seed=0)
 
 
@@ -87,7 +89,9 @@ def _index(targets: np.ndarray, splits: list[str]) -> pd.DataFrame:
 def test_the_report_of_numbers(numbers: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
     predicted, targets = numbers
     index = _index(targets, ["val"] * 30 + ["test"] * 30)
-    facts = evaluate_numbers(predicted, index, "pressure", 120.0, CONFIG, tmp_path)
+    facts = evaluate(
+        predicted[:, None], index, ["pressure"], CONFIG, tmp_path, task=NUMBER, training_mean=120.0
+    )
     width = half_width((predicted - targets)[:30], 0.9)
     assert facts["calibration"]["half_width"] == width
     inside = np.abs(predicted - targets)[30:] <= width
@@ -111,8 +115,13 @@ def test_without_calibration_there_is_no_interval_and_the_report_says_so(
     numbers: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     config = Evaluation(bootstrap=0, confidence=0.9, calibration="none", seed=0)
-    facts = evaluate_numbers(
-        numbers[0], _index(numbers[1], ["val", "test"] * 30), "value", 0.0, config, tmp_path
+    facts = evaluate(
+        numbers[0][:, None],
+        _index(numbers[1], ["val", "test"] * 30),
+        ["value"],
+        config,
+        tmp_path,
+        task=NUMBER,
     )
     assert facts["calibration"]["half_width"] is None
     assert any("without an interval" in warning for warning in facts["warnings"])
@@ -120,7 +129,9 @@ def test_without_calibration_there_is_no_interval_and_the_report_says_so(
 
 
 def test_a_split_without_scans_is_null(numbers: tuple[np.ndarray, np.ndarray], tmp_path: Path) -> None:
-    facts = evaluate_numbers(numbers[0], _index(numbers[1], ["test"] * 60), "value", 0.0, CONFIG, tmp_path)
+    facts = evaluate(
+        numbers[0][:, None], _index(numbers[1], ["test"] * 60), ["value"], CONFIG, tmp_path, task=NUMBER
+    )
     assert facts["val"]["mae"]["value"] is None
     assert facts["calibration"]["method"] == "none"
 
@@ -129,6 +140,11 @@ def test_numbers_that_are_not_finite_are_refused(
     numbers: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     with pytest.raises(ScanlensError, match="NaN or infinite"):
-        evaluate_numbers(
-            numbers[0] * np.nan, _index(numbers[1], ["test"] * 60), "value", 0.0, CONFIG, tmp_path
+        evaluate(
+            numbers[0][:, None] * np.nan,
+            _index(numbers[1], ["test"] * 60),
+            ["value"],
+            CONFIG,
+            tmp_path,
+            task=NUMBER,
         )

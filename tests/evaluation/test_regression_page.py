@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.regression_page import TITLES
-from scanlens.evaluation.regression_run import evaluate_numbers
+from scanlens.evaluation.run import evaluate
+from scanlens.tasks import Number, task_of
 
 NAME = "<script>age</script>"
 
@@ -27,7 +27,8 @@ def page(tmp_path: Path, splits: list[str], calibration: str = "temperature") ->
     )  # fmt: skip
     config = Evaluation(bootstrap=20, confidence=0.9, calibration=calibration, seed=0)  # type: ignore[arg-type]
     predicted = targets + generator.normal(0, 5, len(splits))
-    evaluate_numbers(predicted, index, NAME, 100.0, config, tmp_path)
+    task = task_of("regression")
+    evaluate(predicted[:, None], index, [NAME], config, tmp_path, task=task, training_mean=100.0)
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -35,8 +36,8 @@ def test_every_metric_and_picture_is_there_and_the_name_is_escaped(tmp_path: Pat
     text = page(tmp_path, ["val", "test"] * 30)
     assert "<script" not in text
     assert "Evaluation of &lt;script&gt;age" in text
-    for title, _ in TITLES.values():
-        assert f"<td>{title}<" in text
+    for metric in Number.metrics.values():
+        assert f"<td>{metric.title}<" in text
     assert text.count("data:image/png;base64,") == 2
     assert "Every prediction comes with an interval of &plusmn;" in text
 

@@ -13,8 +13,9 @@ from PIL import Image
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from scanlens.config.schema import Evaluation
-from scanlens.errors import ScanlensError, SettingsError
-from scanlens.evaluation.regression_run import evaluate_numbers
+from scanlens.errors import ScanlensError
+from scanlens.evaluation.run import evaluate
+from scanlens.tasks import task_of
 
 FILES = {
     "predictions.parquet", "calibration.json", "metrics.json", "evaluation.json", "plots/numbers.csv",
@@ -46,7 +47,11 @@ def case(scans: int = 60, noise: float = 5.0) -> tuple[np.ndarray, pd.DataFrame]
 
 
 def run(output: Path, predicted: Any, index: pd.DataFrame, *known: str, **changes: Any) -> dict[str, Any]:
-    return evaluate_numbers(predicted, index, "age", 120.0, config(**changes), output, known)
+    task = task_of("regression")
+    return evaluate(
+        predicted[:, None], index, ["age"], config(**changes), output, task=task, further=known,
+        training_mean=120.0,
+    )  # fmt: skip
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -137,18 +142,16 @@ def test_scans_of_unknown_patient_count_alone_and_one_patient_has_no_interval(tm
 
 
 @pytest.mark.parametrize(
-    ("broken", "settings", "message"),
+    ("broken", "message"),
     [
-        ("short", {}, r"\(59,\) predictions for 60 scans"),
-        ("none", {}, r"\(0,\) predictions for 0 scans.*manifest\.split"),
-        ("infinite", {}, r"numbers for 2 scans.*training\.lr"),
-        ("", {"confidence": 1.0}, r"evaluation\.confidence.*got 1\.0"),
-        ("", {"bootstrap": -1}, r"evaluation\.bootstrap.*got -1"),
+        ("short", r"\(59,\) predictions for 60 scans"),
+        ("none", r"\(0,\) predictions for 0 scans.*manifest\.split"),
+        ("infinite", r"numbers for 2 scans.*training\.lr"),
     ],
-    ids=["fewer predictions", "no scans", "not finite", "confidence", "bootstrap"],
+    ids=["fewer predictions", "no scans", "not finite"],
 )
 def test_what_cannot_be_evaluated_is_refused_and_nothing_written(
-    tmp_path: Path, broken: str, settings: dict[str, Any], message: str
+    tmp_path: Path, broken: str, message: str
 ) -> None:
     predicted, index = case()
     if broken == "short":
@@ -157,9 +160,8 @@ def test_what_cannot_be_evaluated_is_refused_and_nothing_written(
         predicted, index = predicted[:0], index[:0]
     elif broken == "infinite":
         predicted[[0, 7]] = np.nan, np.inf
-    kind = SettingsError if settings else ScanlensError
-    with pytest.raises(kind, match=message):
-        run(tmp_path / "out", predicted, index, **settings)
+    with pytest.raises(ScanlensError, match=message):
+        run(tmp_path / "out", predicted, index)
     assert not (tmp_path / "out").exists()
 
 

@@ -18,10 +18,11 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, auc, roc_auc_score
 
 from scanlens.config.schema import Evaluation
-from scanlens.errors import ScanlensError, SettingsError
+from scanlens.errors import ScanlensError
 from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.run import evaluate
+from scanlens.tasks import task_of
 
 LABELS = ["normal", "nodule", "opacity"]
 FILES = {
@@ -97,6 +98,22 @@ def test_every_file_is_there_and_agrees(make_case: Callable, config: Evaluation,
     assert facts["counts"]["test"]["scans"] == len(test)
     assert facts["counts"]["test"]["patients"] == test["patient"].nunique()
     assert np.array(facts["confusion"]["test"]).sum() == len(test)
+
+
+def test_ordered_classes_are_measured_in_classes_too(
+    make_case: Callable, config: Evaluation, tmp_path: Path
+) -> None:
+    logits, index = make_case(90, LABELS)
+    task = task_of("ordinal")
+    facts = evaluate(logits, index, LABELS, config, tmp_path, task=task)
+    for split in ("val", "test"):
+        assert list(facts[split]) == list(task.metrics)
+    table = pd.read_parquet(tmp_path / "predictions.parquet")
+    test = table[table["split"] == "test"]
+    off = (test["label"].map(LABELS.index) - test["predicted"].map(LABELS.index)).abs()
+    assert facts["test"]["mae_classes"]["value"] == pytest.approx(off.mean())
+    assert facts["test"]["mae_classes"]["low"] < off.mean() < facts["test"]["mae_classes"]["high"]
+    assert task.metrics["within_one"].title in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_plots_read_back(make_case: Callable, config: Evaluation, tmp_path: Path) -> None:
@@ -276,23 +293,6 @@ def test_training_scans_are_shown_without_intervals(
     assert facts["warnings"] == without["warnings"]
 
 
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        ({"confidence": 1.0}, "confidence"),
-        ({"confidence": 0.0}, "confidence"),
-        ({"bootstrap": -1}, "bootstrap"),
-    ],
-)
-def test_settings_are_checked_before_any_work(
-    make_case: Callable, config: Evaluation, tmp_path: Path, change: dict[str, Any], key: str
-) -> None:
-    logits, index = make_case(30, LABELS)
-    with pytest.raises(SettingsError, match=f"evaluation.{key}"):
-        evaluate(logits, index, LABELS, dataclasses.replace(config, **change), tmp_path)
-    assert not any(tmp_path.iterdir())
-
-
 def test_nan_logits_write_nothing(make_case: Callable, config: Evaluation, tmp_path: Path) -> None:
     logits, index = make_case(30, LABELS)
     logits[7, 1] = np.nan
@@ -311,6 +311,6 @@ def test_pretraining_is_a_caution_of_out_of_fold_numbers(
     ):  # fmt: skip
         known = descent_cautions(first_weights, judged)
         assert len(known) == expected
-        facts = evaluate(logits, index, LABELS, config, tmp_path, judged, known=known)
+        facts = evaluate(logits, index, LABELS, config, tmp_path, judged, further=known)
         assert ("descend from them" in " ".join(facts["warnings"])) == bool(expected)
         assert ("descend from them" in (tmp_path / "report.html").read_text()) == bool(expected)

@@ -58,5 +58,5 @@ def test_a_class_without_scans_is_absent(make_case: Callable, config: Evaluation
 
 def test_training_scans_have_no_interval(make_case: Callable, config: Evaluation) -> None:
     case = make_case(60, LABELS)
-    assert scored(case, config).intervals.low
-    assert not scored(case, config, "train").intervals.low
+    assert scored(case, config).bootstrap.low
+    assert not scored(case, config, "train").bootstrap.low

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from scanlens.explanation.album import MAX_PLACES, THUMBNAIL, Album
-from scanlens.explanation.regions import suspicious_regions
-from scanlens.explanation.scores import LesionScore
+from scanlens.maps.pointing import LesionScore
+from scanlens.maps.regions import suspicious_regions
 from tests.helpers.galleries import make_gallery
 
 LABELS = ["a", "b"]

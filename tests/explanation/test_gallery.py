@@ -13,7 +13,7 @@ import pytest
 
 from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.gallery import gallery_data, write_gallery
-from scanlens.explanation.overlays import ALPHAS, COLOURS
+from scanlens.pictures.overlays import ALPHAS, COLOURS
 from tests.helpers.galleries import GRID, LABELS, make_gallery, scan_id
 
 HOSTILE = ['<img src=x onerror="alert(1)">', "</script><script>alert(2)</script>", "'\"&`{{ 7*7 }}<!--"]

@@ -10,7 +10,7 @@ import pytest
 
 from scanlens.explanation.cards import Card, Heading, Mark
 from scanlens.explanation.gallery import write_gallery
-from scanlens.explanation.overlays import scan_png
+from scanlens.pictures.overlays import scan_png
 from tests.helpers.galleries import Browser, Opened
 
 CASES = 1000

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scanlens.explanation.overlays import ALPHAS, COLOURS
+from scanlens.pictures.overlays import ALPHAS, COLOURS
 from tests.helpers.galleries import Browser, Opened, make_gallery, scan_id
 
 HOSTILE = ['<img src=x onerror="alert(1)">', "</script><script>alert(2)</script>", "'\"&`{{ 7*7 }}<!--"]

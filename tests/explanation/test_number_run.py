@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.explanation.diverging import LEGEND_HEIGHT
 from scanlens.explanation.number_run import VALUES, explain_numbers
-from scanlens.explanation.overlays import OUTLINE
 from scanlens.models.predict import Local, local_logits
+from scanlens.pictures.diverging import SCALE_HEIGHT
+from scanlens.pictures.overlays import OUTLINE
 from scanlens.preprocess.store import Store, StoreWriter
 from tests.helpers.networks import SIZES, small_network
 from tests.helpers.settings import explanation
@@ -94,7 +94,7 @@ def test_values_index_pictures_and_page_fit_each_other(case: Numbers, tmp_path: 
     drawn = sorted(path.relative_to(out).as_posix() for path in (out / "overlays").iterdir())
     assert drawn == sorted(set(index["overlay"]) - {""})
     for name in drawn:
-        assert cv2.imread(str(out / name)).shape == (48 + LEGEND_HEIGHT, 36, 3)
+        assert cv2.imread(str(out / name)).shape == (48 + SCALE_HEIGHT, 36, 3)
     assert "<b>" not in page
     assert "SMITH" not in page
     assert (facts["scans"], facts["overlays"], facts["grid"], facts["labels"]) == (7, 3, [4, 3], [NAME])

@@ -14,16 +14,18 @@ from PIL import Image
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.evaluation.sets import with_sets
-from scanlens.explanation.maps import probability_maps
-from scanlens.explanation.overlays import LEGEND_HEIGHT
-from scanlens.explanation.run import explain
+from scanlens.explanation.run import explain_classes
+from scanlens.maps.probability import probability_maps
+from scanlens.pictures.overlays import LEGEND_HEIGHT
 from tests.helpers.settings import explanation
 
 CONFIG = explanation()
 
 
 def run(case: Any, output: Path, config: Explanation = CONFIG, batch: int = 4) -> dict[str, Any]:
-    return explain(case.batches(batch), case.store, case.predictions, 1.5, config, output, case.masks.get)
+    return explain_classes(
+        case.batches(batch), case.store, case.predictions, 1.5, config, output, case.masks.get
+    )
 
 
 def gallery(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -147,7 +149,7 @@ def test_batches_are_taken_one_at_a_time(case: Any, tmp_path: Path) -> None:
             taken += 1
             yield batch
 
-    explain(watched(), case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
+    explain_classes(watched(), case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
     assert taken == 13
 
 
@@ -170,10 +172,10 @@ def test_only_a_linear_head_has_local_logits_whose_mean_is_the_logit(case: Any, 
             yield batch._replace(local=batch.local + np.abs(batch.local))
 
     arguments = (case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
-    assert explain(bent(), *arguments)["identity"]["max_logit_difference"] > 0.1
-    assert explain(bent(), *arguments, linear=False)["identity"]["max_logit_difference"] < 1e-6
+    assert explain_classes(bent(), *arguments)["identity"]["max_logit_difference"] > 0.1
+    assert explain_classes(bent(), *arguments, linear=False)["identity"]["max_logit_difference"] < 1e-6
     case.predictions["logit_nodule"] += 0.25
-    found = explain(bent(), *arguments, linear=False)["identity"]["max_logit_difference"]
+    found = explain_classes(bent(), *arguments, linear=False)["identity"]["max_logit_difference"]
     assert found == pytest.approx(0.25, abs=1e-6)
 
 
@@ -181,11 +183,11 @@ def test_missing_batches_and_empty_splits_are_refused(case: Any, tmp_path: Path)
     batches = list(case.batches())[:-1]
     arguments = (case.store, case.predictions, 1.5, CONFIG, tmp_path, case.masks.get)
     with pytest.raises(ScanlensError, match="12 of 13"):
-        explain(batches, *arguments)
+        explain_classes(batches, *arguments)
     assert not (tmp_path / "maps-00000.npy").exists()
     case.store.rows = lambda split: np.zeros(0, int)
     with pytest.raises(SettingsError, match="test split is empty"):
-        explain([], *arguments)
+        explain_classes([], *arguments)
 
 
 def test_pictures_of_slices_show_the_middle_one(slices_case: Any, tmp_path: Path) -> None:

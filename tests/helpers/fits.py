@@ -19,14 +19,14 @@ import pandas as pd
 import torch
 
 from scanlens.config.schema import Averaging, Mixing, Schedule
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
-from scanlens.training import checkpoints
 from scanlens.training import fit as fitting
-from scanlens.training.auxiliary import AuxiliaryTargets, Task, auxiliary_heads
+from scanlens.training.auxiliary import AuxiliaryTarget, AuxiliaryTargets, auxiliary_heads
+from scanlens.training.checkpoints import LAST
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, Thaw
@@ -63,18 +63,19 @@ def die_while_saving(number: int) -> None:
     torch.save = half
 
 
-def die_between_renames(number: int) -> None:
-    """Kill the process when the last checkpoint has become the previous one."""
-    replace, renamed = os.replace, 0
+def die_behind_the_last(number: int) -> None:
+    """Kill the process when the checkpoint of the n-th epoch is there."""
+    replace, renamed = Path.replace, 0
 
-    def deadly(source: Any, target: Any) -> None:
+    def deadly(self: Path, target: Path) -> Path:
         nonlocal renamed
-        replace(source, target)
-        renamed += 1
+        result = replace(self, target)
+        renamed += target.name == LAST
         if renamed == number:
             os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
-    checkpoints.os.replace = deadly  # type: ignore[attr-defined]
+    Path.replace = deadly  # type: ignore[assignment,method-assign]
 
 
 def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
@@ -82,8 +83,8 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     kill = settings.get("kill", {})
     if "save" in kill:
         die_while_saving(kill["save"])
-    if "rename" in kill:
-        die_between_renames(kill["rename"])
+    if "epoch" in kill:
+        die_behind_the_last(kill["epoch"])
     if "rates" in settings:
         # As if each process had found another.
         fitting.find_rate = lambda *_: settings["rates"][int(os.environ.get("RANK", "0"))]
@@ -91,8 +92,8 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     changes = {k: TYPES[k](**v) if k in TYPES else v for k, v in settings.get("recipe", {}).items()}
     default = {"epochs": 3, "batch_size": 4, "lr": 0.02, "weight_decay": 0.01, "epoch_scans": 48, "seed": 3}
-    recipe = Recipe(**{"checkpoint_steps": 3, **default, **changes})
-    network = build(resolve(model(**{"dropout": 0.3, **settings.get("model", {})}), store.shape, 2), 1)
+    recipe = Recipe(**{**default, **changes})
+    network = build(resolve_model(model(**{"dropout": 0.3, **settings.get("model", {})}), store.shape, 2), 1)
     train = Deadly([Part(store, store.rows("train"))], store.statistics, None)
     train.fatal = kill.get("batch", 0)
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
@@ -104,7 +105,9 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
         values = np.random.default_rng(0).normal(size=(len(train), 1)).astype(np.float32)
         values[::2] = np.nan
         train.auxiliary = values
-        heads = auxiliary_heads(AuxiliaryTargets((Task("age", 0.5, 0),), pd.DataFrame()), network, 3)
+        heads = auxiliary_heads(
+            AuxiliaryTargets((AuxiliaryTarget("age", 0.5, 0),), pd.DataFrame()), network, 3
+        )
     machine = Machine("cpu", "32", 1, 4, **settings.get("machine", {}))
     own = folder / settings["name"]
     history, _ = fit(network, train, val, recipe, machine, own / "checkpoints", auxiliary=heads)

@@ -15,8 +15,8 @@ import pytest
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
 from scanlens.explanation.gallery import write_gallery
-from scanlens.explanation.regions import Region
-from scanlens.explanation.scores import LesionScore
+from scanlens.maps.pointing import LesionScore
+from scanlens.maps.regions import Region
 
 LABELS = ["normal", "nodule", "effusion"]
 SIDE = 32

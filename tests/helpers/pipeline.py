@@ -16,8 +16,8 @@ TINY = (
     "training.epochs=2",
     "training.epoch_scans=0",
     "evaluation.bootstrap=50",
-    "explanation.scores.scans=8",
-    "explanation.scores.curve_scans=2",
-    "explanation.scores.randomisations=1",
-    "explanation.scores.levels=2",
+    "map_scores.scans=8",
+    "map_scores.curve_scans=2",
+    "map_scores.randomisations=1",
+    "map_scores.levels=2",
 )

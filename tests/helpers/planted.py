@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
 
-from scanlens.explanation.scoring.sample import Sample
+from scanlens.map_scores.sample import Sample
 from scanlens.models.classifier import Classifier
 from scanlens.preprocess.store import Store, StoreWriter
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from scanlens.atomic import write_json
 from scanlens.evaluation.predictions import build_predictions
-from scanlens.explanation.maps import probability_maps
+from scanlens.maps.probability import probability_maps
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import local_logits
 from scanlens.preprocess.statistics import training_statistics

@@ -120,7 +120,7 @@ def training(**changes: Any) -> Training:
         "loss": Loss("auto", 0.0, 2.0, "none"), "penalties": Penalties(none, none),
         "averaging": Averaging("none", 0.9, 0.5), "mixing": Mixing(0.0, 0.0, 1.0), "sampling": "plain",
         "auxiliary": [], "patience": 10, "gradient_clip": 1.0, "augment": True, "augment_share": 1.0,
-        "use_bank": False, "use_synthetic": False, "folds": 1, "checkpoint_steps": 0, "seed": 0,
+        "use_bank": False, "use_synthetic": False, "folds": 1, "seed": 0,
     }  # fmt: skip
     return Training(**{**default, **changes})  # type: ignore[arg-type]
 
@@ -217,7 +217,7 @@ def write_bundle(
         onnx: Whether the bundle holds an ONNX file.
         preprocessor: Its results are the network's input.
     """
-    from scanlens.inference.packaging import package
+    from scanlens.packaging.run import package
     from scanlens.scaling.device import Machine
     from scanlens.training.run import train
 

@@ -18,7 +18,7 @@ from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.inference.batch import list_inputs, predict_batch
 from scanlens.inference.bundle import Bundle, open_bundle
-from scanlens.inference.runtime import choose
+from scanlens.inference.runtime import choose_runtime
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.read import read_scan
 from tests.helpers.tiny import write_bundle, write_scan
@@ -44,7 +44,7 @@ def call(bundle: Bundle, tmp_path: Path) -> Any:
         default = {"batch_size": 2, "maps": False}
         folder = tmp_path / output
         good, bad = predict_batch(
-            bundle, choose(bundle, "onnx", 1)[1], path, folder, **{**default, **options}
+            bundle, choose_runtime(bundle, "onnx", 1)[1], path, folder, **{**default, **options}
         )
         tables = [pd.read_csv(folder / name) for name in ("predictions.csv", "failures.csv")]
         assert [len(table) for table in tables] == [good, bad]
@@ -72,7 +72,7 @@ def test_a_row_says_what_the_parts_compute(call: Any, scans: Path, bundle: Bundl
     table, failures = call(scans)
     row = table.iloc[0]
     scan = bundle.preprocessor.apply(read_scan(scans, "one.png", dims=2, max_pixels=10**6))
-    logits, _ = choose(bundle, "torch", 1)[1](scan[np.newaxis])
+    logits, _ = choose_runtime(bundle, "torch", 1)[1](scan[np.newaxis])
     expected = calibrated_probabilities(logits, 1.7)[0]
     assert row[["probability_dark", "probability_bright"]].tolist() == pytest.approx(expected, abs=1e-5)
     assert row["label"] == bundle.labels[int(expected.argmax())]
@@ -233,9 +233,9 @@ def test_a_scan_that_asks_for_too_much_is_a_failure_among_others(
 ) -> None:
     for number in range(5):
         write_scan(scans / f"{number}.png", number)
-    nibabel.save(nibabel.Nifti1Image(np.ones((4000, 4000, 1), np.float32), np.eye(4)), scans / "big.nii.gz")
-    small = replace(bundle, checks=replace(bundle.checks, max_memory_mib=32, max_pixels=10**8))
-    run = choose(bundle, "onnx", 1)[1]
+    nibabel.save(nibabel.Nifti1Image(np.ones((6000, 6000, 1), np.float32), np.eye(4)), scans / "big.nii.gz")
+    small = replace(bundle, checks=replace(bundle.checks, max_memory_mib=64, max_pixels=10**8))
+    run = choose_runtime(bundle, "onnx", 1)[1]
     assert predict_batch(small, run, scans, tmp_path / "out", batch_size=2, maps=False) == (5, 1)
     failures = pd.read_csv(tmp_path / "out" / "failures.csv")
     assert failures["path"].tolist() == ["big.nii.gz"]
@@ -294,7 +294,12 @@ def test_volumes_become_images_of_their_slices(tmp_path: Path) -> None:
     volume = np.random.default_rng(0).random((20, 18, 9)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), tmp_path / "scans/a.nii.gz")
     good, bad = predict_batch(
-        opened, choose(opened, "onnx", 1)[1], tmp_path / "scans", tmp_path / "out", batch_size=2, maps=True
+        opened,
+        choose_runtime(opened, "onnx", 1)[1],
+        tmp_path / "scans",
+        tmp_path / "out",
+        batch_size=2,
+        maps=True,
     )
     assert (good, bad) == (1, 0)
     [drawn] = (tmp_path / "out/maps").glob("*.npy")

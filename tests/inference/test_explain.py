@@ -15,13 +15,13 @@ import torch
 
 from scanlens import cli
 from scanlens.errors import BundleError, SettingsError
-from scanlens.explanation.class_views import class_view
-from scanlens.explanation.views import METHODS, Options
 from scanlens.inference.bundle import open_bundle
 from scanlens.inference.explain import explain, use_device
 from scanlens.inference.reading import Reader, Ready
-from scanlens.inference.runtime import choose, load_network
+from scanlens.inference.runtime import choose_runtime, load_network
 from scanlens.inference.viewer import Request
+from scanlens.methods.class_views import class_view
+from scanlens.methods.views import METHODS, Options
 from scanlens.models.predict import to_input
 from tests.helpers.networks import small_bundle
 from tests.helpers.tiny import edit_bundle, write_scan
@@ -82,7 +82,7 @@ def test_values_and_probabilities_are_those_of_inference(bundle: Path, scans: Pa
     facts = look(bundle, scans, tmp_path / "out", "probability", "occlusion", classes="all")
     opened = open_bundle(bundle)
     item = ready(bundle, scans, "1.png")
-    logits, _ = choose(opened, "torch", 1)[1](item.pixels[np.newaxis])
+    logits, _ = choose_runtime(opened, "torch", 1)[1](item.pixels[np.newaxis])
     odds = np.exp((logits[0] - logits[0].max()) / 1.7)
     scan = facts["scans"][1]
     assert scan["scan_id"] == item.scan_id
@@ -152,7 +152,9 @@ def test_other_networks(changes: dict, task: str, scans: Path, tmp_path: Path) -
     if task == "regression":
         assert "predicted" not in scan
         assert scan["views"][0]["scale"] == {"low": 30.0, "high": 90.0, "same_for_all_scans": True}
-        logits, _ = choose(open_bundle(bundle), "torch", 1)[1](ready(bundle, scans, "0.png").pixels[None])
+        logits, _ = choose_runtime(open_bundle(bundle), "torch", 1)[1](
+            ready(bundle, scans, "0.png").pixels[None]
+        )
         assert scan["value"] == pytest.approx(float(logits[0, 0]), rel=1e-5)
 
 

@@ -98,7 +98,7 @@ def test_wrong_usage(project: Path, arguments: tuple[str, ...]) -> None:
     assert result.stderr.startswith("image: ")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_build_and_first_run(built: str, scans: list[Path]) -> None:
     rows = [
         line for line in built.splitlines() if line.endswith(tuple("0123456789abcdef")) and ".dcm," in line
@@ -107,19 +107,21 @@ def test_build_and_first_run(built: str, scans: list[Path]) -> None:
     assert built.splitlines()[-1].startswith(f"image: {IMAGE}, ")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_predicts_what_the_checkout_predicts(
     project: Path, built: str, folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
-    from scanlens.inference.runtime import choose
+    from scanlens.inference.runtime import choose_runtime
 
     incoming, outgoing = folders
     result = call(project, "run", incoming, outgoing)
     assert result.returncode == 0, result.stderr[-2000:]
     bundle = open_bundle(project / "data" / "09_bundle")
-    predict_batch(bundle, choose(bundle, "auto", 1)[1], incoming, tmp_path / "here", batch_size=32, maps=True)
+    predict_batch(
+        bundle, choose_runtime(bundle, "auto", 1)[1], incoming, tmp_path / "here", batch_size=32, maps=True
+    )
     inside = pd.read_csv(outgoing / "predictions.csv")
     outside = pd.read_csv(tmp_path / "here" / "predictions.csv")
     numbers = [name for name in outside.columns.astype(str) if name.startswith("probability_")]
@@ -129,7 +131,7 @@ def test_predicts_what_the_checkout_predicts(
     assert all((outgoing / name).is_file() for name in inside["map"])
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_damaged_scan_is_exit_3_and_a_row_in_failures(
     project: Path, built: str, folders: tuple[Path, Path]
 ) -> None:
@@ -142,7 +144,7 @@ def test_damaged_scan_is_exit_3_and_a_row_in_failures(
     assert list(pd.read_csv(outgoing / "failures.csv")["path"]) == ["damaged.dcm"]
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("target", ["/opt/elsewhere", "/in/elsewhere"])
 def test_writes_nowhere_but_to_its_output(
     project: Path, built: str, folders: tuple[Path, Path], target: str
@@ -152,7 +154,7 @@ def test_writes_nowhere_but_to_its_output(
     assert f"{target}: can't be written" in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_has_no_torch(project: Path, built: str, folders: tuple[Path, Path]) -> None:
     result = call(project, "run", *folders, "--runtime", "torch")
     assert result.returncode == 1
@@ -160,7 +162,7 @@ def test_has_no_torch(project: Path, built: str, folders: tuple[Path, Path]) -> 
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_user_is_a_number_and_nothing_hides_mounts(built: str, engine: str) -> None:
     shown = subprocess.run(
         [engine, "image", "inspect", IMAGE], capture_output=True, text=True, timeout=60, check=True

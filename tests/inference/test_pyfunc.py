@@ -13,7 +13,7 @@ import pytest
 import scanlens.inference.pyfunc
 from scanlens.inference.batch import predict_batch
 from scanlens.inference.bundle import open_bundle
-from scanlens.inference.runtime import choose
+from scanlens.inference.runtime import choose_runtime
 from scanlens.tracking.runs import open_run
 from tests.helpers.tiny import tracking, write_bundle, write_scan
 
@@ -43,7 +43,7 @@ def test_it_answers_as_batch_inference_does(tiny_bundle: Path, tmp_path: Path) -
     bundle = open_bundle(tiny_bundle)
     predict_batch(
         bundle,
-        choose(bundle, "onnx", 1)[1],
+        choose_runtime(bundle, "onnx", 1)[1],
         tmp_path / "scans",
         tmp_path / "out",
         batch_size=4,

@@ -14,7 +14,7 @@ import torch
 
 from scanlens.errors import BundleError
 from scanlens.inference.bundle import open_bundle
-from scanlens.inference.runtime import choose
+from scanlens.inference.runtime import choose_runtime
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
@@ -30,7 +30,7 @@ from tests.helpers.tiny import edit_bundle, edit_json
 def test_torch_and_onnx_agree(tiny_bundle: Path, count: int) -> None:
     bundle = open_bundle(tiny_bundle)
     scans = np.random.default_rng(0).random((count, 1, 16, 16), dtype=np.float32)
-    by_torch, by_onnx = (choose(bundle, name, 1)[1](scans) for name in ("torch", "onnx"))
+    by_torch, by_onnx = (choose_runtime(bundle, name, 1)[1](scans) for name in ("torch", "onnx"))
     for ours, other in zip(by_torch, by_onnx, strict=True):
         assert other.dtype == ours.dtype == np.float32
         assert other.shape == ours.shape
@@ -48,7 +48,7 @@ def test_the_bundle_answers_as_the_trained_network_did(tiny_bundle: Path) -> Non
     rows = store.rows("test")
     expected = predict(network, store, rows, model["statistics"], 4, "cpu")
     for name in ("torch", "onnx"):
-        logits, _ = choose(open_bundle(tiny_bundle), name, 1)[1](store.read(rows))
+        logits, _ = choose_runtime(open_bundle(tiny_bundle), name, 1)[1](store.read(rows))
         assert np.allclose(logits, expected, atol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_an_ensemble_says_the_mean_of_its_members(bundle_folder: Path) -> None:
     edit_bundle(bundle_folder, members=3)
     bundle = open_bundle(bundle_folder)
     scans = np.random.default_rng(0).random((4, 1, 16, 16), dtype=np.float32)
-    name, judge = choose(bundle, "auto", 1)
+    name, judge = choose_runtime(bundle, "auto", 1)
     assert name == "torch"
     logits, local = judge(scans)
     with torch.inference_mode():
@@ -85,7 +85,7 @@ def test_another_number_of_members_is_an_error_in_one_line(bundle_folder: Path, 
     if said:
         edit_bundle(bundle_folder, members=said)
     with pytest.raises(BundleError, match=f"hold 3 networks, their description says {said or 1}"):
-        choose(open_bundle(bundle_folder), "torch", 1)
+        choose_runtime(open_bundle(bundle_folder), "torch", 1)
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
@@ -99,16 +99,16 @@ def hide(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
 
 def test_what_is_installed_decides(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = open_bundle(tiny_bundle)
-    assert choose(bundle, "auto", 1)[0] == "onnx"
-    assert choose(bundle, "torch", 1)[0] == "torch"
+    assert choose_runtime(bundle, "auto", 1)[0] == "onnx"
+    assert choose_runtime(bundle, "torch", 1)[0] == "torch"
     hide(monkeypatch, "onnxruntime")
-    assert choose(bundle, "auto", 1)[0] == "torch"
+    assert choose_runtime(bundle, "auto", 1)[0] == "torch"
     with pytest.raises(BundleError, match="onnxruntime is not installed"):
-        choose(bundle, "onnx", 1)
+        choose_runtime(bundle, "onnx", 1)
     hide(monkeypatch, "onnxruntime", "torch")
     for name in ("auto", "torch"):
         with pytest.raises(BundleError, match="neither ONNX Runtime nor torch"):
-            choose(bundle, name, 1)  # type: ignore[arg-type]
+            choose_runtime(bundle, name, 1)  # type: ignore[arg-type]
 
 
 def test_a_bundle_without_onnx(bundle_folder: Path) -> None:
@@ -116,9 +116,9 @@ def test_a_bundle_without_onnx(bundle_folder: Path) -> None:
     files.pop("model.onnx")
     edit_json(bundle_folder / "bundle.json", files=files)
     bundle = open_bundle(bundle_folder)
-    assert choose(bundle, "auto", 1)[0] == "torch"
+    assert choose_runtime(bundle, "auto", 1)[0] == "torch"
     with pytest.raises(BundleError, match=r"holds no model\.onnx.*--runtime torch"):
-        choose(bundle, "onnx", 1)
+        choose_runtime(bundle, "onnx", 1)
 
 
 def test_a_model_that_onnx_runtime_refuses(bundle_folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_model_that_onnx_runtime_refuses(bundle_folder: Path) -> None:
     files["model.onnx"] = hashlib.sha256(b"not onnx").hexdigest()
     edit_json(bundle_folder / "bundle.json", files=files)
     with pytest.raises(BundleError, match=r"model\.onnx: ONNX Runtime refuses it"):
-        choose(open_bundle(bundle_folder), "auto", 1)
+        choose_runtime(open_bundle(bundle_folder), "auto", 1)
 
 
 @pytest.mark.parametrize(
@@ -153,5 +153,5 @@ def test_an_architecture_that_does_not_fit_is_an_error_in_one_line(
     bundle = open_bundle(bundle_folder)
     edit_bundle(bundle_folder, architecture={**bundle.architecture, **change})
     with pytest.raises(BundleError, match="architecture") as caught:
-        choose(open_bundle(bundle_folder), "torch", 1)
+        choose_runtime(open_bundle(bundle_folder), "torch", 1)
     assert "\n" not in str(caught.value)

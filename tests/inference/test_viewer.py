@@ -13,12 +13,12 @@ import torch
 from scipy.special import softmax
 
 from scanlens.errors import SettingsError
-from scanlens.explanation.maps import upsample
-from scanlens.explanation.regions import suspicious_regions
-from scanlens.explanation.views import Options
 from scanlens.inference.bundle import open_bundle
 from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.viewer import Request, Viewer
+from scanlens.maps.probability import upsample
+from scanlens.maps.regions import suspicious_regions
+from scanlens.methods.views import Options
 from scanlens.models.predict import to_input
 from tests.helpers.networks import small_bundle
 from tests.helpers.tiny import edit_bundle, write_scan

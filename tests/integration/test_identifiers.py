@@ -20,7 +20,7 @@ from scanlens.sources.read import read_scan
 from tests.helpers.identifiers import SPELLINGS, markers_in, person, search, word, write_planted
 from tests.helpers.pipeline import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 SHORT = (
     *(setting for setting in TINY if not setting.startswith(("synthesis.steps", "training.epochs"))),
     "synthesis.steps=2",

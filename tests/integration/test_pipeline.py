@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.helpers.pipeline import TINY, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 PHANTOMS = ("data.phantom.patients=40", "data.phantom.sides=[96,112]")
 STAGES = (
     "acquire",
@@ -22,11 +22,14 @@ STAGES = (
     "synthesis",
     "augmentation",
     "pretraining",
-    "members",
     "training",
+    "ensemble",
     "evaluation",
     "explanation",
+    "map_scores",
+    "shortcuts",
     "packaging",
+    "index",
 )
 
 
@@ -46,7 +49,7 @@ def test_every_stage_writes_its_outputs_and_report(reproduced: Path) -> None:
             path = next(iter(out)) if isinstance(out, dict) else out
             path = path.replace("${item.member}", "0")
             assert (reproduced / path).exists(), f"{name} did not write {path}"
-        file = "members/0.json" if name == "members" else f"{name}.json"
+        file = "members/0.json" if name == "training" else f"{name}.json"
         report = json.loads((reproduced / "data/07_reports" / file).read_text(encoding="utf-8"))
         assert report, name
     assert not list((reproduced / "data").rglob("*.part")), "something half-written was left"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.pipeline import TINY, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 
 SETS = {
     "cxr": ("data=table", "data.root={root}/cxr", "data.table=labels.csv", "preprocess.size=64"),

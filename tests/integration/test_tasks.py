@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score, mean_absolute_error, r2_score
 
 from tests.helpers.pipeline import TINY, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.whole
 SCANS = 120
 SETTINGS = (
     *TINY, "data=table", "data.table=labels.csv", "model=cnn", "preprocess.size=32", "training.epochs=6",

@@ -19,13 +19,13 @@ import pytest
 
 from scanlens.preprocess.run import preprocess
 from scanlens.scaling.engine import Engine, map_ordered
-from scanlens.sources.columns import empty_listing
+from scanlens.sources.listing.columns import empty_listing
 from tests.helpers.crashes import WriteFile
 from tests.helpers.tiny import manifest_section, preprocess_section
 from tests.preprocess.scans import SOURCE, draw
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.whole,
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 127.0.0.2 without set-up"),
 ]
 

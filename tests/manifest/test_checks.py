@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 
 from scanlens.manifest.checks import contradictions, physical_extent, problem, saturated_share, set_problems
+from scanlens.tasks import task_of
 from scanlens.types import Scan
 from tests.helpers.tiny import checks
 
 CHECKS = checks()
+
+CLASSES = task_of("multiclass")
 
 
 def noise(*shape: int, **fields: Any) -> Scan:
@@ -162,13 +165,13 @@ def accepted_set(scans: int = 60, **columns: Any) -> pd.DataFrame:
     ],
 )
 def test_what_is_odd_about_a_set_is_said(columns: dict[str, Any], sentence: str) -> None:
-    assert set_problems(accepted_set()) == []
-    found = "\n".join(set_problems(accepted_set(**columns)))
+    assert set_problems(accepted_set(), CLASSES) == []
+    found = "\n".join(set_problems(accepted_set(**columns), CLASSES))
     assert re.search(sentence, found), found
 
 
 def test_quarantined_scans_and_empty_sets_are_not_odd() -> None:
     odd = accepted_set(modality=["CR"] * 59 + ["US"], status=["ok"] * 59 + ["blank: every pixel is 0"])
-    assert set_problems(odd) == []
-    assert set_problems(accepted_set(status="blank: every pixel is 0")) == []
-    assert set_problems(accepted_set(spacing=[[]] * 60)) == []
+    assert set_problems(odd, CLASSES) == []
+    assert set_problems(accepted_set(status="blank: every pixel is 0"), CLASSES) == []
+    assert set_problems(accepted_set(spacing=[[]] * 60), CLASSES) == []

@@ -13,7 +13,7 @@ from scanlens.manifest import collect as module
 from scanlens.manifest.collect import Notes, collect, metadata_table
 from scanlens.manifest.columns import COLUMNS, check_columns
 from scanlens.manifest.examine import Examined
-from scanlens.manifest.thumbnails import SIDE
+from scanlens.manifest.near_copies.thumbnails import SIDE
 
 
 def examined(number: int, **changes: Any) -> Examined:

@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 
 from scanlens.manifest.columns import COLUMNS
-from scanlens.manifest.leakage import Leak
+from scanlens.manifest.gate.giveaways import Shortcut
+from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.quality import PAIRS, PER_REASON, readable, write_quality
-from scanlens.manifest.shortcuts import Shortcut
 
 HOSTILE = "a/<script>alert(1)</script>\"'&{{ 7*7 }}\u202egpj.exe\x1b[31m.png"
 VOID = {"meta", "img", "br", "link", "input", "rect"}

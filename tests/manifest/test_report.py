@@ -12,7 +12,7 @@ import pandas as pd
 from scanlens.config.schema import Manifest
 from scanlens.manifest.build import build_manifest
 from scanlens.manifest.columns import read_manifest
-from scanlens.manifest.leakage import Leak
+from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.report import summarise, write_leaks, write_manifest
 
 MakeListing = Callable[..., pd.DataFrame]

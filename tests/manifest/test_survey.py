@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import yaml
+from pydicom.uid import JPEG2000Lossless
 
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest import survey as module
-from scanlens.manifest.survey import CHECKS, Survey, as_table, survey, write_survey
+from scanlens.manifest.survey import CHECKS, Survey, as_table, file_class, survey, write_survey
 from scanlens.scaling.engine import Engine
+from scanlens.types import Scan
 from tests.helpers.hostile import nifti, picture, seeds, write_oddities
 
 LOCAL = Engine("local", 2, None)
@@ -124,9 +127,9 @@ def test_the_checks_are_those_of_the_pipeline(project: Path) -> None:
 
 
 def test_the_memory_limit_reaches_the_reader(tmp_path: Path) -> None:
-    wide = cv2.imencode(".png", picture().repeat(90, 0).repeat(90, 1))[1]
+    wide = cv2.imencode(".png", picture().repeat(200, 0).repeat(200, 1))[1]
     (tmp_path / "wide.png").write_bytes(wide.tobytes())
-    for mib, status in ((8, "quarantined"), (512, "accepted")):
+    for mib, status in ((64, "quarantined"), (1024, "accepted")):
         (scan,) = survey(tmp_path, dims=None, checks=replace(CHECKS, max_memory_mib=mib), engine=LOCAL).scans
         assert scan.status == status
         assert ("memory" in scan.reason or "needs more" in scan.reason) == (status == "quarantined")
@@ -179,3 +182,31 @@ def test_real_folders(shared_data: Path, name: str, files: int, accepted: int) -
     assert sum(scan.status == "accepted" for scan in found.scans) >= accepted
     assert all(scan.reason for scan in found.scans if scan.status == "quarantined")
     assert max(scan.peak_mib for scan in found.scans) < 1024
+
+
+IMAGE, VOLUME = np.zeros((1, 4, 4), np.float32), np.zeros((1, 2, 4, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("head", "scan", "words"),
+    [
+        (b"\x89PNG\r\n", Scan(IMAGE, photometric="L"), "PNG, grey, 8 bit"),
+        (b"\xff\xd8\xff\xe0", Scan(IMAGE, photometric="RGB"), "JPEG, RGB, 8 bit"),
+        (b"II*\0", Scan(IMAGE, photometric="I;16", bits=16), "TIFF, grey, 16 bit"),
+        (b"NRRD0004\n", Scan(VOLUME, bits=16), "NRRD, 16 bit, volume"),
+        (b"ObjectType = Image\nNDims = 3\n", Scan(VOLUME, bits=16), "MetaImage, 16 bit, volume"),
+        (b"\x1f\x8b\x08", Scan(VOLUME, bits=32), "NIfTI, 32 bit, volume"),
+    ],
+    ids=["png", "jpeg", "tiff", "nrrd", "metaimage", "nifti"],
+)
+def test_formats_colours_bits_and_volumes(head: bytes, scan: Scan, words: str) -> None:
+    assert file_class(head, scan) == words
+
+
+def test_dicom_says_its_coding() -> None:
+    header = {"TransferSyntaxUID": JPEG2000Lossless}
+    scan = Scan(IMAGE, photometric="MONOCHROME2", bits=16, header=header)
+    words = file_class(b"\0" * 132, scan)
+    assert words.startswith("DICOM, JPEG 2000")
+    assert words.endswith("MONOCHROME2, 16 bit")
+    assert "Image Compression" not in words

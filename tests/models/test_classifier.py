@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from scanlens.config.schema import Model
 from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.heads import HEADS
-from scanlens.models.registry import OWN, build, resolve
+from scanlens.models.registry import OWN, build, resolve_model
+from tests.helpers.settings import NETWORKS, model_section
 from tests.helpers.tiny import model
 
-FOLDER = Path(__file__).resolve().parents[2] / "conf" / "model"
-GROUPS = {
-    path.stem: Model(**yaml.safe_load(path.read_text(encoding="utf-8"))) for path in FOLDER.glob("*.yaml")
-}
+GROUPS = {name: Model(**model_section(name)) for name in NETWORKS}
 OURS = sorted(name for name, group in GROUPS.items() if group.name in OWN)
 GRIDS = {2: (3, 4), 3: (3, 2, 4)}
 
@@ -106,20 +102,20 @@ def check_law(network: Classifier, scans: torch.Tensor) -> None:
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", *OURS])
 def test_mean_of_local_logits_is_the_logit_for_images(name: str) -> None:
     scans = torch.randn(2, 1, 32, 40, generator=torch.Generator().manual_seed(1))
-    check_law(build(resolve(GROUPS[name], (1, 32, 40), 3)), scans)
+    check_law(build(resolve_model(GROUPS[name], (1, 32, 40), 3)), scans)
 
 
 @pytest.mark.parametrize("name", ["resnet18", *OURS])
 def test_mean_of_local_logits_is_the_logit_for_volumes(name: str) -> None:
     scans = torch.randn(2, 1, 28, 30, 28, generator=torch.Generator().manual_seed(1))
-    check_law(build(resolve(GROUPS[name], (1, 28, 30, 28), 2)), scans)
+    check_law(build(resolve_model(GROUPS[name], (1, 28, 30, 28), 2)), scans)
 
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("hidden", [[], [8]])
 def test_every_head_learns(head: str, hidden: list[int]) -> None:
     """Brighter scans are of a later class; a few steps by the head's own likelihood find that out."""
-    network = build(resolve(model(head=head, hidden=hidden, dropout=0.0), (1, 16, 16), 3), 2)
+    network = build(resolve_model(model(head=head, hidden=hidden, dropout=0.0), (1, 16, 16), 3), 2)
     targets = torch.arange(30) % 3
     scans = torch.randn(30, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.3
     scans += (targets - 1.0).reshape(-1, 1, 1, 1)

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from scanlens.models.depth import block_parameters, blocks
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from tests.helpers.tiny import model
 
 COUNTS = [
@@ -27,7 +27,7 @@ COUNTS = [
 @pytest.mark.parametrize(("name", "library", "shape", "count"), COUNTS)
 def test_every_module_is_in_one_block(name: str, library: str, shape: tuple[int, ...], count: int) -> None:
     narrow = 0.25 if name in ("cnn", "resnet10", "resnet18") else 1.0
-    backbone = build(resolve(model(name=name, library=library, width=narrow), shape, 2)).backbone
+    backbone = build(resolve_model(model(name=name, library=library, width=narrow), shape, 2)).backbone
     found = blocks(backbone)
     assert len(found) == count
     listed = [id(module) for block in found for module in block]
@@ -39,7 +39,7 @@ def test_every_module_is_in_one_block(name: str, library: str, shape: tuple[int,
 
 
 def test_timms_blocks_end_where_its_resolutions_do() -> None:
-    backbone = build(resolve(model(name="resnet18"), (1, 32, 32), 2)).backbone
+    backbone = build(resolve_model(model(name="resnet18"), (1, 32, 32), 2)).backbone
     name_of = {id(module): name for name, module in backbone.named_modules()}
     holders = [
         {name_of[id(m)].split(".")[0] for m in block if list(m.parameters(False))}

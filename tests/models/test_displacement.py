@@ -9,7 +9,7 @@ from scipy.ndimage import shift
 from torch import Tensor, nn
 
 from scanlens.models.classifier import Classifier
-from scanlens.models.displacement import LEAST_SCANS, PASSES, SCANS, measure, scans_to_see
+from scanlens.models.displacement import LEAST_SCANS, PASSES, SCANS, measure_displacement, scans_to_see
 from scanlens.models.refine import Guide, move
 
 SIDE = 32
@@ -52,7 +52,7 @@ def test_what_is_built_in_is_measured_and_undone(steps: tuple[int, ...]) -> None
     network = looking_aside(*steps)
     scans, begins = spots(len(steps))
     before = [part.clone() for part in network.state_dict().values()]
-    found = measure(network, scans.split(5))
+    found = measure_displacement(network, scans.split(5))
     assert found.shape == (1, len(steps))
     # A place of the last grid stands for two of the 32 pixels.
     assert torch.allclose(found[0], torch.tensor(steps) * 2 / SIDE, atol=1e-5)
@@ -71,12 +71,12 @@ def test_each_class_has_its_own() -> None:
     with torch.no_grad():
         convolution.weight[1].zero_()
         convolution.weight[1, 0, 6, 4] = 1.0
-    found = measure(network, [spots(2)[0]])
+    found = measure_displacement(network, [spots(2)[0]])
     assert torch.allclose(found, torch.tensor([[0.0, 0.0], [2 * 2 / SIDE, 0.0]]), atol=1e-5)
 
 
 def test_a_scan_that_says_nothing_moves_nothing() -> None:
-    assert measure(looking_aside(3, 1), [torch.zeros(4, 1, SIDE, SIDE)]).abs().max() == 0
+    assert measure_displacement(looking_aside(3, 1), [torch.zeros(4, 1, SIDE, SIDE)]).abs().max() == 0
 
 
 def test_the_strongest_scans_speak() -> None:
@@ -86,8 +86,8 @@ def test_the_strongest_scans_speak() -> None:
     faint = torch.zeros(40, 1, SIDE, SIDE)
     # At the border, where the place that would see it does not exist.
     faint[:, 0, :2] = 0.1
-    alone = measure(network, [scans])
-    assert torch.equal(measure(network, [scans, faint]), alone)
+    alone = measure_displacement(network, [scans])
+    assert torch.equal(measure_displacement(network, [scans, faint]), alone)
 
 
 @pytest.mark.parametrize("grid", [(7, 9), (5, 6, 4), (1, 3)])

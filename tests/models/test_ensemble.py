@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
 
 from scanlens.errors import SettingsError
-from scanlens.models.allowance import allowance
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.ensemble import Ensemble, rebuild
+from scanlens.models.ensemble import FACTOR, SPARE, Ensemble, allowance, rebuild
 from scanlens.models.registry import build
 
 Make = Callable[..., Architecture]
@@ -91,3 +91,26 @@ def test_building_outside_an_allowance_is_free(architecture: Make) -> None:
     with pytest.raises(SettingsError, match="larger"), allowance(0):
         build(architecture(width=16.0))
     build(architecture(width=16.0))
+
+
+def test_what_is_allowed_may_be_built() -> None:
+    with allowance(1000):
+        nn.Linear(1000, (FACTOR * 1000 + SPARE) // 1000 - 2)
+
+
+@pytest.mark.parametrize("layer", [lambda: nn.Linear(1001, 1001), lambda: nn.BatchNorm1d(600_000)])
+def test_what_is_far_larger_is_refused(layer: object) -> None:
+    with pytest.raises(SettingsError, match="far larger than its weights, 0 numbers"), allowance(0):
+        layer()  # type: ignore[operator]
+
+
+def test_layers_add_up_and_buffers_count() -> None:
+    with pytest.raises(SettingsError, match="far larger"), allowance(0):  # noqa: PT012
+        for _ in range(3):
+            nn.Module().register_buffer("positions", torch.empty(SPARE // 2 - 1))
+
+
+def test_nothing_is_counted_afterwards() -> None:
+    with pytest.raises(SettingsError), allowance(0):
+        nn.Linear(2000, 2000)
+    nn.Linear(2000, 2000)

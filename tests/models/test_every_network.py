@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 
-from scanlens.config.load import parse
+from scanlens.config.parse import parse
 from scanlens.config.schema import Model
-from scanlens.inference.export import export_onnx
 from scanlens.models.architecture import Architecture
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
+from scanlens.packaging.export import export_onnx
+from tests.helpers.settings import NETWORKS, model_section
 
 # Changes that make a network small, not different: fewer features or repeats of the same layers.
 SMALL: dict[str, dict[str, Any]] = {
@@ -29,6 +29,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "efficientnet_b0": {},
     "inception_resnet_v2": {},
     "inception_v3": {},
+    "lean": {"width": 0.25},
     "lenet": {},
     "mobilenet_v1": {},
     "mobilenet_v2": {},
@@ -48,10 +49,15 @@ SMALL: dict[str, dict[str, Any]] = {
     "xception": {},
 }
 VOLUMES = (
-    "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lenet", "pattern", "resnet18",
+    "alexnet", "cnn", "dense", "densenet121", "edges", "efficientnet_b0", "lean", "lenet", "pattern",
+    "resnet18",
     "resnet34", "resnet50", "resnet101", "resnet152",
 )  # fmt: skip
-HEAVY = {"inception_resnet_v2", "nasnet", "vgg19", "resnet152"}
+DEFAULT = {
+    "cnn-2d", "cnn-3d", "pattern-2d", "pattern-3d", "dense-2d", "edges-2d", "lenet-2d", "resnet18-2d",
+    "resnet18-3d", "densenet121-2d", "densenet121-3d", "convnext_tiny-2d", "mobilenet_v2-2d", "vit_tiny-2d",
+}  # fmt: skip
+"""Cases of the default run, one a kind of network."""
 # More of the layers of resnet18, resnet50 and vgg16, which are exported.
 REPEATS = {"resnet34", "resnet101", "resnet152", "vgg19"}
 EXPORTED_ALWAYS = {"edges-2d", "mobilenet_v2-2d", "vit_tiny-2d", "resnet18-3d"}
@@ -60,23 +66,23 @@ SHAPES = {2: (2, 32, 28), 3: (1, 20, 20, 24)}
 SMALL_VOLUME: dict[str, dict[str, Any]] = {"densenet121": {"args": {"block_config": [2, 2, 2, 2]}}}
 
 
-def table(names: set[str], heavy: set[str], quick: set[str] | None = None) -> list[Any]:
-    """One case a group and dimension; those of ``heavy``, or not of ``quick``, are slow."""
+def table(names: set[str], quick: set[str]) -> list[Any]:
+    """One case a group and dimension; those not of ``quick`` are slow."""
     rows = []
     for name in sorted(names):
         for dims in (2, 3) if name in VOLUMES else (2,):
             case = f"{name}-{dims}d"
-            slow = name in heavy if quick is None else case not in quick
-            rows.append(pytest.param(name, dims, id=case, marks=[pytest.mark.slow] if slow else []))
+            marks = [] if case in quick else [pytest.mark.slow]
+            rows.append(pytest.param(name, dims, id=case, marks=marks))
     return rows
 
 
-def small(project: Path, name: str, dims: int) -> Architecture:
+def small(name: str, dims: int) -> Architecture:
     """The group with its reductions, for small scans."""
-    section = yaml.safe_load((project / "conf" / "model" / f"{name}.yaml").read_text())
+    section = model_section(name)
     changes = {**SMALL[name], **(SMALL_VOLUME.get(name, {}) if dims == 3 else {})}
     section = {**section, **changes, "args": {**section["args"], **changes.get("args", {})}}
-    return resolve(parse(Model, section, "model"), SHAPES[dims], 3)
+    return resolve_model(parse(Model, section, "model"), SHAPES[dims], 3)
 
 
 def shorten(network: torch.nn.Module) -> None:
@@ -88,13 +94,13 @@ def shorten(network: torch.nn.Module) -> None:
                 del module[2:]
 
 
-def test_the_table_holds_every_group(project: Path) -> None:
-    assert sorted(SMALL) == sorted(path.stem for path in (project / "conf" / "model").glob("*.yaml"))
+def test_the_table_holds_every_group() -> None:
+    assert sorted(SMALL) == NETWORKS
 
 
-@pytest.mark.parametrize(("name", "dims"), table(set(SMALL), HEAVY))
-def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -> None:
-    architecture = small(project, name, dims)
+@pytest.mark.parametrize(("name", "dims"), table(set(SMALL), DEFAULT))
+def test_it_builds_learns_and_gives_a_map(name: str, dims: int) -> None:
+    architecture = small(name, dims)
     network = build(architecture)
     scans = torch.randn(3, *SHAPES[dims], generator=torch.Generator().manual_seed(1))
     outputs = network(scans)
@@ -116,9 +122,9 @@ def test_it_builds_learns_and_gives_a_map(project: Path, name: str, dims: int) -
         torch.testing.assert_close(mean, evidence.logits, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "dims"), table(set(SMALL) - REPEATS, HEAVY, EXPORTED_ALWAYS))
-def test_it_exports(project: Path, tmp_path: Path, name: str, dims: int) -> None:
-    architecture = small(project, name, dims)
+@pytest.mark.parametrize(("name", "dims"), table(set(SMALL) - REPEATS, EXPORTED_ALWAYS))
+def test_it_exports(tmp_path: Path, name: str, dims: int) -> None:
+    architecture = small(name, dims)
     network = build(architecture)
     shorten(network)
     # Without batch statistics fresh weights of some networks (Inception) make logits of millions.

@@ -12,14 +12,15 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.layers import (
     ENOUGH,
-    FEATURES,
+    LAYER_FEATURES,
     LEAST_GRID,
     LEAST_POOLINGS,
+    build_lean,
     build_plain,
     pooling_for,
 )
 from scanlens.models.receptive_field import theoretical
-from scanlens.models.registry import resolve
+from scanlens.models.registry import build, resolve_model
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -46,7 +47,7 @@ def test_no_more_is_pooled_than_the_maps_bear(architecture: Make) -> None:
             assert network(torch.zeros(1, 1, side, side)).shape[2] == places
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("name", ["cnn", "lean", "resnet18"])
 @pytest.mark.parametrize(
     ("shape", "pooling"),
     [((1, 28, 28), "average"), ((1, 35, 20), "average"), ((1, 40, 20), "gem"), ((1, 128, 128), "gem"),
@@ -55,11 +56,36 @@ def test_no_more_is_pooled_than_the_maps_bear(architecture: Make) -> None:
 def test_fine_grids_of_images_are_pooled_by_the_generalised_mean(
     name: str, shape: tuple[int, ...], pooling: str
 ) -> None:
-    """By itself only in the default network; a setting is taken as it is."""
-    auto = resolve(model(name=name, pooling="auto"), shape, 2)
-    assert auto.pooling == (pooling if name == "cnn" else "average")
+    """By themselves only in the plain networks; a setting is taken as it is."""
+    auto = resolve_model(model(name=name, pooling="auto"), shape, 2)
+    assert auto.pooling == (pooling if name in ("cnn", "lean") else "average")
     assert pooling_for(shape[1:], auto.stem) == pooling
-    assert resolve(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
+    assert resolve_model(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
+
+
+@pytest.mark.parametrize(("side", "places"), [(66, 8), (128, 16), (224, 28), (512, 32)])
+def test_lean_widens_nothing_before_a_quarter_of_the_resolution(
+    architecture: Make, side: int, places: int
+) -> None:
+    network = build_lean(architecture(name="lean", stem="medium", size=(side, side), width=0.1)).eval()
+    sides: list[int] = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, __, made: sides.append(made.shape[2]))
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 1, side, side)).shape[2] == places
+    assert sides[0] == -(-side // 2)
+    assert max(sides[1:]) == -(-sides[0] // 2)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (28, 28, 28), (96, 96, 96)])
+def test_lean_is_cnn_where_there_is_nothing_to_save(architecture: Make, size: tuple[int, ...]) -> None:
+    shape = (1, *size)
+    lean, plain = (resolve_model(model(name=name), shape, 2) for name in ("lean", "cnn"))
+    shapes = [
+        {key: weights.shape for key, weights in build(one).state_dict().items()} for one in (lean, plain)
+    ]
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("width", [0.001, 0.25, 1.0, 1.5])
@@ -67,7 +93,7 @@ def test_width_multiplies_the_features(architecture: Make, width: float) -> None
     convolutions = [
         m for m in build_plain(architecture(width=width)).modules() if isinstance(m, torch.nn.Conv2d)
     ]
-    assert [c.out_channels for c in convolutions[::2]] == [max(1, round(f * width)) for f in FEATURES]
+    assert [c.out_channels for c in convolutions[::2]] == [max(1, round(f * width)) for f in LAYER_FEATURES]
 
 
 def test_every_pixel_reaches_the_maps(architecture: Make) -> None:
@@ -113,7 +139,7 @@ def test_it_is_twice_convolution_norm_and_relu_then_pooling(
 @pytest.mark.parametrize("side", [64, 112, 128, 160, 224, 256, 512])
 def test_a_place_of_a_fine_grid_sees_a_part_of_the_scan(side: int) -> None:
     """A lesion argued for from afar has its evidence beside it."""
-    architecture = resolve(model(name="cnn", width=0.1), (1, side, side), 2)
+    architecture = resolve_model(model(name="cnn", width=0.1), (1, side, side), 2)
     seen = theoretical(build_plain(architecture), channels=1)
     assert seen is not None
     assert 0.1 * side <= seen <= 0.5 * side

@@ -10,14 +10,14 @@ import torch
 
 from scanlens.models.ensemble import Ensemble
 from scanlens.models.predict import local_logits, predict, to_input
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from tests.helpers.tiny import model, write_store
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 12), (3, 16, 16), (1, 8, 8, 8)])
 def test_logits_are_forward_of_the_standardised_scans(tmp_path: Path, shape: tuple[int, ...]) -> None:
     store = write_store(tmp_path, shape=shape)
-    network = build(resolve(model(), shape, 2))
+    network = build(resolve_model(model(), shape, 2))
     rows = np.array([5, 0, 3, 3, 11])
     logits = predict(network, store, rows, store.statistics, 2, "cpu")
     assert not network.training
@@ -34,7 +34,7 @@ def test_logits_are_forward_of_the_standardised_scans(tmp_path: Path, shape: tup
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_the_batch_size_changes_rounding_at_most(tmp_path: Path, batch_size: int) -> None:
     store = write_store(tmp_path)
-    network = build(resolve(model(), store.shape, 2))
+    network = build(resolve_model(model(), store.shape, 2))
     rows = np.arange(len(store))
     expected = predict(network, store, rows, store.statistics, 7, "cpu")
     assert np.allclose(
@@ -44,7 +44,7 @@ def test_the_batch_size_changes_rounding_at_most(tmp_path: Path, batch_size: int
 
 def test_local_logits_come_with_their_rows(tmp_path: Path) -> None:
     store = write_store(tmp_path)
-    network = build(resolve(model(), store.shape, 2))
+    network = build(resolve_model(model(), store.shape, 2))
     rows = store.rows("test")[::-1]
     batches = list(local_logits(network, store, rows, store.statistics, 3, "cpu"))
     assert np.array_equal(np.concatenate([batch.rows for batch in batches]), rows)
@@ -62,7 +62,7 @@ def test_local_logits_come_with_their_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hidden", [[], [5]])
 def test_every_head_gives_one_logit_a_class(tmp_path: Path, head: str, hidden: list[int]) -> None:
     store = write_store(tmp_path, labels=("a", "b", "c"))
-    made = resolve(model(head=head, hidden=hidden, pooling="flatten"), store.shape, 3)
+    made = resolve_model(model(head=head, hidden=hidden, pooling="flatten"), store.shape, 3)
     single = [build(made, seed) for seed in range(2)]
     rows = store.rows("test")
     expected = [predict(network, store, rows, store.statistics, 4, "cpu") for network in single]
@@ -73,7 +73,7 @@ def test_every_head_gives_one_logit_a_class(tmp_path: Path, head: str, hidden: l
 
 def test_no_rows_give_no_logits(tmp_path: Path) -> None:
     store = write_store(tmp_path)
-    network = build(resolve(model(), store.shape, 2))
+    network = build(resolve_model(model(), store.shape, 2))
     assert predict(network, store, np.zeros(0, int), store.statistics, 4, "cpu").shape == (0, 2)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import OWN, build, resolve
+from scanlens.models.registry import OWN, build, resolve_model
+from tests.helpers.settings import model_section
 from tests.helpers.tiny import model
 
 Make = Callable[..., Architecture]
@@ -66,7 +67,8 @@ def test_building_updates_no_batch_statistics(architecture: Make) -> None:
     ],
 )
 def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
-    made = resolve(model(name=name), shape, 4)
+    args = model_section("pattern")["args"] if name == "pattern" else {}
+    made = resolve_model(model(name=name, args=args), shape, 4)
     assert made.library == library
     assert (made.channels, made.size, made.classes) == (shape[0], shape[1:], 4)
 
@@ -83,8 +85,8 @@ def test_auto_library(name: str, shape: tuple[int, ...], library: str) -> None:
     ],
 )
 def test_auto_stem_goes_by_the_longest_side(shape: tuple[int, ...], stem: str) -> None:
-    assert resolve(model(), shape, 2).stem == stem
-    assert resolve(model(stem="medium"), shape, 2).stem == "medium"
+    assert resolve_model(model(), shape, 2).stem == stem
+    assert resolve_model(model(stem="medium"), shape, 2).stem == "medium"
 
 
 def test_unknown_names_list_choices(architecture: Make) -> None:
@@ -93,7 +95,7 @@ def test_unknown_names_list_choices(architecture: Make) -> None:
     with pytest.raises(SettingsError, match=r"resnet19 has no 3-D form.*resnet18.*densenet121"):
         build(architecture(name="resnet19", library="monai", size=(16, 16, 16)))
     with pytest.raises(
-        SettingsError, match=r"scanlens has no resnet18\. Choices: cnn, pattern, dense, edges"
+        SettingsError, match=r"scanlens has no resnet18\. Choices: lean, cnn, pattern, dense, edges"
     ):
         build(architecture(name="resnet18", library="scanlens"))
     with pytest.raises(SettingsError, match=r"scanlens has no patern\. Did you mean pattern\?"):
@@ -117,12 +119,8 @@ def test_impossible_hidden_layers_are_refused(architecture: Make, hidden: tuple[
     ],
 )
 def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
-    assert resolve(model(), (1, 16, 16), 3, task).head == head
-    if task == "regression":
-        with pytest.raises(SettingsError, match=r"model\.head=sigmoid gives classes"):
-            resolve(model(head="sigmoid"), (1, 16, 16), 1, task)
-    else:
-        assert resolve(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
+    assert resolve_model(model(), (1, 16, 16), 3, task).head == head
+    assert resolve_model(model(head="sigmoid"), (1, 16, 16), 3, task).head == "sigmoid"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +133,7 @@ def test_auto_head_goes_by_the_task(task: str, head: str) -> None:
     ],
 )
 def test_stems_of_patterns(shape: tuple[int, ...], stem: str) -> None:
-    assert resolve(model(name="pattern"), shape, 2).stem == stem
+    assert resolve_model(model(name="pattern", args=model_section("pattern")["args"]), shape, 2).stem == stem
 
 
 def test_timm_is_refused_for_volumes(architecture: Make) -> None:

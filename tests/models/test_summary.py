@@ -14,7 +14,7 @@ from torch import nn
 
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build
-from scanlens.models.summary import as_text, flops, summarise
+from scanlens.models.summary import flops, summarise_network, summary_text
 
 Make = Callable[..., Architecture]
 
@@ -55,7 +55,7 @@ def test_parameters_are_as_published(architecture: Make, name: str, millions: fl
 
 def test_a_summary_says_all(architecture: Make) -> None:
     made = architecture(name="resnet18", library="timm", size=(32, 32))
-    summary = summarise(made)
+    summary = summarise_network(made)
     with torch.inference_mode():
         maps = build(made).eval().features(torch.zeros(1, 1, 32, 32))
     assert (summary.features, *summary.grid) == tuple(maps.shape[1:])
@@ -64,20 +64,20 @@ def test_a_summary_says_all(architecture: Make) -> None:
     assert 1 < summary.effective_receptive_field < 32
     # The 3 x 3 stem at stride 1, then two blocks a stage.
     assert summary.receptive_field == 1 + 2 + 4 * 2 + (1 + 3 * 2) * 2 + (1 + 3 * 2) * 4 + (1 + 3 * 2) * 8
-    text = as_text(summary)
+    text = summary_text(summary)
     assert f"{summary.flops:,}" in text
     assert "layer4" in text
     assert json.loads(json.dumps(summary.to_json()))["grid"] == [4, 4]
 
 
 def test_depth_decides_which_layers_are_shown(architecture: Make) -> None:
-    shown = [len(summarise(architecture(), depth).layers) for depth in (1, 2)]
+    shown = [len(summarise_network(architecture(), depth).layers) for depth in (1, 2)]
     assert shown[0] < shown[1]
 
 
 def test_volumes_have_their_twins_field(architecture: Make) -> None:
     image, volume = architecture(size=(16, 16)), architecture(size=(16, 16, 16))
-    assert summarise(image).receptive_field == summarise(volume).receptive_field
+    assert summarise_network(image).receptive_field == summarise_network(volume).receptive_field
 
 
 def test_the_command(project: Path) -> None:

@@ -80,10 +80,6 @@ def test_a_network_without_weights_before_its_head_takes_what_there_is(
 
 def test_missing_sources_are_refused(tmp_path: Path, architecture: Make) -> None:
     made = architecture()
-    with pytest.raises(SettingsError, match=r"transfer\.file must be given"):
-        initialise(build(made), made, transfer(source="file"), tmp_path)
-    with pytest.raises(SettingsError, match=r"transfer\.file must be given"):
-        initialise(build(made), made, transfer(source="bundle"), tmp_path)
     with pytest.raises(SettingsError, match="no such weights file"):
         initialise(build(made), made, transfer(source="pretraining"), tmp_path / "absent.safetensors")
     with pytest.raises(SettingsError, match=r"imagenet fits timm's networks.*transfer=file"):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scanlens.preprocess.crop import Crop, crop_box, small_shape, whole
+from scanlens.preprocess.crop import Crop, crop_box, small_shape, whole_frame
 from scanlens.preprocess.geometry import Box, resize
 from scanlens.types import ImageArray
 
@@ -102,7 +102,7 @@ def test_dark_speckle_is_fan_but_not_foreground() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 3), (40, 40), (5, 9, 7)])
 def test_scans_in_which_nothing_stands_out_are_kept_whole(crop: Crop, shape: tuple[int, ...]) -> None:
     for level in (0.0, 0.5, 1.0):
-        assert box_of(np.full((1, *shape), level, np.float32), crop) == whole(shape)
+        assert box_of(np.full((1, *shape), level, np.float32), crop) == whole_frame(shape)
     assert all(part.start < part.stop for part in box_of(scan(*shape, level=0.5), crop))
 
 

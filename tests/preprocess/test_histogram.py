@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scanlens.preprocess.histogram import BINS, Histogram, measure
+from scanlens.preprocess.histogram import BINS, Histogram, count_values
 
 RANDOM = np.random.default_rng(0)
 SAMPLES = {
@@ -19,7 +19,7 @@ SAMPLES = {
 
 def of(pixels: np.ndarray) -> Histogram:
     values = pixels.astype(np.float32)
-    return measure(values, float(values.min()), float(values.max()))
+    return count_values(values, float(values.min()), float(values.max()))
 
 
 @pytest.mark.parametrize("name", SAMPLES)

@@ -13,7 +13,7 @@ from scanlens.preprocess.intensity import (
     DEFAULTS,
     RULES,
     SOFT_TISSUE,
-    Limits,
+    IntensityRange,
     convert_channels,
     extremes,
     limits,
@@ -33,7 +33,7 @@ def scan(**fields: Any) -> Scan:
     return Scan(**{"pixels": PIXELS, "bits": 16, **fields})
 
 
-def found(this: Scan, rule: str = "auto", percentiles: tuple[float, float] = PERCENTILES) -> Limits:
+def found(this: Scan, rule: str = "auto", percentiles: tuple[float, float] = PERCENTILES) -> IntensityRange:
     return limits(this, rule, percentiles, extremes(this.pixels))
 
 

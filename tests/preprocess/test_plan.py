@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scanlens.errors import SettingsError
-from scanlens.preprocess.plan import MOST_BYTES, Plan, rows_per_shard
-from scanlens.preprocess.preprocessor import resolve
+from scanlens.preprocess.plan import MOST_SHARD_BYTES, ShardPlan, rows_per_shard
+from scanlens.preprocess.preprocessor import resolve_preprocessor
 from tests.helpers.tiny import preprocess_section
 from tests.preprocess.scans import draw
 
@@ -35,18 +34,13 @@ def test_rows_per_shard(scans: int, most: int, shape: tuple[int, ...], rows: int
 
 def test_a_shard_stays_below_its_size() -> None:
     shape = (1, 512, 512)
-    assert rows_per_shard(100_000, 10_000, shape) * 512 * 512 * 2 <= MOST_BYTES
-
-
-def test_less_than_a_row_is_refused() -> None:
-    with pytest.raises(SettingsError, match="shard_rows"):
-        rows_per_shard(10, 0, (1, 8, 8))
+    assert rows_per_shard(100_000, 10_000, shape) * 512 * 512 * 2 <= MOST_SHARD_BYTES
 
 
 def test_every_scan_is_in_one_shard_in_order(tmp_path: Path) -> None:
     manifest = draw(tmp_path / "scans", 11)
-    preprocessor = resolve(preprocess_section(size=16), manifest, 2)
-    plan = Plan(manifest, tmp_path / "scans", tmp_path / "out", preprocessor, 4, None)
+    preprocessor = resolve_preprocessor(preprocess_section(size=16), manifest, 2)
+    plan = ShardPlan(manifest, tmp_path / "scans", tmp_path / "out", preprocessor, 4, None)
     tasks = list(plan)
     assert len(plan) == len(tasks) == 3
     assert [row.reference for task in tasks for row in task.rows] == manifest["path"].tolist()

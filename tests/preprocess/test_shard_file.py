@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scanlens.atomic import beside
 from scanlens.preprocess.shard_file import (
     DTYPE,
     SCALE,
     ShardReader,
     ShardWriter,
-    beside,
     quantise,
     row_bytes,
     shard_header,

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.weights import read_weights
 from scanlens.pretraining.run import pretrain
 from scanlens.scaling.device import Machine
@@ -33,7 +33,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             tmp_path / "real",
             tmp_path / "made",
             model(),
-            transfer(source=source),
+            transfer(source=source, file="weights.pt" if source == "file" else None),
             pretraining(**changes),
             augmentation(),
             CPU,
@@ -53,7 +53,7 @@ def empty(folder: Path) -> None:
 
 
 def fresh() -> dict[str, torch.Tensor]:
-    return build(resolve(model(), (1, 16, 16), 2), 0).state_dict()
+    return build(resolve_model(model(), (1, 16, 16), 2), 0).state_dict()
 
 
 def test_it_learns_and_repeats_to_the_byte(call: Any, tmp_path: Path) -> None:
@@ -86,13 +86,15 @@ def test_the_head_is_the_one_that_training_builds(call: Any, tmp_path: Path) -> 
         path = tmp_path / name / "store.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "task": "ordinal"}))
     _, state = call(made=0)
-    wanted = build(resolve(model(), (1, 16, 16), 2, "ordinal"), 0).state_dict()
+    wanted = build(resolve_model(model(), (1, 16, 16), 2, "ordinal"), 0).state_dict()
     assert state.keys() == wanted.keys()
     assert "head.score.weight" in state
 
 
 @pytest.mark.parametrize(
-    "change", [{"source": "none"}, {"source": "file"}, {"epochs": 0}, {"made": 0}], ids=str
+    "change",
+    [{"source": "none"}, {"source": "file"}, {"epochs": 0}, {"made": 0}],
+    ids=str,
 )
 def test_where_nothing_is_learnt_the_fresh_weights_are_kept(
     call: Any, tmp_path: Path, change: dict[str, Any]

@@ -17,7 +17,7 @@ from scanlens.config.schema import Policy
 from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import to_input
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.transfer import initialise
 from scanlens.models.weights import read_weights, save_weights
 from scanlens.preprocess.statistics import training_statistics
@@ -105,7 +105,7 @@ def test_it_helps_where_random_features_do_not(call: Any, tmp_path: Path) -> Non
     assert history["val_loss"].iloc[-3:].mean() < 0.9 * history["val_loss"].iloc[0]
     assert history["train_loss"].iloc[-1] < 0.9 * history["train_loss"].iloc[0]
     assert facts["val_loss"] == pytest.approx(history["val_loss"].min())
-    architecture = resolve(NETWORK, store.shape, 2)
+    architecture = resolve_model(NETWORK, store.shape, 2)
     scores = [probe(build(architecture, seed), store) for seed in range(5)]
     learnt = build(architecture, 0)
     first = initialise(
@@ -131,7 +131,7 @@ def test_it_repeats_to_the_byte_and_looks_at_no_label(
     first = (tmp_path / "out" / "model.safetensors").read_bytes()
     for folder in ("again", "unlabelled"):
         assert (tmp_path / folder / "model.safetensors").read_bytes() == first
-    fresh = build(resolve(NETWORK, shape, 2), 0)
+    fresh = build(resolve_model(NETWORK, shape, 2), 0)
     save = tmp_path / "fresh.safetensors"
     save_weights(fresh, save)
     learnt = read_weights(tmp_path / "out" / "model.safetensors")
@@ -174,7 +174,7 @@ def test_pairs_of_views(tmp_path: Path) -> None:
 
 
 def test_the_projector_is_its_own_seed(tmp_path: Path) -> None:
-    network = build(resolve(model(pooling="flatten"), (1, 16, 16), 2), 0)
+    network = build(resolve_model(model(pooling="flatten"), (1, 16, 16), 2), 0)
     one, two, other = (build_projector(network, (1, 16, 16), 8, seed) for seed in (0, 0, 1))
     assert torch.equal(one.layers[0].weight, two.layers[0].weight)
     assert not torch.equal(one.layers[0].weight, other.layers[0].weight)

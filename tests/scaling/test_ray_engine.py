@@ -20,7 +20,7 @@ from tests.helpers.crashes import act
 LIMITS = Limits(seconds=3, memory_mib=256)
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_it_gives_what_the_local_engine_gives(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

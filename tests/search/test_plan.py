@@ -39,7 +39,7 @@ def test_transfer_compares_modes_and_networks_and_baselines_from_scratch_only() 
 
 def test_the_command_line_adds_replaces_and_fixes() -> None:
     plan = plan_of("transfer", "model=cnn,dense", "transfer=scratch", "training.epochs=2", "data.root=/a=b")
-    assert [str(d) for d in plan.space] == ["cnn,dense"]
+    assert [d.text for d in plan.space] == ["cnn,dense"]
     assert plan.fixed == {
         "transfer": "scratch",
         "training.epochs": "2",
@@ -71,7 +71,6 @@ def test_options_beat_the_file() -> None:
 )
 def test_the_direction_follows_from_the_metric(metric: str, direction: str) -> None:
     assert plan_of(LR, metric=metric).direction == direction
-    assert plan_of(LR, metric=metric, direction="maximize").direction == "maximize"
 
 
 @pytest.mark.parametrize(
@@ -85,13 +84,13 @@ def test_the_direction_follows_from_the_metric(metric: str, direction: str) -> N
         (["training.epochs=3"], {}, "nothing to choose"),
         (["lr", "transfer"], {}, "Two sweeps"),
         (["lrr"], {}, "Did you mean lr"),
-        ([LR], {"name": "../x"}, "no name"),
-        ([LR], {"name": "o'x"}, "no name"),
-        ([LR], {"name": "a?b"}, "no name"),
-        ([LR], {"name": "a b"}, "--name"),
-        ([LR], {"sampler": "cmaes"}, "tpe | random | grid"),
-        ([LR], {"trials": 0}, "above 0"),
-        ([LR], {"until": "manifest"}, "training | evaluation"),
+        ([LR], {"name": "../x"}, "name is"),
+        ([LR], {"name": "o'x"}, "name is"),
+        ([LR], {"name": "a?b"}, "name is"),
+        ([LR], {"name": "a b"}, "pattern"),
+        ([LR], {"sampler": "cmaes"}, "'tpe', 'random' or 'grid'"),
+        ([LR], {"trials": 0}, "trials is 0: Input should be greater than 0"),
+        ([LR], {"until": "manifest"}, "'ensemble', 'evaluation'"),
         (["transfer"], {"sampler": "tpe"}, "exclude needs"),
         (["tracking=off,local"], {}, "can't choose tracking"),
     ],
@@ -113,7 +112,7 @@ def test_what_a_study_remembers_holds_no_address() -> None:
     ("words", "named"),
     [
         (["training.lrr=log(1e-4,1e-2)"], "Did you mean lr"),
-        (["training.lr=log(1e-4,100)"], "between"),
+        (["training.lr=log(1e-4,100)"], "at most 10"),
         (["model=cnn,resnet19"], "resnet19"),
         ([LR, "training.epochs=0"], "at least 1"),
     ],
@@ -129,7 +128,7 @@ def test_a_space_that_conf_does_not_take_stops_before_any_work(words: list[str],
     [
         ("space: {a: b, c", "no YAML"),
         ("- a", "no settings"),
-        ("spaces: {}", "spaces is not a setting"),
+        ("spaces: {}\nspace: {model: 'cnn,dense'}", "spaces is {}"),
         ("space: [a]", "space must be a mapping"),
         ("space: {training.lr: 'log(1e-4,1e-2)'}\nexclude: {a: b}", "exclude must be a list"),
     ],

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 import pytest
 import yaml
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.compose import compose_text
-from tests.search.conftest import Sweep, environment
+from scanlens.errors import ScanlensError, SettingsError
+from scanlens.tracking.trial import VARIABLE
+from tests.search.conftest import FAST, UNTRACKED, Sweep
 
-pytestmark = pytest.mark.slow
-FAST = ("data=folder", "data.root=scans", "training.epochs=4", "training.gradient_clip=0")
-LR = "training.lr=log(1e-4,1e-2)"
+GOOD = (0.003, 0.0031, 0.0029, 0.0032)
+BAD = 0.0001
 
 
 def runs_of(project: Path) -> list[Run]:
@@ -35,129 +37,161 @@ def study_of(project: Path, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=f"sqlite:///{project}/.scanlens/sweeps/{name}.db")
 
 
-def test_eight_trials_with_pruning_and_resume(project_of_one_stage: Path, scanlens: Sweep) -> None:
-    project = project_of_one_stage
-    half = scanlens("sweep", LR, *FAST, "--name=rates", "--trials=5", "--seed=1", "--sampler=random")
-    assert half.stderr.count("trial ") == 5
-    before = [trial.params for trial in study_of(project, "rates").trials]
-    result = scanlens(
-        "sweep", LR, *FAST, "--name=rates", "--trials=8", "--seed=1", "--sampler=random", "--json"
-    )
-    assert "5 of 8 trials are there" in result.stderr
-    outcome: dict[str, Any] = json.loads(result.stdout)
-    study = study_of(project, "rates")
-    assert [trial.params for trial in study.trials][:5] == before
-    assert len(study.trials) == 8
-    states = [trial.state.name for trial in study.trials]
-    assert set(states) == {"COMPLETE", "PRUNED"}
-    assert outcome["counts"] == {"complete": states.count("COMPLETE"), "pruned": states.count("PRUNED")}
-    assert outcome["value"] == study.best_value
-    pruned = study.trials[states.index("PRUNED")]
-    assert 2 <= len(pruned.intermediate_values) < 4
+def logs_of(project: Path, name: str) -> list[str]:
+    return [path.read_text() for path in sorted((project / ".scanlens/sweeps" / name).glob("trial-*.log"))]
 
-    # One parent, eight children of it.
-    runs = runs_of(project)
-    (parent,) = [run for run in runs if run.info.run_id == outcome["run"]]
-    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == len(runs) - 1 == 8
-    assert sorted(int(run.data.tags["scanlens.trial"]) for run in children) == list(range(8))
-    for run in children:
-        trial = study.trials[int(run.data.tags["scanlens.trial"])]
-        assert run.data.tags["scanlens.trial_state"] == trial.state.name.lower()
-        assert float(run.data.params["training.lr"]) == trial.params["training.lr"]
-        assert run.data.metrics["val_loss"] == pytest.approx(list(trial.intermediate_values.values())[-1])
-    assert parent.info.status == "FINISHED"
-    assert parent.data.metrics["best.val_loss"] == study.best_value
-    artefacts = {path.name for path in (project / "mlruns").rglob("*") if path.is_file()}
-    assert {"history.png", "parallel_coordinates.png", "trials.csv", "best.json", "rates.yaml"} <= artefacts
+
+def test_a_sweep_prunes_goes_on_and_ends_as_an_experiment(
+    toy: Path, run_sweep: Sweep, capfd: pytest.CaptureFixture[str]
+) -> None:
+    space = f"training.lr={','.join(map(str, (*GOOD, BAD)))}"
+    run_sweep(space, *UNTRACKED, name="rates", sampler="grid", trials=2)
+    before = [trial.params for trial in study_of(toy, "rates").trials if trial.params]
+    outcome = run_sweep(space, *UNTRACKED, name="rates", sampler="grid")
+    assert "2 of 5 trials are there" in capfd.readouterr().err
+    study = study_of(toy, "rates")
+    assert [trial.params for trial in study.trials][:2] == before
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 4 + ["PRUNED"]
+    # It stopped in the middle: the stage itself heard of it.
+    assert 1 < len(study.trials[4].intermediate_values) < 4
+    assert "the sweep stopped this trial after epoch" in logs_of(toy, "rates")[4]
+    assert outcome.best == {"training.lr": "0.003"}
+    assert outcome.counts == {"complete": 4, "pruned": 1}
 
     # The best is an experiment that composes to the trial's settings.
-    experiment = project / "conf/experiment/rates.yaml"
+    experiment = toy / "conf/experiment/rates.yaml"
     assert experiment.read_text().startswith("# @package _global_\n# Best of the sweep rates: val_loss ")
-    composed = yaml.safe_load(compose_text(project, ["experiment=rates"]))
-    assert composed["training"]["lr"] == study.best_params["training.lr"]
+    composed = yaml.safe_load(compose_text(toy, ["experiment=rates"]))
+    assert composed["training"]["lr"] == 0.003
     assert composed["data"]["root"] == "scans"
 
     # The project itself is as it was, and the copies are gone.
-    assert not (project / "listed").exists()
-    assert not (project / "params.yaml").exists()
-    assert not list((project / ".scanlens/sweeps/rates").glob("worker-*"))
-    assert len(list((project / ".scanlens/sweeps/rates").glob("trial-*.log"))) == 8
+    assert not (toy / "listed").exists()
+    assert not (toy / "params.yaml").exists()
+    assert not list((toy / ".scanlens/sweeps/rates").glob("worker-*"))
 
 
-def test_stages_that_do_not_change_come_from_the_cache(project_of_one_stage: Path, scanlens: Sweep) -> None:
-    scanlens(
-        "sweep", "training.lr=1e-3,1e-2", *FAST, "--name=two", "--sampler=grid", "--jobs=2", "--pruner=none"
-    )
-    logs = [path.read_text() for path in (project_of_one_stage / ".scanlens/sweeps/two").glob("*.log")]
+def test_two_at_a_time_share_the_cache_with_each_other_and_later_sweeps(
+    toy: Path, run_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = "training.lr=1e-3,1e-2"
+    # The second trial begins after the first one's first epoch, and must meet it.
+    together = toy.parent / "together"
+    monkeypatch.setenv("TOY_TOGETHER", str(together))
+    run_sweep(space, *UNTRACKED, name="two", sampler="grid", pruner="none", jobs=2)
+    assert len(list(together.iterdir())) == 2
+    logs = logs_of(toy, "two")
     assert len(logs) == 2
     assert sum("Running stage 'manifest'" in log for log in logs) == 1
     # The same question of another study: nothing runs, and the runs are there all the same.
-    scanlens("sweep", "training.lr=1e-3,1e-2", *FAST, "--name=again", "--sampler=grid", "--pruner=none")
-    logs = [path.read_text() for path in (project_of_one_stage / ".scanlens/sweeps/again").glob("*.log")]
-    assert not any("> python" in log for log in logs)
-    children = [r for r in runs_of(project_of_one_stage) if r.data.tags.get("scanlens.study") == "again"]
+    run_sweep(space, *FAST, name="again", sampler="grid", pruner="none")
+    assert not any("> python" in log for log in logs_of(toy, "again"))
+    children = [run for run in runs_of(toy) if run.data.tags.get("scanlens.study") == "again"]
     assert [run.data.tags["scanlens.from_cache"] for run in children] == ["true", "true"]
     assert {run.data.params["training.lr"] for run in children} == {"0.001", "0.01"}
 
 
-def test_failures_go_on_and_all_failing_is_an_error(project_of_one_stage: Path, scanlens: Sweep) -> None:
-    words = (*FAST, "--sampler=grid", "--pruner=none")
-    result = scanlens("sweep", "model.dropout=0.1,0.95", *words, "--name=some")
-    assert "failed: training: there is too much dropout." in result.stderr
-    assert "1 complete, 1 failed" in result.stdout
-    failed = [r for r in runs_of(project_of_one_stage) if r.data.tags.get("scanlens.trial_state") == "failed"]
-    assert [run.info.status for run in failed] == ["FAILED"]
-    assert "too much dropout" in failed[0].data.tags["scanlens.reason"]
-    result = scanlens("sweep", "model.dropout=0.95,0.96", *words, "--name=all", expect=1)
-    assert result.stderr.splitlines()[-1].startswith(
-        "scanlens sweep: Every trial that was not pruned failed (2)"
-    )
-    assert not (project_of_one_stage / "conf/experiment/all.yaml").exists()
-
-
-def test_an_experiment_of_ones_own_is_not_overwritten(scanlens: Sweep) -> None:
-    result = scanlens("sweep", LR, "--name=quick", expect=1)
-    assert "quick.yaml exists and is no sweep's" in result.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_that_is_stopped_goes_on(
-    project_of_one_stage: Path, scanlens: Sweep, project: Path, number: signal.Signals
+def test_failures_go_on_are_tracked_and_all_failing_is_an_error(
+    toy: Path, run_sweep: Sweep, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Epochs of 1 s, so that the signal meets a trial half-way.
-    slow = [word for word in FAST if "gradient_clip" not in word] + ["training.gradient_clip=10"]
-    words = ["scanlens", "sweep", LR, *slow, "--name=cut", "--trials=1", "--pruner=none"]
-    process = subprocess.Popen(
-        words, cwd=project_of_one_stage, env=environment(project), stderr=subprocess.PIPE, text=True
-    )
-    pid_file = project_of_one_stage / ".scanlens/sweeps/cut/worker-0/trial.pid"
-    database = project_of_one_stage / ".scanlens/sweeps/cut.db"
-    deadline = time.monotonic() + 120
+    outcome = run_sweep("model.dropout=0.1,0.95", *FAST, name="some", sampler="grid", pruner="none")
+    assert "failed: training: there is too much dropout." in capfd.readouterr().err
+    assert outcome.counts == {"complete": 1, "failed": 1}
+
+    # MLflow: one parent, and a child of it for each trial.
+    runs = {run.data.tags.get("scanlens.trial", "parent"): run for run in runs_of(toy)}
+    assert set(runs) == {"parent", "0", "1"}
+    parent, good, failed = runs["parent"], runs["0"], runs["1"]
+    assert (parent.info.run_id, parent.info.status) == (outcome.run, "FINISHED")
+    assert parent.data.metrics["best.val_loss"] == outcome.value == good.data.metrics["val_loss"]
+    assert "some.yaml" in {path.name for path in (toy / "mlruns").rglob("*")}
+    assert {run.data.tags["mlflow.parentRunId"] for run in (good, failed)} == {outcome.run}
+    assert (good.info.status, good.data.tags["scanlens.trial_state"]) == ("FINISHED", "complete")
+    assert (failed.info.status, failed.data.tags["scanlens.trial_state"]) == ("FAILED", "failed")
+    assert "too much dropout" in failed.data.tags["scanlens.reason"]
+    assert failed.data.params["model.dropout"] == "0.95"
+
+    with pytest.raises(ScanlensError, match=r"Every trial that was not pruned failed \(1\)"):
+        run_sweep("model.dropout=uniform(0.95,0.96)", *UNTRACKED, name="all", trials=1)
+    assert not (toy / "conf/experiment/all.yaml").exists()
+
+
+def test_an_experiment_of_ones_own_is_not_overwritten(run_sweep: Sweep) -> None:
+    with pytest.raises(SettingsError, match=r"quick\.yaml exists and is no sweep's"):
+        run_sweep("training.lr=log(1e-4,1e-2)", name="quick")
+
+
+def stages_of(project: Path) -> list[psutil.Process]:
+    """Processes of trials below this project."""
+    return [
+        process
+        for process in psutil.process_iter(["cwd", "environ"])
+        if VARIABLE in (process.info["environ"] or {})
+        and Path(process.info["cwd"] or "/").is_relative_to(project)
+    ]
+
+
+def wait_for_epochs(project: Path, name: str, count: int) -> None:
+    """Until so many running trials have told of an epoch."""
+    database = project / f".scanlens/sweeps/{name}.db"
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        if (
-            pid_file.is_file()
-            and database.is_file()
-            and study_of(project_of_one_stage, "cut").trials[-1].intermediate_values
-        ):
-            break
-        time.sleep(0.2)
-    group = int(pid_file.read_text())
+        # A study that is not there yet has no stages either.
+        if database.is_file() and len(stages_of(project)) > count:
+            told = [trial for trial in study_of(project, name).trials if trial.intermediate_values]
+            if len(told) == count:
+                return
+        time.sleep(0.3)
+    raise AssertionError("the trials have not begun")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_sweep_that_is_killed_goes_on(
+    toy: Path, run_sweep: Sweep, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    space, options = "training.lr=log(1e-4,1e-2)", ("--name=cut", "--trials=1", "--pruner=none")
+    monkeypatch.setenv("TOY_EPOCH_S", "60")
+    process = subprocess.Popen(
+        ["scanlens", "sweep", space, *UNTRACKED, *options], stderr=subprocess.PIPE, text=True
+    )
+    monkeypatch.setenv("TOY_EPOCH_S", "0")
+    wait_for_epochs(toy, "cut", 1)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     if number is signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
+        assert stages_of(toy), "DVC and its stage outlive the sweep"
     else:
         assert process.returncode == 130
         assert said.splitlines()[-1] == "scanlens sweep: interrupted"
-        with pytest.raises(ProcessLookupError):
-            os.killpg(group, 0)
-    result = scanlens(*words[1:])
-    study = study_of(project_of_one_stage, "cut")
+        assert not stages_of(toy)
+    outcome = run_sweep(space, *UNTRACKED, name="cut", trials=1, pruner="none")
+    study = study_of(toy, "cut")
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
     assert study.trials[1].params == study.trials[0].params
-    assert "best val_loss" in result.stdout
-    with pytest.raises(ProcessLookupError):
-        os.killpg(group, 0)
-    tags = [run.data.tags.get("scanlens.trial_state") for run in runs_of(project_of_one_stage)]
-    assert sorted(filter(None, tags)) == ["complete", "interrupted"]
+    assert outcome.counts == {"complete": 1, "interrupted": 1}
+    assert not stages_of(toy)
+
+
+def test_ctrl_c_stops_every_running_trial_and_the_next_start_repeats_them(
+    toy: Path, run_sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"name": "stopped", "sampler": "grid", "pruner": "none", "jobs": 2}
+
+    def stop() -> None:
+        wait_for_epochs(toy, "stopped", 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setenv("TOY_EPOCH_S", "60")
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep("training.lr=1e-3,3e-3,1e-2", *UNTRACKED, **options)
+    thread.join()
+    assert not stages_of(toy)
+    assert [trial.state.name for trial in study_of(toy, "stopped").trials].count("RUNNING") == 0
+    monkeypatch.setenv("TOY_EPOCH_S", "0")
+    outcome = run_sweep("training.lr=1e-3,3e-3,1e-2", *UNTRACKED, **options)
+    assert outcome.counts == {"complete": 3, "interrupted": 2}
+    complete = [trial for trial in study_of(toy, "stopped").trials if trial.state.name == "COMPLETE"]
+    assert sorted(trial.params["training.lr"] for trial in complete) == ["0.001", "0.003", "0.01"]

@@ -1,18 +1,41 @@
-"""The copy a trial runs in: its paths, and the processes that may be left in it."""
+"""The copy a trial runs in: what it holds, its paths, and the processes that may be left in it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import pytest
 import yaml
+from dvc.config import Config
 
 from scanlens.config.compose import compose_text
-from scanlens.search.workspace import PID, bring_paths, end_group, end_left_over
+from scanlens.search import workspace
+from scanlens.search.workspace import bring_paths, end_processes, prepare_workspace
+from scanlens.tracking.trial import VARIABLE
+
+
+def test_the_copy_is_brought_up_to_date_and_shares_the_cache(tmp_path: Path) -> None:
+    project, copy = tmp_path / "project", tmp_path / "copy"
+    for name, text in (
+        (".dvc/config", "[cache]\n    type = symlink\n"),
+        ("src/a.py", "1"),
+        ("dvc.lock", "first"),
+    ):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    for source, lock in (("a.py", "first"), ("b.py", "own")):
+        assert prepare_workspace(project, copy) == copy
+        assert [path.name for path in (copy / "src").iterdir()] == [source]
+        assert (copy / "dvc.lock").read_text() == lock
+        # A copy that has run trials has a lock file of its own.
+        (copy / "dvc.lock").write_text("own")
+        (project / "src/a.py").rename(project / "src/b.py") if source == "a.py" else None
+    config = Config(str(copy / ".dvc"))
+    assert config["core"]["no_scm"] is True
+    assert config["cache"]["dir"] == str(project / ".dvc/cache")
+    assert config["cache"]["type"] == ["symlink"]
 
 
 def test_relative_paths_are_found_from_the_copy(tmp_path: Path) -> None:
@@ -35,21 +58,24 @@ def test_relative_paths_are_found_from_the_copy(tmp_path: Path) -> None:
     assert bring_paths(project, copy, absolute) == []
 
 
-def test_a_process_that_will_not_end_is_made_to() -> None:
-    code = "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print(1, flush=True); time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    ended = threading.Thread(target=process.wait)
-    ended.start()
-    end_group(process.pid, grace_s=0.3)
-    ended.join(30)
-    assert process.returncode == -9
-    end_group(os.getpid() + 10**6)
-
-
-@pytest.mark.parametrize("content", ["", "x", "999999999"])
-def test_a_number_that_was_not_written_ends_nothing(tmp_path: Path, content: str) -> None:
-    (tmp_path / PID).write_text(content)
-    end_left_over(tmp_path)
-    assert not (tmp_path / PID).exists()
+def test_a_sweeps_processes_are_made_to_end_and_no_others(tmp_path: Path, monkeypatch: object) -> None:
+    code = "import signal as s, time; s.signal(s.SIGTERM, s.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    own, elsewhere = {**os.environ, VARIABLE: "{}"}, tmp_path.parent
+    places = ((tmp_path, own), (tmp_path, dict(os.environ)), (elsewhere, own))
+    trial, persons, other = (
+        subprocess.Popen([sys.executable, "-c", code], cwd=cwd, env=env, stdout=subprocess.PIPE)
+        for cwd, env in places
+    )
+    try:
+        for process in (trial, persons, other):
+            assert process.stdout is not None
+            process.stdout.readline()
+        workspace.GRACE_S, before = 0.3, workspace.GRACE_S
+        end_processes(tmp_path)
+        workspace.GRACE_S = before
+        assert trial.poll() is not None
+        assert persons.poll() is None
+        assert other.poll() is None
+    finally:
+        for process in (trial, persons, other):
+            process.kill()

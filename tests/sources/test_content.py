@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.sources.aliases import record_aliases
+from scanlens.privacy.aliases import record_aliases
+from scanlens.privacy.pseudonym import load_key
 from scanlens.sources.content import problem_of
-from scanlens.sources.pseudonym import load_key
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.read import content_sha256, read_scan
-from scanlens.sources.tree import list_tree
 from tests.helpers.dicom import dataset, save
-from tests.sources.test_series_index import write_series
+from tests.sources.readers.test_series_index import write_series
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from scanlens.manifest.survey import CHECKS, Survey, Surveyed, survey
 from scanlens.scaling.engine import Engine
 from scanlens.sources.read import read_scan
 from tests.helpers.hostile import seeds, write_bombs, write_fuzzed
-from tests.sources.test_series_index import write_series
+from tests.sources.readers.test_series_index import write_series
 
 LOCAL = Engine("local", 2, None)
 GIB = 1 << 30
@@ -151,7 +151,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, suffix: str) -> No
     assert {scan.status for scan in look(tmp_path).scans} == {"accepted"}
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("name", ["dicom", "broken"])
 def test_the_whole_command_stays_below_one_gibibyte(shared_data: Path, name: str) -> None:
     command = [

@@ -11,10 +11,11 @@ import pytest
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
-from scanlens.sources import medmnist
-from scanlens.sources.medmnist import list_npz, list_rows
+from scanlens.sources.listing.medmnist import list_npz
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.read import content_sha256, read_scan
-from scanlens.sources.tree import list_tree
+from scanlens.sources.readers import medmnist
+from scanlens.sources.readers.medmnist import list_rows
 
 Make = Callable[..., Data]
 

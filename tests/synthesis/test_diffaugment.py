@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scanlens.synthesis.diffaugment import Changes, apply_changes, draw_changes
+from scanlens.synthesis.diffaugment import BatchChanges, apply_changes, draw_changes
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_shift(dims: int) -> None:
     scans = torch.rand(1, 1, *[16] * dims)
     shift = torch.tensor([[1] + [-2] * (dims - 1)])
-    moved = apply_changes(scans, Changes(torch.zeros(1), torch.ones(1), shift))
+    moved = apply_changes(scans, BatchChanges(torch.zeros(1), torch.ones(1), shift))
     inner = tuple([slice(4, 12)] * dims)
     expected = scans.roll(shift[0].tolist(), dims=list(range(2, 2 + dims)))
     torch.testing.assert_close(moved[(0, 0, *inner)], expected[(0, 0, *inner)])
@@ -22,7 +22,7 @@ def test_shift(dims: int) -> None:
 def test_brightness_and_contrast() -> None:
     scans = torch.rand(2, 1, 16, 16)
     still = torch.zeros(2, 2, dtype=torch.int64)
-    changed = apply_changes(scans, Changes(torch.tensor([0.1, 0.0]), torch.tensor([1.0, 0.5]), still))
+    changed = apply_changes(scans, BatchChanges(torch.tensor([0.1, 0.0]), torch.tensor([1.0, 0.5]), still))
     torch.testing.assert_close(changed[0], scans[0] + 0.1)
     torch.testing.assert_close(changed[1].std(), scans[1].std() * 0.5)
     torch.testing.assert_close(changed[1].mean(), scans[1].mean())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from PIL import Image
 
 from scanlens.config.schema import Synthesis
-from scanlens.errors import SettingsError
 from scanlens.preprocess.store import Store
 from scanlens.synthesis.make import load_generator, make_from_seeds
 from scanlens.synthesis.run import label_slugs, lineage_of, synthesise
@@ -73,8 +71,3 @@ def test_label_slugs() -> None:
     assert slugs[0] == "normal"
     assert len(set(slugs)) == 4
     assert all(slug and slug.isascii() and "/" not in slug for slug in slugs)
-
-
-def test_refuses_no_scans(make_store: MakeStore, config: Synthesis, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="scans_per_class"):
-        synthesise(make_store(), dataclasses.replace(config, scans_per_class=0), tmp_path / "made", "cpu")

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
-from scanlens.tracking.compare import RunStore
+from scanlens.tracking.compare import RunStore, differing, lower_is_better
 from scanlens.tracking.runs import open_run
 from scanlens.tracking.sweeps import SweepRun
 from scanlens.tracking.trial import VARIABLE, Trial
@@ -30,8 +30,8 @@ def test_only_differing_settings_are_shown(local: Tracking, settings: dict[str, 
     track(local, settings, 0.8)
     track(local, {**settings, "seed": 1, "runtime": {"device": "cuda"}, "tracking": {"uri": "x"}}, 0.9)
     newest, oldest = RunStore(local).newest(8)
-    assert newest.changed == {"seed": "1"}
-    assert oldest.changed == {"seed": "0"}
+    assert differing([newest.settings, oldest.settings]) == ["seed"]
+    assert (newest.settings["seed"], oldest.settings["seed"]) == ("1", "0")
     assert newest.metrics == {"a": 1.0, "test.auc": 0.9}
     assert newest.status == "FINISHED"
     assert newest.started >= oldest.started
@@ -41,13 +41,13 @@ def test_only_differing_settings_are_shown(local: Tracking, settings: dict[str, 
 def test_a_setting_that_only_some_runs_have_differs(local: Tracking, settings: dict[str, Any]) -> None:
     track(local, settings, 0.8)
     track(local, {**settings, "new": {"key": 3}}, 0.9)
-    assert [run.changed for run in RunStore(local).newest(8)] == [{"new.key": "3"}, {"new.key": ""}]
+    assert differing([run.settings for run in RunStore(local).newest(8)]) == ["new.key"]
 
 
 def test_runs_of_the_same_settings_differ_in_nothing(local: Tracking, settings: dict[str, Any]) -> None:
     track(local, settings, 0.8)
     track(local, settings, 0.8)
-    assert [run.changed for run in RunStore(local).newest(8)] == [{}, {}]
+    assert differing([run.settings for run in RunStore(local).newest(8)]) == []
 
 
 def test_runs_are_found_by_name_and_id(local: Tracking, settings: dict[str, Any]) -> None:
@@ -81,10 +81,10 @@ def test_curves_and_predictions_come_back(local: Tracking, settings: dict[str, A
 def test_trials_are_children_of_their_sweep(
     local: Tracking, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parent = SweepRun(local, "lr", "", {"space": {"seed": "0,1"}})
+    parent = SweepRun(local, "lr", "", {"space": {"seed": "0,1"}, "metric": "val_auc"})
     assert parent.run_id
     for number in (0, 1):
-        trial = Trial("lr", number, {"seed": str(number)}, parent.run_id, "", "")
+        trial = Trial("lr", number, {"seed": str(number)}, parent.run_id, "", 0, "val_loss", "none")
         monkeypatch.setenv(VARIABLE, trial.environment()[VARIABLE])
         track(local, {**settings, "seed": number}, 0.8)
         parent.close_trial(number, "complete" if number else "pruned", {}, None)
@@ -92,8 +92,8 @@ def test_trials_are_children_of_their_sweep(
     # Its stages came from DVC's cache, so that no run of them exists.
     parent.close_trial(2, "failed", {"seed": "2"}, None, "no memory")
     store = RunStore(local)
-    found, runs = store.trials("lr", None)
-    assert found == parent.run_id
+    metric, runs = store.trials("lr", None)
+    assert metric == "val_auc"
     assert [run.name for run in runs] == ["lr-0", "lr-1", "lr-2"]
     assert [run.status for run in runs] == ["pruned", "complete", "failed"]
     assert [run.choices for run in runs] == [{"seed": "0"}, {"seed": "1"}, {"seed": "2"}]
@@ -107,13 +107,18 @@ def test_a_trial_has_a_run_of_its_own_even_of_known_weights(
     local: Tracking, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = open_run(local, settings, {}, "w1").run_id
-    trial = Trial("lr", 3, {}, "parent", "", "")
+    trial = Trial("lr", 3, {}, "parent", "", 0, "val_loss", "none")
     monkeypatch.setenv(VARIABLE, trial.environment()[VARIABLE])
     own = open_run(local, settings, {}, "w1").run_id
     assert own != before
     assert open_run(local, settings, {}, "w1").run_id == own
     monkeypatch.setenv(VARIABLE, dataclasses.replace(trial, number=4).environment()[VARIABLE])
     assert open_run(local, settings, {}, "w1").run_id not in (own, before)
+
+
+def test_of_losses_and_errors_the_smallest_is_best() -> None:
+    assert all(map(lower_is_better, ("val_loss", "val.ece", "val.mae", "test.brier")))
+    assert not any(map(lower_is_better, ("val_auc", "val.auc_macro", "val_accuracy", "")))
 
 
 def test_nothing_tracked_yet(local: Tracking, settings: dict[str, Any], tmp_path: Any) -> None:
@@ -142,7 +147,7 @@ def test_a_store_that_fails_on_the_way_is_an_error_in_one_line(
         lambda: store.newest(1),
         lambda: store.curve(found, "a"),
         lambda: store.predictions(found),
-        lambda: store.objective(found.id),
+        lambda: store.trials("lr", None),
     ):
         with pytest.raises(ScanlensError, match=r"does not answer.*Check tracking\.uri") as caught:
             ask()

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 import scanlens.inference.pyfunc
 from scanlens.atomic import write_json
 from scanlens.config.schema import Tracking
-from scanlens.tracking.runs import SETTINGS, WEIGHTS, Run, data_tags, open_run
+from scanlens.tracking.runs import SETTINGS, WEIGHTS_TAG, Run, data_tags, open_run
 
 TAGS = {"scanlens.data_hash": "abc"}
 
@@ -28,7 +28,7 @@ def test_a_run_holds_parameters_tags_metrics_and_files(
     with open_run(local, settings, TAGS) as run:
         run.log_metrics({"val_loss": 0.5}, 0)
         run.log_metrics({"val_loss": 0.25, "val_auc": math.nan}, 1)
-        run.set_tags({WEIGHTS: "w1"})
+        run.set_tags({WEIGHTS_TAG: "w1"})
         run.log_files(tmp_path / "folder", "plots")
         run.log_files(tmp_path / "card.md")
     found = client.get_run(run.run_id)
@@ -39,7 +39,7 @@ def test_a_run_holds_parameters_tags_metrics_and_files(
     # An address may hold a password.
     assert not any(name.startswith("tracking") for name in found.data.params)
     assert found.data.tags["scanlens.data_hash"] == "abc"
-    assert found.data.tags[WEIGHTS] == "w1"
+    assert found.data.tags[WEIGHTS_TAG] == "w1"
     assert len(found.data.tags[SETTINGS]) == 64
     assert [(m.step, m.value) for m in client.get_metric_history(run.run_id, "val_loss")] == [
         (0, 0.5),
@@ -75,7 +75,7 @@ def test_later_stages_continue_the_run_of_their_weights(
     local: Tracking, client: MlflowClient, settings: dict[str, Any]
 ) -> None:
     with open_run(local, settings, TAGS) as first:
-        first.set_tags({WEIGHTS: "w1"})
+        first.set_tags({WEIGHTS_TAG: "w1"})
     with open_run(local, settings, TAGS, "w1") as later:
         later.log_metrics({"test.auc": 0.9})
     assert later.run_id == first.run_id
@@ -94,7 +94,7 @@ def test_the_newest_run_of_the_weights_is_continued(local: Tracking, settings: d
     runs = []
     for _ in range(2):
         with open_run(local, settings, TAGS) as run:
-            run.set_tags({WEIGHTS: "w1"})
+            run.set_tags({WEIGHTS_TAG: "w1"})
         runs.append(run.run_id)
         time.sleep(0.01)
     assert open_run(local, settings, TAGS, "w1").run_id == runs[1]

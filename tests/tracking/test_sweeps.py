@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,18 @@ def test_the_parent_holds_the_sweeps_facts_and_goes_on_as_the_same_run(
     found = client.get_run(first.run_id)
     assert (found.info.status, found.info.run_name, found.data.tags[SWEEP]) == ("RUNNING", "sweep lr", "lr")
     assert found.data.params == {"sampler": "tpe", "space.training.lr": "1e-4..1e-1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (KeyboardInterrupt, "KILLED"), (OSError, "FAILED")]
+)
+def test_the_parent_ends_as_the_sweep_did(
+    local: Tracking, client: MlflowClient, error: type[BaseException] | None, status: str
+) -> None:
+    with suppress(KeyboardInterrupt, OSError), SweepRun(local, "lr", "", {}) as parent:
+        if error is not None:
+            raise error
+    assert client.get_run(parent.run_id).info.status == status
 
 
 def test_each_end_of_a_trial_has_mlflows_word_for_it(local: Tracking, client: MlflowClient) -> None:

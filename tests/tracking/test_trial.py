@@ -1,88 +1,64 @@
-"""What a stage knows of its sweep, and what it sends: messages as another program would read them."""
+"""What a stage knows of its sweep, and what it leaves in a real storage of Optuna's."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Client, Listener
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 
 from scanlens.tracking.trial import (
-    GO_ON,
     PARENT,
-    STOP,
+    PRUNED,
+    STARTUP,
     VARIABLE,
     Trial,
     TrialStopped,
     current_trial,
+    open_storage,
     with_sweep,
 )
-
-KEY = "0f" * 16
-END = b"end"
-Answer = Callable[[bytes], bytes | None]
-
-
-class Sweep:
-    """The other end of the line: notes each message and answers it; None hangs up."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.heard: list[bytes] = []
-        # Short: the path of a socket has at most about a hundred letters.
-        self._folder = tempfile.TemporaryDirectory(prefix="scanlens-")
-        self.address = f"{self._folder.name}/s"
-        self._listener = Listener(self.address, family="AF_UNIX", authkey=bytes.fromhex(KEY))
-        self._answer = answer
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            with self._listener.accept() as connection:
-                message = connection.recv_bytes()
-                if message == END:
-                    return
-                self.heard.append(message)
-                answer = self._answer(message)
-                if answer is not None:
-                    connection.send_bytes(answer)
-
-    def close(self) -> None:
-        with Client(self.address, authkey=bytes.fromhex(KEY)) as connection:
-            connection.send_bytes(END)
-        self._thread.join(30)
-        self._listener.close()
-        self._folder.cleanup()
-
-
-@pytest.fixture
-def sweep(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], Sweep]]:
-    """Start the sweep whose trial this process is."""
-    started: list[Sweep] = []
-
-    def start(answer: Answer) -> Sweep:
-        started.append(Sweep(answer))
-        trial = Trial("s", 0, {}, "", started[-1].address, KEY)
-        monkeypatch.setenv(VARIABLE, trial.environment()[VARIABLE])
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.close()
 
 
 def nothing(metrics: dict[str, float], epoch: int) -> None:
     """A listener that keeps nothing."""
 
 
+@pytest.fixture
+def study(tmp_path: Path) -> optuna.Study:
+    """A study on disk whose trials so far fell from 1 to 0.25."""
+    found = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path}/s.db"), study_name="s")
+    for _ in range(STARTUP):
+        trial = found.ask()
+        for epoch in range(4):
+            trial.report(1 / (epoch + 1), epoch)
+        found.tell(trial, 0.25)
+    return found
+
+
+@pytest.fixture
+def running(study: optuna.Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> optuna.Trial:
+    """The trial that this process works for."""
+    trial = study.ask()
+    known = Trial(
+        "s", trial.number, {}, "", f"sqlite:///{tmp_path}/s.db", trial._trial_id, "val_loss", "median"
+    )
+    monkeypatch.setenv(VARIABLE, known.environment()[VARIABLE])
+    return trial
+
+
+def told(study: optuna.Study) -> dict[int, float]:
+    return study.trials[-1].intermediate_values
+
+
 def test_a_stage_reads_the_trial_that_the_sweep_wrote(monkeypatch: pytest.MonkeyPatch) -> None:
     choices = {"training.lr": "0.003", "model.args": '{"a": "ü"}', "transfer.weights": "a=b c\n"}
-    trial = Trial("läufe", 7, choices, "parent", "/tmp/s", KEY)
+    trial = Trial("läufe", 7, choices, "parent", "sqlite:///a b.db", 9, "val_auc", "none")
     (entry,) = trial.environment().items()
     monkeypatch.setenv(*entry)
     assert current_trial() == trial
@@ -97,57 +73,66 @@ def test_without_a_sweep_there_is_no_trial(monkeypatch: pytest.MonkeyPatch, valu
     assert with_sweep(nothing) is nothing
 
 
-def test_tags_name_the_sweep_and_hold_no_secret() -> None:
-    trial = Trial("lr", 7, {"seed": "1"}, "", "/tmp/s", KEY)
-    tags = trial.tags()
-    assert tags == {"scanlens.study": "lr", "scanlens.trial": "7", "scanlens.choices": '{"seed": "1"}'}
-    nested = Trial("lr", 7, {"seed": "1"}, "abc", "/tmp/s", KEY).tags()
-    assert nested == {**tags, PARENT: "abc"}
-    assert KEY not in str(nested)
+def test_tags_name_the_sweep() -> None:
+    trial = Trial("lr", 7, {"seed": "1"}, "", "sqlite:///s.db", 8, "val_loss", "median")
+    tags = {"scanlens.study": "lr", "scanlens.trial": "7", "scanlens.choices": json.dumps({"seed": "1"})}
+    assert trial.tags() == tags
+    assert dataclasses.replace(trial, parent="abc").tags() == {**tags, PARENT: "abc"}
 
 
-def test_an_epoch_is_sent_as_plain_json_after_the_listener_has_it(sweep: Any) -> None:
-    logged: list[tuple[dict[str, float], int]] = []
-    seen_before: list[int] = []
-
-    def answer(message: bytes) -> bytes:
-        seen_before.append(len(logged))
-        return GO_ON
-
-    other = sweep(answer)
-    hook = with_sweep(lambda metrics, epoch: logged.append((metrics, epoch)))
-    hook({"val_loss": np.float32(0.5), "val_auc": np.int64(1)}, 0)
-    hook({}, 1)
-    assert [json.loads(message) for message in other.heard] == [
-        {"epoch": 0, "metrics": {"val_loss": 0.5, "val_auc": 1.0}},
-        {"epoch": 1, "metrics": {}},
-    ]
-    assert seen_before == [1, 2]
+def test_epochs_reach_the_study_after_the_listener_and_poor_ones_stop_the_stage(
+    study: optuna.Study, running: optuna.Trial
+) -> None:
+    logged: list[tuple[int, int]] = []
+    hook = with_sweep(lambda metrics, epoch: logged.append((epoch, len(told(study)))))
+    hook({"val_loss": np.float32(2.0), "val_auc": 0.5}, 0)
+    hook({"val_auc": 0.5}, 1)
+    with pytest.raises(TrialStopped, match=r"^the sweep stopped this trial after epoch 3\.$"):
+        hook({"val_loss": 2.0}, 2)
+    assert told(study) == {0: 2.0, 2: 2.0}
+    assert logged == [(0, 0), (1, 1), (2, 1)]
+    assert study.trials[-1].user_attrs == {PRUNED: True}
 
 
-@pytest.mark.parametrize("word", [STOP, b"", b"go on then"], ids=["stop", "nothing", "another"])
-def test_whatever_is_not_go_on_stops_the_trial(sweep: Any, word: bytes) -> None:
-    sweep(lambda message: word)
-    with pytest.raises(TrialStopped, match=r"^the sweep stopped this trial after epoch 5\.$"):
-        with_sweep(nothing)({"val_loss": 0.5}, 4)
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+def test_a_trial_as_good_as_the_others_goes_on_with_every_pruner(
+    study: optuna.Study, running: optuna.Trial, pruner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = current_trial()
+    assert known is not None
+    changed = dataclasses.replace(known, pruner=pruner)
+    monkeypatch.setenv(VARIABLE, changed.environment()[VARIABLE])
+    hook = with_sweep(nothing)
+    for epoch in range(4):
+        hook({"val_loss": 0.5 / (epoch + 1)}, epoch)
+    assert len(told(study)) == 4
+    if pruner == "none":
+        hook({"val_loss": 100.0}, 4)
 
 
-def test_a_sweep_that_hangs_up_or_never_was_is_gone(sweep: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep(lambda message: None)
-    with pytest.raises(TrialStopped, match="is gone"):
-        with_sweep(nothing)({"val_loss": 0.5}, 0)
-    trial = Trial("s", 0, {}, "", "absent", KEY)
-    monkeypatch.setenv(VARIABLE, trial.environment()[VARIABLE])
-    with pytest.raises(TrialStopped, match="is gone"):
-        with_sweep(nothing)({"val_loss": 0.5}, 0)
+def test_a_trial_that_was_given_up_stops(study: optuna.Study, running: optuna.Trial) -> None:
+    hook = with_sweep(nothing)
+    hook({"val_loss": 0.5}, 0)
+    study.tell(running.number, state=optuna.trial.TrialState.FAIL)
+    with pytest.raises(TrialStopped, match="has given it up"):
+        hook({"val_loss": 0.5}, 1)
 
 
-def test_a_listener_that_fails_sends_nothing(sweep: Any) -> None:
-    other = sweep(lambda message: GO_ON)
+def test_a_study_that_cannot_be_written_lets_the_training_go_on(
+    study: optuna.Study, running: optuna.Trial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook = with_sweep(nothing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        (tmp_path / "s.db").write_bytes(b"no database" * 1000)
+        hook({"val_loss": 100.0}, 0)
+    assert "warning: an epoch was not judged: (sqlite3.DatabaseError)" in capsys.readouterr().err
 
+
+def test_a_listener_that_fails_tells_nothing(study: optuna.Study, running: Any) -> None:
     def failing(metrics: dict[str, float], epoch: int) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         with_sweep(failing)({"val_loss": 0.5}, 0)
-    assert other.heard == []
+    assert told(study) == {}

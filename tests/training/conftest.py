@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.callbacks import EpochHook
@@ -58,7 +58,7 @@ def run_fit(store: Store, batches: Callable[..., ScanBatches], tmp_path: Path) -
             "epoch_scans": 0,
             "seed": 3,
         }
-        built = build(resolve(model(**{"dropout": 0.3, **(network or {})}), store.shape, 2), 1)
+        built = build(resolve_model(model(**{"dropout": 0.3, **(network or {})}), store.shape, 2), 1)
         recipe = Recipe(**{**default, **changes})
         val = batches("val")
         if opposed:

@@ -13,7 +13,7 @@ from torch import nn
 
 from scanlens.config.schema import Averaging, Schedule
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.training.averaging import averaging_callbacks, measure_norms
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.recipe import Recipe, Thaw
@@ -27,7 +27,7 @@ EMA, SWA = Averaging("ema", 0.8, 0.5), Averaging("swa", 0.8, 0.5)
 
 
 def make(name: str = "cnn") -> Classifier:
-    return build(resolve(model(name=name, dropout=0.2), (1, 16, 16), 2), 1)
+    return build(resolve_model(model(name=name, dropout=0.2), (1, 16, 16), 2), 1)
 
 
 def recipe(averaging: Averaging, epochs: int = 4, thaw: Thaw | None = None) -> Recipe:

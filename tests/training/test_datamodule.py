@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -180,39 +178,16 @@ def test_batches_are_prepared_behind_the_arithmetic(store: Store, batches: Make)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 10), (2, 4, 6, 8)])
-def test_two_threads_prepare_what_one_does(
+def test_parts_of_a_batch_are_prepared_as_the_whole(
     shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scanlens.training.datamodule.SHARED_NUMBERS", 1)
     store = write_store(tmp_path / "other", shape=shape)
-    rows = store.rows("train")
-
-    def made() -> ScanBatches:
-        policy = build_policy(augmentation().policy, len(shape) - 1, shape[0])
-        return ScanBatches([Part(store, rows)], store.statistics, policy)
-
-    threads: set[int] = set()
-
-    class Slow(ScanBatches):
-        """Its own thread is stuck in its first scan until the other has begun one."""
-
-        def _prepare(self, positions: np.ndarray, *arguments: Any) -> None:
-            threads.add(threading.get_ident())
-            for _ in range(6000):
-                if len(threads) > 1:
-                    break
-                time.sleep(0.01)
-            super()._prepare(positions, *arguments)
-
-    alone = made()
-    shared = Slow([Part(store, rows)], store.statistics, alone.policy)
-    data = ScanData(shared, alone, 5, 0, epoch_scans=0)
-    batches, order = list(data.train_dataloader()), list(data._order(shared, True))
-    assert len(batches) > 1
-    for number, batch in enumerate(batches):
-        assert torch.equal(batch.scans, alone.__getitems__(order[number * 5 :][:5]).scans)
-    assert len(threads) == 2
-    assert threading.get_ident() in threads
+    policy = build_policy(augmentation().policy, len(shape) - 1, shape[0])
+    scans = ScanBatches([Part(store, store.rows("train"))], store.statistics, policy)
+    drawn = [(number, 7 * number) for number in range(len(scans))]
+    whole = scans.__getitems__(drawn).scans
+    monkeypatch.setattr("scanlens.training.datamodule.NUMBERS_AT_A_TIME", 1)
+    assert torch.equal(scans.__getitems__(drawn).scans, whole)
 
 
 def test_a_processor_prepares_its_own_batches() -> None:

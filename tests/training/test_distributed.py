@@ -45,16 +45,6 @@ def test_parts_make_up_the_same_batches(monkeypatch: pytest.MonkeyPatch, world: 
         assert min(map(len, parts)) >= 1
 
 
-def test_a_resumed_epoch_begins_behind_what_is_done() -> None:
-    order = EpochOrder(20, 5, shuffle=True)
-    order.epoch = 2
-    whole = list(BatchShares(order, 4, 2))
-    assert list(BatchShares(order, 4, 2, resume=(2, 6))) == whole[6:]
-    # Other epochs are whole, and the length is that of a whole one.
-    assert list(BatchShares(order, 4, 2, resume=(1, 6))) == whole
-    assert len(BatchShares(order, 4, 2, resume=(2, 6))) == len(whole) == 10
-
-
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_validation_sees_every_row_once(monkeypatch: pytest.MonkeyPatch, world: int) -> None:
     order = EpochOrder(11, 5, shuffle=False)
@@ -147,7 +137,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_learn_what_one_learns(tmp_path: Path, project: Path) -> None:
     """Batches of five are shared by three and two; no batch norm, no dropout."""
     write_tiny_store(tmp_path)
@@ -159,7 +149,7 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path, project: Path) -> N
     assert_close(tmp_path / "one", tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> None:
     """Block by block, batch norms frozen (each process has statistics of its own)."""
     write_tiny_store(tmp_path)
@@ -170,7 +160,7 @@ def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> Non
     assert_close(tmp_path / "one", tmp_path / "two")
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_processes_take_the_rate_that_the_first_one_found(tmp_path: Path, project: Path) -> None:
     write_tiny_store(tmp_path)
     recipe = {**SETTINGS["recipe"], "lr": "auto"}

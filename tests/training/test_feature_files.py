@@ -17,12 +17,12 @@ import torch
 from scanlens.augmentation.policy import build_policy
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training import feature_files
 from scanlens.training.datamodule import Part, ScanBatches
-from scanlens.training.feature_files import compute, feature_key, prune
+from scanlens.training.feature_files import compute, feature_key, prune_features
 from scanlens.training.features import LimitedViews
 from tests.helpers.tiny import augmentation, model
 
@@ -33,7 +33,7 @@ MakeBatches = Callable[..., ScanBatches]
 
 @pytest.fixture
 def network(store: Store) -> Classifier:
-    return build(resolve(model(), store.shape, 2), 1)
+    return build(resolve_model(model(), store.shape, 2), 1)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_what_is_there_is_read_and_counts_as_used(
     monkeypatch.setattr(network, "features", never)
     again = made(network, seen, folder)
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
-    prune(folder.parent, days=1)
+    prune_features(folder.parent, days=1)
     assert folder.is_dir()
 
 
@@ -133,7 +133,7 @@ def test_too_little_memory_names_the_setting_and_keeps_what_is_done(
 def test_the_key_hears_of_scans_views_changes_and_backbone_alone(
     network: Classifier, store: Store, batches: MakeBatches
 ) -> None:
-    architecture, train = resolve(model(), store.shape, 2), batches("train")
+    architecture, train = resolve_model(model(), store.shape, 2), batches("train")
 
     def key(scans: ScanBatches = train, changes: Any = None, views: int = 1, **machine: Any) -> str:
         return feature_key(network, architecture, scans, changes or {}, views, replace(CPU, **machine))
@@ -158,7 +158,7 @@ def test_prune_keeps_exactly_what_fits_and_touches_no_files_beside(tmp_path: Pat
         (tmp_path / name / "0.npy").write_bytes(b"x" * 100)
         then = time.time() - 1000 * (age + 1)
         os.utime(tmp_path / name, (then, then))
-    prune(tmp_path, days=1, most=200)
+    prune_features(tmp_path, days=1, most=200)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "note.txt", "old"]
-    prune(tmp_path, days=1, most=199)
+    prune_features(tmp_path, days=1, most=199)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "note.txt"]

@@ -20,12 +20,12 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Mixing
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training import feature_files, features
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.feature_files import prune
+from scanlens.training.feature_files import prune_features
 from scanlens.training.features import FeatureBatches, HeadOnly, LimitedViews, with_features
 from scanlens.training.fit import fit
 from scanlens.training.recipe import Recipe, training_recipe
@@ -65,7 +65,7 @@ def head_fit(store: Store, batches: MakeBatches, tmp_path: Path, monkeypatch: py
         chosen = transfer(mode="head", views=VIEWS, backbone_lr_scale=0.0, **changes)
         section = training(epochs=3, lr=lr, **({} if mixing is None else {"mixing": mixing}))
         recipe = training_recipe(section, chosen)
-        architecture = resolve(shape, store.shape, 2)
+        architecture = resolve_model(shape, store.shape, 2)
         whole = build(architecture, 1)
         counter = Counter(whole)
         policy = build_policy(augmentation().policy, 2, 1) if augment else None
@@ -94,7 +94,7 @@ def test_the_same_probabilities_as_without(
     plain, _, unkept = head_fit(augment=augment, network=section, cache_features=False)
     assert isinstance(seen, FeatureBatches)
     assert not isinstance(unkept, FeatureBatches)
-    fresh = build(resolve(section, store.shape, 2), 1)
+    fresh = build(resolve_model(section, store.shape, 2), 1)
     for name, tensor in fresh.backbone.state_dict().items():
         assert torch.equal(kept.backbone.state_dict()[name], tensor)
         assert torch.equal(plain.backbone.state_dict()[name], tensor)
@@ -132,10 +132,10 @@ def test_whatever_decides_features_is_in_their_key(
     store: Store, batches: MakeBatches, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def key(batches: ScanBatches, machine: Machine = CPU, **changes: Any) -> str:
-        architecture = replace(resolve(model(), store.shape, 2), **changes)
+        architecture = replace(resolve_model(model(), store.shape, 2), **changes)
         return feature_files.feature_key(network, architecture, batches, {}, 1, machine)
 
-    network = build(resolve(model(), store.shape, 2), 1)
+    network = build(resolve_model(model(), store.shape, 2), 1)
     train = batches("train")
     keys = [key(train), key(batches("val")), key(train, replace(CPU, precision="bf16"))]
     # The same weights are another function under another activation or pooling.
@@ -216,7 +216,7 @@ def test_views_differ_between_and_within_scans(batches: MakeBatches) -> None:
 
 
 def test_head_only_is_the_rest_of_the_network(store: Store, batches: MakeBatches) -> None:
-    network = build(resolve(model(hidden=[5]), store.shape, 2), 1).eval()
+    network = build(resolve_model(model(hidden=[5]), store.shape, 2), 1).eval()
     scans = batches("val").__getitems__([(n, 0) for n in range(4)]).scans
     head = HeadOnly(network).eval()
     assert torch.equal(head(network.pool(network.features(scans))), network(scans))
@@ -233,14 +233,14 @@ def test_where_features_can_not_be_kept_the_backbone_runs(
     assert isinstance(seen, LimitedViews)
     assert counter.scans > 0
     assert "features are not kept: training.mixing" in capsys.readouterr().out
-    monkeypatch.setattr(features, "MOST_BYTES", 100)
+    monkeypatch.setattr(features, "MOST_FEATURE_BYTES", 100)
     _, _, seen = head_fit()
     assert isinstance(seen, LimitedViews)
     assert "more than" in capsys.readouterr().out
 
 
 def test_other_modes_are_left_alone(store: Store, batches: MakeBatches) -> None:
-    architecture = resolve(model(), store.shape, 2)
+    architecture = resolve_model(model(), store.shape, 2)
     network, train, val = build(architecture), batches("train"), batches("val")
     recipe = Recipe(1, 4, 0.01, 0.0, 0, 0)
     chosen = transfer(mode="full")
@@ -262,8 +262,8 @@ def test_prune_removes_the_old_and_the_longest_unused(tmp_path: Path) -> None:
         (tmp_path / name / "0.npy").write_bytes(b"x" * 100)
         then = time.time() - days * 10 * 86400 - 1
         os.utime(tmp_path / name, (then, then))
-    prune(tmp_path, days=25)
+    prune_features(tmp_path, days=25)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "older", "recent"]
-    prune(tmp_path, days=25, most=250)
+    prune_features(tmp_path, days=25, most=250)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "recent"]
-    prune(tmp_path / "absent")
+    prune_features(tmp_path / "absent")

@@ -18,7 +18,7 @@ from scanlens.config.schema import Averaging, Loss, Optimiser
 from scanlens.errors import ScanlensError
 from scanlens.models.classifier import Classifier
 from scanlens.models.predict import predict
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine, Precision
 from scanlens.training import module, optimisers
@@ -221,7 +221,7 @@ def test_the_gradient_is_clipped(
             epochs=1, batch_size=4, lr=0.01, weight_decay=0.0, epoch_scans=0, seed=0,
             optimiser=Optimiser(optimiser, 0.9), gradient_clip=clip,
         )  # fmt: skip
-        network = build(resolve(model(), store.shape, 2), 1)
+        network = build(resolve_model(model(), store.shape, 2), 1)
         machine = Machine("cpu", precision, 1, 4)
         fit(network, batches("train"), batches("val"), recipe, machine, tmp_path / "c")
     steps = len(norms) // 2
@@ -281,13 +281,13 @@ def test_an_empty_split_is_an_error(
     store: Store, batches: Callable[..., ScanBatches], tmp_path: Path, train: str, val: str
 ) -> None:
     recipe = Recipe(epochs=1, batch_size=4, lr=0.1, weight_decay=0.0, epoch_scans=0, seed=0)
-    network = build(resolve(model(), store.shape, 2))
+    network = build(resolve_model(model(), store.shape, 2))
     with pytest.raises(ScanlensError, match="split is empty"):
         fit(network, batches(train), batches(val), recipe, Machine("cpu", "32", 1, 4), tmp_path / "c")
 
 
 def test_a_frozen_backbone_keeps_every_number(run_fit: Fit, store: Store) -> None:
-    fresh = build(resolve(model(dropout=0.3), store.shape, 2), 1)
+    fresh = build(resolve_model(model(dropout=0.3), store.shape, 2), 1)
     network, _ = run_fit(thaw=Thaw(mode="head"), epochs=2)
     for name, tensor in fresh.backbone.state_dict().items():
         assert torch.equal(tensor, network.backbone.state_dict()[name]), name

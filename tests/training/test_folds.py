@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scanlens.errors import SettingsError
-from scanlens.training.folds import NO_FOLD, deal_folds, descends_from
+from scanlens.training.folds import NO_TRAINING_FOLD, descends_from, training_folds
 
 
 def scans(patients: int = 60) -> pd.DataFrame:
@@ -24,8 +24,8 @@ def scans(patients: int = 60) -> pd.DataFrame:
 @pytest.mark.parametrize("folds", [2, 3, 5])
 def test_every_scan_outside_the_test_split_is_in_one_fold(folds: int) -> None:
     index = scans()
-    numbers = deal_folds(index, folds, 0)
-    assert ((numbers == NO_FOLD) == (index["split"] == "test")).all()
+    numbers = training_folds(index, folds, 0)
+    assert ((numbers == NO_TRAINING_FOLD) == (index["split"] == "test")).all()
     assert set(numbers[numbers >= 0]) == set(range(folds))
     dealt = index.assign(fold=numbers)[numbers >= 0]
     assert dealt.groupby("patient")["fold"].nunique().max() == 1
@@ -36,13 +36,13 @@ def test_every_scan_outside_the_test_split_is_in_one_fold(folds: int) -> None:
 
 def test_the_seed_decides_the_deal() -> None:
     index = scans()
-    assert (deal_folds(index, 5, 3) == deal_folds(index, 5, 3)).all()
-    assert (deal_folds(index, 5, 3) != deal_folds(index, 5, 4)).any()
+    assert (training_folds(index, 5, 3) == training_folds(index, 5, 3)).all()
+    assert (training_folds(index, 5, 3) != training_folds(index, 5, 4)).any()
 
 
 def test_scans_of_unknown_patients_are_dealt_one_by_one() -> None:
     index = scans().assign(patient="")
-    numbers = deal_folds(index, 3, 0)
+    numbers = training_folds(index, 3, 0)
     sizes = np.bincount(numbers[numbers >= 0])
     assert sizes.max() - sizes.min() <= 3
 
@@ -52,17 +52,17 @@ def test_copies_under_other_names_are_in_one_fold() -> None:
     index = scans()
     index["group"] = "g" + index["patient"].str.removeprefix("p").astype(int).floordiv(6).astype(str)
     index.loc[0, "group"] = ""
-    numbers = deal_folds(index, 3, 0)
+    numbers = training_folds(index, 3, 0)
     dealt = index.assign(fold=numbers)[(numbers >= 0) & (index["group"] != "")]
     assert dealt.groupby("group")["fold"].nunique().max() == 1
-    apart = deal_folds(index.drop(columns="group"), 3, 0)
+    apart = training_folds(index.drop(columns="group"), 3, 0)
     assert index.assign(fold=apart)[apart >= 0].groupby("group")["fold"].nunique().max() > 1
 
 
 def test_a_class_with_fewer_patients_than_folds_is_refused() -> None:
     index = pd.DataFrame({"patient": list("uvwx"), "label": list("aaab"), "split": "train"})
     with pytest.raises(SettingsError, match="class b has 1 patients"):
-        deal_folds(index, 2, 0)
+        training_folds(index, 2, 0)
 
 
 def test_copies_follow_their_parents() -> None:

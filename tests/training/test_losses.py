@@ -14,7 +14,6 @@ from sklearn.utils.class_weight import compute_class_weight
 from torchvision.ops import sigmoid_focal_loss
 
 from scanlens.config.schema import Loss
-from scanlens.errors import SettingsError
 from scanlens.models.heads import HEADS, ordinal_logits
 from scanlens.training.losses import FITTING, build_loss, class_weights
 
@@ -188,20 +187,3 @@ def test_every_head_has_losses_and_auto_takes_the_first() -> None:
         auto = build_loss(PLAIN, head, CLASSES, targets.numpy())(outputs, targets)
         named = build_loss(replace(PLAIN, name=names[0]), head, CLASSES, targets.numpy())(outputs, targets)
         assert torch.equal(auto, named)
-
-
-@pytest.mark.parametrize(
-    ("head", "name"),
-    [
-        ("softmax", "bce"), ("softmax", "mse"), ("sigmoid", "cross_entropy"), ("linear", "focal"),
-        ("ordinal", "focal"), ("regression", "cross_entropy"),
-    ],
-)  # fmt: skip
-def test_a_loss_that_does_not_fit_is_refused_by_both_names(head: str, name: str) -> None:
-    with pytest.raises(SettingsError, match=f"training.loss.name={name} .*model.head={head}"):
-        build_loss(replace(PLAIN, name=name), head, CLASSES, np.zeros(1, int))
-
-
-def test_a_number_has_no_class_weights() -> None:
-    with pytest.raises(SettingsError, match=r"class_weights=inverse .*model.head=regression"):
-        build_loss(replace(PLAIN, class_weights="inverse"), "regression", 1, np.zeros(1))

@@ -12,14 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scanlens.errors import ScanlensError
+from scanlens.errors import ScanlensError, shortage
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.fit import fit
-from scanlens.training.memory import is_shortage
 from scanlens.training.recipe import Recipe
 from tests.helpers.tiny import model
 
@@ -53,7 +52,7 @@ class Narrow(nn.Module):
 
 def dense(store: Store, seed: int = 1) -> Classifier:
     """No batch norm, no dropout: the parts of a batch learn what it would."""
-    return build(resolve(model(name="dense", width=1.0, hidden=[8], dropout=0.0), store.shape, 2), seed)
+    return build(resolve_model(model(name="dense", width=1.0, hidden=[8], dropout=0.0), store.shape, 2), seed)
 
 
 def run(network: Classifier, batches: Batches, folder: Path, **changes: Any) -> pd.DataFrame:
@@ -64,7 +63,7 @@ def run(network: Classifier, batches: Batches, folder: Path, **changes: Any) -> 
         "weight_decay": 0.0,
         "epoch_scans": 0,
     }
-    recipe = Recipe(**{**default, "seed": 3, "checkpoint_steps": 1, **changes})
+    recipe = Recipe(**{**default, "seed": 3, **changes})
     history, _ = fit(network, batches("train"), batches("val"), recipe, Machine("cpu", "32", 1, 4), folder)
     return history
 
@@ -112,8 +111,8 @@ def test_a_processor_has_no_more(store: Store, batches: Batches, tmp_path: Path,
 def test_the_real_allocator_is_understood() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
-    assert is_shortage(caught.value)
-    assert not is_shortage(RuntimeError("shape mismatch"))
+    assert shortage(caught.value) == "memory"
+    assert shortage(RuntimeError("shape mismatch")) is None
 
 
 def test_other_errors_pass(store: Store, batches: Batches, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from scipy.stats import beta, kstest
 from torchvision.transforms.v2 import CutMix, MixUp
 
 from scanlens.config.schema import Mixing
-from scanlens.errors import SettingsError
 from scanlens.training.mixing import Mix, cut, draw_mix, mix_scans, mix_targets
 
 BOTH = Mixing(0.4, 1.0, 1.0)
@@ -110,10 +109,8 @@ def test_each_setting_acts() -> None:
     assert all(draw_mix(Mixing(0.0, 1.0, 1.0), (8, 8), (0, step)).box is not None for step in range(20))
 
 
-def test_features_can_be_blended_but_not_cut() -> None:
+def test_features_can_be_blended() -> None:
     mix = draw_mix(Mixing(1.0, 0.0, 1.0), (), (0,))
     features = torch.rand(5, 7)
     expected = mix.share * features + (1 - mix.share) * features.roll(1, 0)
     assert torch.allclose(mix_scans(features, mix), expected, atol=1e-6)
-    with pytest.raises(SettingsError, match=r"mixing.cutmix .*transfer.cache_features"):
-        draw_mix(BOTH, (), (0,))

@@ -15,7 +15,7 @@ from torch import nn
 
 from scanlens.config.schema import Loss, Mixing, Penalties, Penalty
 from scanlens.models.classifier import Classifier
-from scanlens.training.auxiliary import AuxiliaryHeads, Task
+from scanlens.training.auxiliary import AuxiliaryHeads, AuxiliaryTarget
 from scanlens.training.datamodule import Batch
 from scanlens.training.losses import build_loss
 from scanlens.training.mixing import draw_mix
@@ -123,7 +123,7 @@ def _by_hand(scans: torch.Tensor, share: float, box: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_auxiliary_tasks_add_their_loss_and_teach_the_backbone(mixup: float) -> None:
-    heads = AuxiliaryHeads([Task("age", 0.5, 0)], 3, 0)
+    heads = AuxiliaryHeads([AuxiliaryTarget("age", 0.5, 0)], 3, 0)
     recipe = replace(RECIPE, mixing=Mixing(mixup, 0.0, 1.0))
     alone, joint = make(recipe=recipe), make(recipe=recipe, auxiliary=heads)
     joint.network.load_state_dict(alone.network.state_dict())
@@ -144,7 +144,7 @@ def test_auxiliary_tasks_add_their_loss_and_teach_the_backbone(mixup: float) -> 
 
 
 def test_the_optimiser_holds_network_and_auxiliary_layers() -> None:
-    heads = AuxiliaryHeads([Task("age", 0.5, 0)], 3, 0)
+    heads = AuxiliaryHeads([AuxiliaryTarget("age", 0.5, 0)], 3, 0)
     module = make(auxiliary=heads)
 
     class Trainer:

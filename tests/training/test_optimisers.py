@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from scanlens.config.schema import Optimiser, Schedule
 from scanlens.models.classifier import Classifier
 from scanlens.models.depth import block_parameters, blocks
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.optimisers import OPTIMISERS, configure, parameter_groups
 from scanlens.training.recipe import Recipe, Thaw
@@ -26,7 +26,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def make(name: str = "cnn", shape: tuple[int, ...] = (1, 16, 16), **changes: Any) -> Classifier:
-    return build(resolve(model(name=name, hidden=[6], **changes), shape, 2))
+    return build(resolve_model(model(name=name, hidden=[6], **changes), shape, 2))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from torch import nn
 
 from scanlens.config.schema import Penalties, Penalty
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.training.penalties import penalty
 from scanlens.training.recipe import Thaw
 from scanlens.training.thaw import apply
@@ -26,7 +26,7 @@ CASES = [
 
 @pytest.fixture
 def network() -> Classifier:
-    return build(resolve(model(hidden=[5]), (1, 16, 16), 2))
+    return build(resolve_model(model(hidden=[5]), (1, 16, 16), 2))
 
 
 def weights(part: nn.Module) -> list[torch.Tensor]:

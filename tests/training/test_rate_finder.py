@@ -12,11 +12,11 @@ import torch
 from scanlens.config.schema import Loss, Optimiser
 from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.losses import build_loss
-from scanlens.training.rate_finder import choose, find_rate, smoothed
+from scanlens.training.rate_finder import choose_rate, find_rate, smoothed
 from scanlens.training.recipe import Recipe
 from tests.helpers.loop import copied, loop, moved
 from tests.helpers.tiny import model
@@ -27,7 +27,7 @@ PLAIN = Loss("auto", 0.0, 2.0, "none")
 
 
 def make() -> Classifier:
-    return build(resolve(model(dropout=0.2), (1, 16, 16), 2), 1)
+    return build(resolve_model(model(dropout=0.2), (1, 16, 16), 2), 1)
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -49,13 +49,13 @@ def test_smoothing_forgets_its_start() -> None:
 
 def test_a_tenth_of_the_rate_at_the_least_loss() -> None:
     rates = np.geomspace(1e-4, 1.0, 5)
-    assert choose(rates, np.array([1.0, 0.9, 0.5, 0.7, 3.0])) == pytest.approx(1e-3)
+    assert choose_rate(rates, np.array([1.0, 0.9, 0.5, 0.7, 3.0])) == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize("losses", [[1.0, 1.1, 1.2], [1.0, 0.99, 1.5], [1.0, 1.0, 1.0]])
 def test_a_loss_that_never_falls_is_told(losses: list[float]) -> None:
     with pytest.raises(SettingsError, match=r"never falls"):
-        choose(np.geomspace(1e-3, 1e-1, 3), np.array(losses))
+        choose_rate(np.geomspace(1e-3, 1e-1, 3), np.array(losses))
 
 
 def test_two_tests_agree_and_leave_everything_as_it_was(batches: Batches) -> None:

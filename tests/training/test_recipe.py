@@ -36,10 +36,10 @@ def unusual() -> Training:
     return training(
         epochs=11, epoch_scans=12, batch_size=13, accumulate=14, lr=0.15, weight_decay=0.16,
         optimiser=Optimiser("sgd", 0.17), schedule=Schedule("cosine", 0.18, 0.19),
-        loss=Loss("focal", 0.2, 2.1, "balanced"),
+        loss=Loss("focal", 0.2, 2.1, "inverse"),
         penalties=Penalties(Penalty(0.22, 0.23), Penalty(0.24, 0.25)), averaging=Averaging("ema", 0.26, 0.27),
         mixing=Mixing(0.28, 0.29, 0.3), sampling="balanced", patience=31, gradient_clip=3.2,
-        checkpoint_steps=33, seed=34,
+        seed=34,
     )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_a_plain_recipe_mixes_punishes_averages_and_stops_nothing() -> None:
     penalties = [dataclasses.astuple(part) for part in (plain.penalties.backbone, plain.penalties.head)]
     assert penalties == [(0, 0), (0, 0)]
     assert (plain.averaging.method, plain.sampling, plain.accumulate) == ("none", "plain", 1)
-    assert (plain.patience, plain.checkpoint_steps) == (None, 0)
+    assert plain.patience is None
     assert (plain.thaw.mode, plain.thaw.backbone_lr_scale, plain.thaw.layer_decay) == ("full", 1, 1)
 
 

@@ -18,10 +18,8 @@ Runs = Callable[[list[dict[str, Any]]], list[int]]
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "opposed": {"opposed": True, "recipe": {"epochs": 6, "patience": 2}},
-    "accumulating": {"recipe": {"accumulate": 2, "checkpoint_steps": 2}},
-    "every step, ema": {
-        "recipe": {"checkpoint_steps": 1, "averaging": {"method": "ema", "decay": 0.9, "start": 0.5}}
-    },
+    "accumulating": {"recipe": {"accumulate": 2}},
+    "ema": {"recipe": {"averaging": {"method": "ema", "decay": 0.9, "start": 0.5}}},
     "mixing, balanced, auxiliary": {
         "recipe": {"mixing": {"mixup": 0.4, "cutmix": 1.0, "share": 0.7}, "sampling": "balanced"},
         "auxiliary": True,
@@ -33,14 +31,14 @@ RECIPES: dict[str, dict[str, Any]] = {
         }
     },
 }
-# 12 batches an epoch, 3 epochs, a checkpoint every 3 steps: 4 a epoch, with its own.
+# 12 batches an epoch, 3 epochs, a checkpoint or two after each.
 KILLS: list[dict[str, int]] = [
     {"batch": 2},
-    {"batch": 9},
     {"save": 2},
-    {"rename": 3},
-    {"batch": 12},
-    {"save": 4},
+    {"save": 1},
+    {"batch": 14},
+    {"epoch": 1},
+    {"save": 1},
     {"batch": 7},
 ]
 
@@ -78,24 +76,13 @@ def test_a_fit_killed_again_and_again_ends_with_the_same_bytes(runs: Runs, tmp_p
     assert not (tmp_path / "killed" / "checkpoints").exists()
 
 
-def test_a_damaged_last_checkpoint_gives_way_to_the_one_before(runs: Runs, tmp_path: Path) -> None:
-    assert runs([{"name": "whole"}, {"name": "killed", "kill": {"batch": 23}}]) == [0, signal.SIGKILL]
-    last = tmp_path / "killed" / "checkpoints" / "last.ckpt"
-    content = bytearray(last.read_bytes())
-    content[len(content) // 2] ^= 1
-    last.write_bytes(content)
-    assert runs([{"name": "killed"}]) == [0]
-    assert_same(tmp_path / "whole", tmp_path / "killed")
-
-
 def test_killed_after_the_decision_to_stop(runs: Runs, tmp_path: Path) -> None:
     """The last checkpoint of a fit that ran out of patience is resumed and trains no further epoch."""
-    settings = {"opposed": True, "recipe": {"epochs": 9, "patience": 1, "checkpoint_steps": 0}}
+    settings = {"opposed": True, "recipe": {"epochs": 9, "patience": 1}}
     runs([{**settings, "name": "whole"}])
     epochs = len((tmp_path / "whole" / "history.csv").read_text().splitlines()) - 1
     assert 1 < epochs < 9
-    # A checkpoint an epoch, two renames for each but the first: the last rename is the stop's.
-    kill = {"rename": epochs - 1}
+    kill = {"epoch": epochs}
     signals = runs([{**settings, "name": "killed", "kill": kill}, {**settings, "name": "killed"}])
     assert signals == [signal.SIGKILL, 0]
     assert_same(tmp_path / "whole", tmp_path / "killed")

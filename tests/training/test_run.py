@@ -14,12 +14,13 @@ import torch
 from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank
 from scanlens.config.schema import AuxiliaryTask
+from scanlens.ensemble.join import join, spread_of
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.models.classifier import Classifier
-from scanlens.models.displacement import measure
+from scanlens.models.displacement import measure_displacement
 from scanlens.models.held_out import held_out_logits
 from scanlens.models.predict import predict, to_input
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.saved import load_model
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
@@ -27,7 +28,6 @@ from scanlens.scaling.device import Machine
 from scanlens.training import run as stage
 from scanlens.training.auxiliary import MANIFEST_COLUMNS
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.members import join, spread_of
 from scanlens.training.run import checkpoint_folder, lessons, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 
@@ -41,7 +41,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     store = write_store(tmp_path / "store")
     write_store(tmp_path / "bank", train=1, other=0, seed=5)
     write_store(tmp_path / "synthetic", train=3, other=0, seed=6)
-    save_weights(build(resolve(model(), store.shape, 2), 99), tmp_path / "pretrained" / "model.safetensors")
+    save_weights(
+        build(resolve_model(model(), store.shape, 2), 99), tmp_path / "pretrained" / "model.safetensors"
+    )
     return {name: tmp_path / name for name in ("store", "bank", "synthetic", "pretrained")}
 
 
@@ -81,7 +83,7 @@ def test_how_far_it_looks_aside_goes_with_the_weights(folders: dict[str, Path], 
     store = Store.open(folders["store"])
     side = torch.tensor(store.shape[1:])
     rows = store.rows("train")
-    again = measure(network, [to_input(store.read(rows), store.statistics, "cpu")])
+    again = measure_displacement(network, [to_input(store.read(rows), store.statistics, "cpu")])
     assert torch.allclose(network.displacement, again, atol=1e-5)
     assert (network.displacement.abs() * side).max() == pytest.approx(facts["displacement_px"], abs=1e-4)
     assert description["displacement_px"] == facts["displacement_px"] > 0
@@ -140,7 +142,7 @@ def test_first_weights_come_from_pretraining(folders: dict[str, Path], tmp_path:
     frozen = transfer(source="pretraining", mode="head")
     facts = call(folders, tmp_path / "out", transfer=frozen, epochs=1)
     network, _ = load_model(tmp_path / "out")
-    donor = build(resolve(model(), (1, 16, 16), 2), 99)
+    donor = build(resolve_model(model(), (1, 16, 16), 2), 99)
     assert facts["first_weights"] == "pretraining"
     assert facts["tensors_loaded"] == len(donor.state_dict()) - 1, "all but the displacement"
     for name, tensor in donor.backbone.state_dict().items():
@@ -200,9 +202,7 @@ def test_copies_of_validation_scans_are_left_out(folders: dict[str, Path]) -> No
     assert sorted(used) == sorted(parents)
 
 
-def test_made_scans_and_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
-    with pytest.raises(SettingsError, match="use_synthetic does not go with"):
-        lessons(folders, training(folds=2, use_synthetic=True), 0)
+def test_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(SettingsError, match="no member 2"):
         lessons(folders, training(folds=2), 2)
 

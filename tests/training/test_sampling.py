@@ -7,7 +7,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from scanlens.errors import SettingsError
 from scanlens.training.sampling import BalancedOrder, EpochOrder
 
 
@@ -87,8 +86,3 @@ def test_classes_are_mixed_within_the_epoch() -> None:
     targets, patients = uneven()
     first = [targets[p] for p in positions(BalancedOrder(targets, patients, 0, 300), 0)[:100]]
     assert all(20 < first.count(label) < 47 for label in (0, 1, 3))
-
-
-def test_numbers_can_not_be_balanced() -> None:
-    with pytest.raises(SettingsError, match=r"sampling=balanced .*regression"):
-        BalancedOrder(np.linspace(0, 1, 5), np.array([""] * 5), 0)

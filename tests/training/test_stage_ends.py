@@ -32,7 +32,7 @@ def end(project: Path, folder: Path, how: str) -> subprocess.CompletedProcess[st
     return done
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_stop_is_told_and_the_next_run_goes_on(project: Path, folder: Path, how: str, code: int) -> None:
     stopped = end(project, folder, how)
@@ -43,7 +43,7 @@ def test_a_stop_is_told_and_the_next_run_goes_on(project: Path, folder: Path, ho
     assert "resuming from" in again.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 @pytest.mark.parametrize("how", ["memory", "memory of the rate finder"])
 def test_want_of_memory_is_one_line(project: Path, folder: Path, how: str) -> None:
     done = end(project, folder, how)
@@ -52,7 +52,7 @@ def test_want_of_memory_is_one_line(project: Path, folder: Path, how: str) -> No
     assert "training.batch_size" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.whole
 def test_a_full_disk_under_the_outputs_is_one_line(project: Path, folder: Path) -> None:
     done = end(project, folder, "disk")
     assert done.returncode == 1

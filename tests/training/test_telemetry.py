@@ -38,3 +38,12 @@ def test_numbers_are_of_this_process(run_fit: Fit) -> None:
         assert metrics["cpu_percent"] >= 0
         # 16 scans an epoch.
         assert metrics["scans_per_second"] * metrics["epoch_seconds"] == pytest.approx(16)
+
+
+def test_a_fit_says_early_how_long_it_will_take(run_fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    run_fit(epochs=1, epoch_scans=100)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("about ")]
+    assert len(said) == 1
+    assert "at most 1 epochs on this machine" in said[0]
+    run_fit(folder="short", epochs=2)
+    assert "about " not in capsys.readouterr().out, "16 scans are over before anything can be said"

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from scanlens.models.classifier import Classifier
 from scanlens.models.depth import block_parameters, blocks
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.recipe import Recipe, Thaw
@@ -28,7 +28,7 @@ CASES = [("cnn", (1, 16, 16)), ("resnet18", (1, 32, 32)), ("resnet10", (1, 8, 8,
 
 
 def make(name: str, shape: tuple[int, ...]) -> Classifier:
-    return build(resolve(model(name=name, hidden=[4], dropout=0.2), shape, 2), 1)
+    return build(resolve_model(model(name=name, hidden=[4], dropout=0.2), shape, 2), 1)
 
 
 def batches_of(folder: Path, shape: tuple[int, ...]) -> Callable[..., ScanBatches]:

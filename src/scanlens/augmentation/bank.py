@@ -13,12 +13,13 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.augmentation.sheet import write_policy_sheet
 from scanlens.config.schema import Augmentation
 from scanlens.errors import SettingsError
-from scanlens.preprocess.store import IntArray, Store, StoreWriter
+from scanlens.preprocess.store import Store, StoreWriter
+from scanlens.types import IntArray
 
-SHARD_ROWS = 1024
-BLOCK = 32
+_SHARD_ROWS = 1024
+_BLOCK = 32
 """Copies in memory at one time."""
-COLUMNS = ("scan_id", "patient", "label", "split", "site", "path", "parents", "seed")
+BANK_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path", "parents", "seed")
 """The index: ``patient`` and ``site`` are the parent's, ``parents`` its scan_id, ``path`` is empty."""
 
 
@@ -37,19 +38,13 @@ def build_bank(store: Store, config: Augmentation, output: Path) -> dict[str, An
         ``made``, ``training_scans``, ``before`` and ``after`` (scans a class, the copies counted in).
 
     Raises:
-        SettingsError: ``max_factor`` is below 1, a policy range is wrong, or nothing is to be trained on.
+        SettingsError: Nothing is to be trained on.
     """
-    if config.max_factor < 1:
-        raise SettingsError(
-            f"augmentation.max_factor: expected at least 1, got {config.max_factor}.", "1 makes no copies."
-        )
     policy = build_policy(config.policy, len(store.shape) - 1, store.shape[0])
     rows = store.rows("train")
     if not len(rows):
         raise SettingsError("augmentation: the training split is empty.", "Check manifest.split.")
-    # Numbers have no classes: all training scans count as one, which is balanced already.
-    numbers = store.task == "regression"
-    targets = np.zeros(len(rows), dtype=np.int64) if numbers else store.targets(rows)
+    targets = store.task.class_numbers(store.targets(rows))
     before = np.bincount(targets, minlength=len(store.labels))
     limit = int((config.max_factor - 1) * len(rows)) if config.balance else 0
     copies = copies_of_classes(before, limit)
@@ -57,10 +52,10 @@ def build_bank(store: Store, config: Augmentation, output: Path) -> dict[str, An
     parents = _choose_parents(rows, targets, copies, random)
     seeds = random.integers(2**31, size=len(parents))
     index = _index(store, parents, seeds)
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+    with StoreWriter(output, store.shape, store.labels, _SHARD_ROWS, store.task.name) as writer:
         with tqdm(total=len(parents), desc="augmentation", unit="scan") as progress:
-            for start in range(0, len(parents), BLOCK):
-                block = slice(start, start + BLOCK)
+            for start in range(0, len(parents), _BLOCK):
+                block = slice(start, start + _BLOCK)
                 for image in policy.apply_batch(store.read(parents[block]), seeds[block]):
                     writer.append(image)
                 progress.update(len(parents[block]))
@@ -121,4 +116,4 @@ def _index(store: Store, parents: IntArray, seeds: IntArray) -> pd.DataFrame:
     table["scan_id"] = "augmented-" + table["parents"] + "-" + number
     table["path"] = pd.Series("", index=table.index, dtype=table["scan_id"].dtype)
     table["seed"] = seeds
-    return table[list(COLUMNS)]
+    return table[list(BANK_COLUMNS)]

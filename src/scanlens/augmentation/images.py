@@ -16,7 +16,7 @@ import numpy as np
 from scanlens.config.schema import Policy
 from scanlens.types import ImageArray
 
-LEAST_SIGMA = 1e-3
+_LEAST_SIGMA = 1e-3
 """A Gaussian of width 0 would divide by 0."""
 
 
@@ -141,7 +141,7 @@ def _transforms(policy: Policy) -> list[A.BasicTransform]:
             _Exposure((-policy.brightness, policy.brightness), (-policy.contrast, policy.contrast), p=1)
         )
     if policy.blur:
-        chain.append(_Blur(0, (min(LEAST_SIGMA, policy.blur), policy.blur), p=1))
+        chain.append(_Blur(0, (min(_LEAST_SIGMA, policy.blur), policy.blur), p=1))
     if policy.noise:
         chain.append(_Noise((0, policy.noise), p=1))
     return chain

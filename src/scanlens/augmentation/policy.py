@@ -18,18 +18,6 @@ from scanlens.config.schema import Policy
 from scanlens.errors import SettingsError
 from scanlens.types import ImageArray
 
-LIMITS = {
-    "rotate_deg": 180.0,
-    "translate": 1.0,
-    "scale": 0.9,
-    "brightness": 1.0,
-    "contrast": 1.0,
-    "gamma": 4.0,
-    "noise": 1.0,
-    "blur": 16.0,
-    "horizontal_flip": 1.0,
-}
-"""Largest value of each field; the smallest is 0."""
 MOST_CHANNELS = 512
 """OpenCV, which albumentations calls, takes no image of more."""
 
@@ -66,14 +54,8 @@ def build_policy(policy: Policy, dims: int, channels: int, share: float = 1.0) -
         share: Of the scans are changed, the others given back as they are; in [0, 1].
 
     Raises:
-        SettingsError: A range is negative or too large, or no scan has such a shape.
+        SettingsError: No scan has such a shape.
     """
-    for name, most in LIMITS.items():
-        value = getattr(policy, name)
-        if not 0 <= value <= most:
-            raise SettingsError(
-                f"augmentation.policy.{name}: expected 0 to {most:g}, got {value}.", "0 switches it off."
-            )
     if dims not in (2, 3) or not 1 <= channels <= MOST_CHANNELS:
         raise SettingsError(
             f"augmentation: expected dims 2 or 3, channels 1 to {MOST_CHANNELS}, got {dims}, {channels}."
@@ -87,8 +69,6 @@ def build_policy(policy: Policy, dims: int, channels: int, share: float = 1.0) -
         from scanlens.augmentation.volumes import VolumePolicy
 
         single = VolumePolicy(policy)
-    if not 0 <= share <= 1:
-        raise SettingsError(f"The share of changed scans is {share}.", "Expected 0 to 1.")
     return BatchPolicy(single, share)
 
 

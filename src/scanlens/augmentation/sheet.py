@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from scanlens.augmentation.policy import BatchPolicy
-from scanlens.preprocess.sheet import SheetRow, write_sheet
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.pictures.sheet import SheetRow, write_sheet
+from scanlens.pictures.shown import is_colour, shown
 from scanlens.preprocess.store import Store
 
 COPIES = 7
@@ -25,8 +25,7 @@ def write_policy_sheet(path: Path, store: Store, policy: BatchPolicy, seed: int)
         seed: Copies have the seeds from here on.
     """
     rows = store.rows("train")
-    numbers = store.task == "regression"
-    targets = np.zeros(len(rows), dtype=np.int64) if numbers else store.targets(rows)
+    targets = store.task.class_numbers(store.targets(rows))
     seeds = np.arange(seed, seed + COPIES, dtype=np.int64)
     colour = is_colour(store)
     lines = []

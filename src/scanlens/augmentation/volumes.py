@@ -20,7 +20,7 @@ from monai.transforms import (
 from scanlens.config.schema import Policy
 from scanlens.types import ImageArray
 
-LEAST_SIGMA = 1e-3
+_LEAST_SIGMA = 1e-3
 """A Gaussian of width 0 would divide by 0."""
 SEEDS = 2**32
 """MONAI's seeds are 32 bits."""
@@ -89,7 +89,7 @@ def _transforms(policy: Policy, spatial: tuple[int, ...]) -> list[RandomizableTr
     if policy.brightness:
         chain.append(RandShiftIntensity(prob=1, offsets=policy.brightness))
     if policy.blur:
-        sigma = (min(LEAST_SIGMA, policy.blur), policy.blur)
+        sigma = (min(_LEAST_SIGMA, policy.blur), policy.blur)
         chain.append(RandGaussianSmooth(prob=1, sigma_x=sigma, sigma_y=sigma, sigma_z=sigma))
     if policy.noise:
         chain.append(_Noise(prob=1, mean=0, std=policy.noise))

@@ -19,6 +19,13 @@ def params(arguments: argparse.Namespace) -> int:
     from scanlens.config.schema import Data
 
     project = Path()
+    if arguments.reference:
+        from scanlens.atomic import write_text
+        from scanlens.config.reference import REFERENCE_PAGE, reference
+
+        write_text(project / REFERENCE_PAGE, reference(project))
+        print(f"{REFERENCE_PAGE} written")
+        return DONE
     if arguments.check:
         current = project / PARAMS
         if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
@@ -34,10 +41,12 @@ def params(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def check(arguments: argparse.Namespace) -> int:
+def run_check(arguments: argparse.Namespace) -> int:
     """Say which files of a folder are scans."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
+    from scanlens.config.parse import parse
+    from scanlens.config.schema import Checks
     from scanlens.manifest.survey import CHECKS, as_table, survey, write_survey
     from scanlens.scaling.cores import available_cores
     from scanlens.scaling.engine import Engine
@@ -45,7 +54,11 @@ def check(arguments: argparse.Namespace) -> int:
     found = survey(
         arguments.path,
         dims=None if arguments.dims == "auto" else int(arguments.dims),
-        checks=replace(CHECKS, timeout_s=arguments.limit_seconds, max_memory_mib=arguments.max_memory),
+        checks=parse(
+            Checks,
+            {**asdict(CHECKS), "timeout_s": arguments.limit_seconds, "max_memory_mib": arguments.max_memory},
+            "check",
+        ),
         engine=Engine("local", arguments.workers or available_cores(), None),
         progress=sys.stderr.isatty(),
     )
@@ -60,35 +73,34 @@ def model(arguments: argparse.Namespace) -> int:
     import yaml
 
     from scanlens.config.compose import compose_text
-    from scanlens.config.load import parse
+    from scanlens.config.parse import parse
     from scanlens.config.schema import Model
-    from scanlens.models.registry import resolve
-    from scanlens.models.summary import as_text, summarise
+    from scanlens.models.registry import resolve_model
+    from scanlens.models.summary import summarise_network, summary_text
 
     size = tuple(arguments.size * 2 if len(arguments.size) == 1 else arguments.size)
     if len(size) > 3:
         raise ScanlensError(f"--size has {len(size)} numbers.", "Give one, two, or three for a volume.")
     is_group = Path("conf", "model", f"{arguments.name}.yaml").is_file()
-    # A bare timm name takes the other settings of a group whose comments speak of every timm network.
-    chosen = [f"model={arguments.name}"] if is_group else ["model=resnet18", f"model.name={arguments.name}"]
+    chosen = [f"model={arguments.name}"] if is_group else ["model=base", f"model.name={arguments.name}"]
     changes = [f"++model.{change.removeprefix('model.')}" for change in arguments.overrides]
     section = yaml.safe_load(compose_text(Path(), [*chosen, *changes]))["model"]
-    made = resolve(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
-    summary = summarise(made, arguments.depth)
-    print(json.dumps(summary.to_json(), indent=2) if arguments.json else as_text(summary))
+    made = resolve_model(parse(Model, section, "model"), (arguments.channels, *size), arguments.classes)
+    summary = summarise_network(made, arguments.depth)
+    print(json.dumps(summary.to_json(), indent=2) if arguments.json else summary_text(summary))
     return DONE
 
 
-def predict(arguments: argparse.Namespace) -> int:
+def run_predict(arguments: argparse.Namespace) -> int:
     """Predict scans with a bundle."""
     from scanlens.inference.batch import predict_batch
     from scanlens.inference.bundle import open_bundle
-    from scanlens.inference.runtime import choose
+    from scanlens.inference.runtime import choose_runtime
     from scanlens.scaling.cores import available_cores
 
     bundle = open_bundle(arguments.bundle)
     threads = arguments.threads or available_cores()
-    name, run = choose(bundle, arguments.runtime, threads)
+    name, run = choose_runtime(bundle, arguments.runtime, threads)
     good, bad = predict_batch(
         bundle,
         run,
@@ -107,12 +119,12 @@ def predict(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if bad else DONE
 
 
-def explain(arguments: argparse.Namespace) -> int:
+def run_explain(arguments: argparse.Namespace) -> int:
     """Show what a bundle's network sees in scans."""
     from importlib.util import find_spec
 
-    from scanlens.explanation.views import OPTIONS, choose_options
     from scanlens.inference.bundle import open_bundle
+    from scanlens.methods.views import OPTIONS, choose_options
 
     methods = tuple(dict.fromkeys(arguments.method or ["probability"]))
     options = choose_options(methods, {name: getattr(arguments, name) for name in OPTIONS})
@@ -120,7 +132,7 @@ def explain(arguments: argparse.Namespace) -> int:
         raise ScanlensError(f"scanlens explain needs {' and '.join(missing)}.", "Run: pip install scanlens")
     bundle = open_bundle(arguments.bundle)
 
-    from scanlens.inference.explain import as_text, explain, report_failures, use_device
+    from scanlens.inference.explain import explain, facts_text, report_failures, use_device
     from scanlens.inference.viewer import Request
 
     request = Request(
@@ -134,46 +146,47 @@ def explain(arguments: argparse.Namespace) -> int:
     )
     facts = explain(bundle, arguments.input, arguments.output, request)
     report_failures(facts)
-    print(json.dumps(facts, indent=2) if arguments.json else as_text(facts, arguments.output))
+    print(json.dumps(facts, indent=2) if arguments.json else facts_text(facts, arguments.output))
     return SOME_FAILED if facts["failures"] else DONE
 
 
-def sweep(arguments: argparse.Namespace) -> int:
+def run_sweep(arguments: argparse.Namespace) -> int:
     """Search settings."""
+    import signal
     from dataclasses import asdict
 
     from scanlens.search.plan import read_plan
     from scanlens.search.sweep import as_lines, sweep
 
-    names = ("name", "sampler", "trials", "metric", "direction", "pruner", "until", "jobs", "seed")
+    names = ("name", "sampler", "trials", "metric", "pruner", "until", "jobs", "seed")
     plan = read_plan(Path(), arguments.space, {name: getattr(arguments, name) for name in names})
+    # A stop by SIGTERM is as clean as one by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcome = sweep(Path(), plan)
     print(json.dumps(asdict(outcome), indent=2) if arguments.json else as_lines(outcome))
     return DONE
 
 
-def compare(arguments: argparse.Namespace) -> int:
+def run_compare(arguments: argparse.Namespace) -> int:
     """Compare tracked runs."""
+    from scanlens.compare.comparison import as_json, compare, comparison_text
+    from scanlens.compare.page import write_page
     from scanlens.config.load import load_section
     from scanlens.config.schema import Tracking
-    from scanlens.search.comparison import as_json, as_text, compare, write_page
 
-    if arguments.log and arguments.html is None:
-        raise ScanlensError("--log needs a page to log.", "Add --html FILE.")
-    tracking = load_section(Tracking)
-    found = compare(tracking, arguments.runs, arguments.study, arguments.limit, arguments.by)
+    found = compare(load_section(Tracking), arguments.runs, arguments.study, arguments.limit, arguments.by)
     if arguments.html is not None:
-        write_page(found, arguments.html, tracking if arguments.log else None)
-    print(as_json(found) if arguments.json else as_text(found, arguments.metrics))
+        write_page(found, arguments.html)
+    print(as_json(found) if arguments.json else comparison_text(found, arguments.metrics))
     return DONE
 
 
-def pool(arguments: argparse.Namespace) -> int:
+def run_pool(arguments: argparse.Namespace) -> int:
     """Score a cross-validation."""
-    from scanlens.evaluation.pooled import as_text, pool
+    from scanlens.evaluation.pooled import pool, pooled_text
 
     found = pool(arguments.predictions, resamples=arguments.resamples)
-    print(json.dumps(found, indent=2) if arguments.json else as_text(found))
+    print(json.dumps(found, indent=2) if arguments.json else pooled_text(found))
     return DONE
 
 

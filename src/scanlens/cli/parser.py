@@ -18,7 +18,7 @@ def _positive(text: str) -> int:
 
 
 def _explain_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from scanlens.explanation.views import METHODS
+    from scanlens.methods.views import METHODS
 
     explain = subparsers.add_parser(
         "explain",
@@ -72,7 +72,7 @@ def _explain_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     add("--device", choices=["auto", "cpu", "cuda"], default="auto", help="default: a GPU where there is one")
     add("--threads", type=_positive, metavar="N", help="arithmetic threads (default: all cores)")
     add("--json", action="store_true", help="print explanation.json instead of a summary")
-    explain.set_defaults(run=commands.explain)
+    explain.set_defaults(run=commands.run_explain)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,6 +88,11 @@ def parser() -> argparse.ArgumentParser:
     params = subparsers.add_parser("params", help="write params.yaml from conf/")
     params.add_argument("overrides", nargs="*", help="Hydra overrides, e.g. model=resnet50 training.lr=3e-4")
     params.add_argument("--check", action="store_true", help="only say whether params.yaml is up to date")
+    params.add_argument(
+        "--reference",
+        action="store_true",
+        help="write docs/settings.md, the page of all settings",
+    )
     params.set_defaults(run=commands.params)
 
     check = subparsers.add_parser("check", help="read every file of a folder and say which are scans")
@@ -109,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
     check.add_argument("--json", action="store_true", help="print every file as JSON")
-    check.set_defaults(run=commands.check)
+    check.set_defaults(run=commands.run_check)
 
     model = subparsers.add_parser("model", help="layers, parameters, FLOPs and receptive fields of a network")
     model.add_argument("name", metavar="NAME", help="a group of conf/model, or any timm name")
@@ -148,7 +153,7 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--no-maps", action="store_true", help="tables only")
     predict.add_argument("--json", action="store_true", help="print the summary as JSON")
-    predict.set_defaults(run=commands.predict)
+    predict.set_defaults(run=commands.run_predict)
 
     _explain_parser(subparsers)
 
@@ -174,19 +179,18 @@ def parser() -> argparse.ArgumentParser:
     sweep.add_argument(
         "--metric", help="of the validation split (default val_loss; or val_auc, val.auc_macro)"
     )
-    sweep.add_argument("--direction", choices=["minimize", "maximize"], help="default: what fits the metric")
     sweep.add_argument(
         "--pruner", choices=["median", "hyperband", "none"], help="stops poor trials early (default: median)"
     )
     sweep.add_argument(
         "--until",
-        choices=["training", "evaluation", "explanation", "packaging"],
-        help="last stage of a trial (default: training)",
+        choices=["ensemble", "evaluation", "explanation", "packaging"],
+        help="last stage of a trial (default: ensemble)",
     )
     sweep.add_argument("--jobs", type=_positive, metavar="N", help="trials at a time (default 1)")
     sweep.add_argument("--seed", type=int, metavar="N", help="of the sampler (default 0)")
     sweep.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    sweep.set_defaults(run=commands.sweep)
+    sweep.set_defaults(run=commands.run_sweep)
 
     compare = subparsers.add_parser(
         "compare", help="tracked runs side by side, the two best tested against each other"
@@ -209,11 +213,8 @@ def parser() -> argparse.ArgumentParser:
         help="metrics to show",
     )
     compare.add_argument("--html", type=Path, metavar="FILE", help="write a page that needs nothing else")
-    compare.add_argument(
-        "--log", action="store_true", help="also log the page to the newest or the parent run"
-    )
     compare.add_argument("--json", action="store_true", help="everything, as JSON")
-    compare.set_defaults(run=commands.compare)
+    compare.set_defaults(run=commands.run_compare)
 
     pool = subparsers.add_parser("pool", help="metrics over the test scans of a cross-validation's runs")
     pool.add_argument("predictions", type=Path, nargs="+", help="predictions.parquet of each run")
@@ -221,7 +222,7 @@ def parser() -> argparse.ArgumentParser:
         "--resamples", type=_positive, default=1000, metavar="N", help="of the bootstrap (default 1000)"
     )
     pool.add_argument("--json", action="store_true", help="everything, as JSON")
-    pool.set_defaults(run=commands.pool)
+    pool.set_defaults(run=commands.run_pool)
 
     bundle = subparsers.add_parser("bundle", help="verify a bundle and print its model card")
     bundle.add_argument("bundle", type=Path, help="bundle folder")

@@ -6,7 +6,6 @@ module is the other way to write that file. The four steps (compose, resolve, to
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,23 +17,28 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scanlens.atomic import write_text
 from scanlens.config.load import check_sections
+from scanlens.config.parse import nearest_name, refuse_moved
 from scanlens.errors import SettingsError
 
 CONF = "conf"
 PARAMS = "params.yaml"
 
 
+def choices(conf: Path, group: str) -> list[str]:
+    """The choices of a group; ``base.yaml`` is what they share."""
+    return sorted(path.stem for path in (conf / group).glob("*.yaml") if path.stem != "base")
+
+
 def _choices_for(conf: Path, override: str) -> str:
     """The groups or keys that a misspelt override may have meant, as one sentence."""
     key = override.lstrip("+~").split("=")[0]
+    refuse_moved(key)
     group, _, rest = key.partition(".")
     groups = sorted(p.name for p in conf.iterdir() if p.is_dir() and p.name != "sweep")
     if group not in groups:
-        close = difflib.get_close_matches(group, groups, 1)
-        hint = f"Did you mean {close[0]}? " if close else ""
-        return f"{hint}Groups: {', '.join(groups)}."
+        return nearest_name(group, groups, "Groups")
     if not rest:
-        return f"Choices of {group}: {', '.join(sorted(p.stem for p in (conf / group).glob('*.yaml')))}."
+        return f"Choices of {group}: {', '.join(choices(conf, group))}."
     with initialize_config_dir(str(conf), version_base=None):
         section: DictConfig = compose("config")[group]
     for part in rest.split(".")[:-1]:
@@ -42,9 +46,7 @@ def _choices_for(conf: Path, override: str) -> str:
             break
         section = section[part]
     keys = [str(k) for k in section] if isinstance(section, DictConfig) else []
-    close = difflib.get_close_matches(rest.rpartition(".")[2], keys, 1)
-    hint = f"Did you mean {close[0]}? " if close else ""
-    return f"{hint}Keys: {', '.join(keys)}."
+    return nearest_name(rest.rpartition(".")[2], keys)
 
 
 def _offending(error: Exception, overrides: Sequence[str]) -> str:

@@ -1,22 +1,26 @@
-"""Section ``explanation`` of ``params.yaml``; see :mod:`scanlens.config.schema`."""
+"""Sections ``explanation``, ``map_scores`` and ``shortcuts``; see :mod:`scanlens.config.schema`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from scanlens.config.kinds import SECTION, Amount, Confidence, Count, Float, Int, Names, Seed, Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Regions:
     """Which parts of a probability map are suspicious regions."""
 
-    threshold: float
-    least_probability: float
-    least_places: float
-    labels: list[str]
+    threshold: Annotated[Float, Field(gt=0, le=1)]
+    least_probability: Share
+    least_places: Amount
+    labels: Names
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class MapScores:
     """How much of the maps is put to the test, and how surely.
 
@@ -33,18 +37,18 @@ class MapScores:
         seed: Of the sample, the random map, the changes, the random weights and the bootstrap.
     """
 
-    scans: int
-    curve_scans: int
-    steps: int
-    changes: int
-    randomisations: int
-    levels: int
-    resamples: int
-    confidence: float
-    seed: int
+    scans: Count
+    curve_scans: Count
+    steps: Annotated[Int, Field(ge=3, le=1000)]
+    changes: Count
+    randomisations: Annotated[Int, Field(ge=0, le=1000)]
+    levels: Annotated[Int, Field(ge=1, le=1000)]
+    resamples: Count
+    confidence: Confidence
+    seed: Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Shortcuts:
     """How much is looked at for shortcuts, and how surely a verdict must hold.
 
@@ -57,21 +61,19 @@ class Shortcuts:
         seed: Of the draw and of the resamples.
     """
 
-    scans: int
-    border: float
-    bootstrap: int
-    confidence: float
-    seed: int
+    scans: Count
+    border: Annotated[Float, Field(gt=0, lt=0.5)]
+    bootstrap: Annotated[Int, Field(ge=100)]
+    confidence: Confidence
+    seed: Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Explanation:
-    """The probability maps, their scores and the shortcut probes."""
+    """The probability maps and their gallery."""
 
-    max_overlays: int
-    overlay_side: int
-    neighbours: int
+    max_overlays: Count
+    overlay_side: Annotated[Int, Field(ge=16, le=8192)]
+    neighbours: Annotated[Int, Field(ge=0, le=100)]
     files: Literal["none", "auto", "nifti", "npy"]
     regions: Regions
-    scores: MapScores
-    shortcuts: Shortcuts

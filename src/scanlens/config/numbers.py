@@ -17,7 +17,7 @@ MOST_BINS = 5
 BIN_SCANS = 10
 """Scans a bin holds at least: fewer scans, fewer bins."""
 
-Numbers = npt.NDArray[np.floating[Any]]
+_Numbers = npt.NDArray[np.floating[Any]]
 
 
 def is_number(label: str) -> bool:
@@ -28,7 +28,7 @@ def is_number(label: str) -> bool:
         return False
 
 
-def as_numbers(labels: pd.Series) -> Numbers:
+def as_numbers(labels: pd.Series) -> _Numbers:
     """Labels as float64 ``(scan,)``; every one must be a number."""
     return labels.astype(float).to_numpy(dtype=np.float64)
 

@@ -1,17 +1,50 @@
-"""What every section of ``params.yaml`` may hold: plain dataclasses, no framework.
+"""What every section of ``params.yaml`` may hold: a field's type and bound, and what must go together.
 
-A field's type is its check: :mod:`scanlens.config.load` refuses unknown, missing and ill-typed keys and
-names the choices of every ``Literal``. Defaults live in ``conf/`` alone, so no field has one here.
+Defaults, and what each setting means, stand in ``conf/`` alone; ``docs/settings.md`` is made of both. A
+validator's message begins with the name of the field at fault.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from scanlens.config.data import (
+    Acquire,
+    Checks,
+    Columns,
+    Data,
+    Leakage,
+    Manifest,
+    Phantom,
+    SplitConfig,
+)
 from scanlens.config.explanation import Explanation, MapScores, Regions, Shortcuts
-from scanlens.config.training import (
+from scanlens.config.kinds import (
+    SECTION,
+    Above,
     Auto,
+    Bool,
+    Confidence,
+    Count,
+    Factor,
+    Float,
+    Int,
+    Odd,
+    Percentiles,
+    Positive,
+    PrecisionChoice,
+    ProperShare,
+    Rate,
+    Seed,
+    Share,
+    Width,
+    Windows,
+)
+from scanlens.config.pattern import read_pattern
+from scanlens.config.training import (
     AuxiliaryTask,
     Averaging,
     Loss,
@@ -54,200 +87,127 @@ __all__ = [
     "Shortcuts",
     "SplitConfig",
     "Synthesis",
-    "Task",
     "Tracking",
     "Training",
     "Transfer",
 ]
 
-Task = Literal["binary", "multiclass", "ordinal", "regression"]
+Side = Annotated[Int, Field(ge=4)]
+"""Of the network's input, pixels."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Names of the label table's columns. ``auto`` looks for the usual names; null means none."""
-
-    path: str
-    label: str
-    patient: str | None
-    split: str | None
-    site: str | None
-    mask: str | None
-    date: str | None
-
-
-@dataclass(frozen=True)
-class Phantom:
-    """How the built-in phantom radiographs are drawn."""
-
-    patients: int
-    scans_per_patient: list[int]
-    sides: list[int]
-    balance: dict[str, float]
-    difficulty: float
-    shortcut: float
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set: where it is and what its labels mean."""
-
-    kind: Literal["phantom", "folder", "table", "medmnist"]
-    root: str
-    table: str | None
-    columns: Columns
-    task: Task | Auto
-    dims: Literal[2, 3]
-    labels: list[str] | None
-    phantom: Phantom | None
-
-
-@dataclass(frozen=True)
-class Acquire:
-    """What is taken from the data root."""
-
-    limit: int | None
-    paths: Literal["plain", "alias"]
-    seed: int
-
-
-@dataclass(frozen=True)
-class SplitConfig:
-    """How patients are dealt to train, val and test."""
-
-    method: Literal["grouped", "random", "official", "site", "temporal", "hashed"]
-    fractions: dict[str, float]
-    folds: int | None
-    fold: int
-    site: str | None
-    seed: int
-
-
-@dataclass(frozen=True)
-class Checks:
-    """What a scan must be to be accepted, and what reading one may cost."""
-
-    min_side: int
-    max_pixels: int
-    max_aspect: float
-    max_saturated: float
-    modalities: list[str] | None
-    timeout_s: float
-    max_memory_mib: int
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """What the gate between manifest and preprocess does about each kind of leak."""
-
-    patients: Literal["refuse", "warn"]
-    copies: Literal["refuse", "quarantine", "warn"]
-    near_copies: Literal["refuse", "quarantine", "warn", "off"]
-    contradictions: Literal["refuse", "quarantine"]
-    shortcuts: Literal["refuse", "warn", "off"]
-    near_correlation: float
-    shortcut_accuracy: float
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """Checks, split, leakage gate and what burned-in text leads to."""
-
-    split: SplitConfig
-    checks: Checks
-    leakage: Leakage
-    burned_in: Literal["flag", "quarantine"]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Preprocess:
     """How a scan becomes a fixed-shape array in [0, 1], and which range the network sees."""
 
-    size: Auto | int | list[int]
-    spacing: float | list[float] | None
+    size: Auto | Side | list[Side]
+    spacing: Above | list[Above] | None
     crop: Literal["auto", "none", "foreground", "fan"]
-    slices: int
+    slices: Odd
     channels: Auto | Literal[1, 3]
     aspect: Literal["pad", "stretch"]
     intensity: Literal["auto", "window", "percentile", "minmax", "zscore"]
-    percentiles: list[float]
-    windows: list[list[float]] | None
+    percentiles: Percentiles
+    windows: Windows | None
     range: Literal["zscore", "unit", "centred", "symmetric"]
-    shard_rows: int
+    shard_rows: Positive
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Preprocess:
+        if self.windows is not None and self.intensity not in ("auto", "window"):
+            raise ValueError(
+                f"windows is {self.windows}; expected null where preprocess.intensity is {self.intensity}."
+            )
+        if self.spacing is not None and self.aspect != "pad":
+            raise ValueError(
+                f"spacing is {self.spacing}; expected null where preprocess.aspect is {self.aspect}."
+            )
+        parts = self.slices * len(self.windows or [[]])
+        if self.channels != "auto" and parts not in (1, self.channels):
+            raise ValueError(
+                f"channels is {self.channels}; expected auto or {parts}, one for each window and slice."
+            )
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Synthesis:
     """The class-conditional generator of made scans."""
 
     generator: Literal["cgan"]
-    max_side: int
-    latent: int
-    width: int
-    steps: int
-    batch_size: int
-    lr: float
-    scans_per_class: int
-    seed: int
+    max_side: Annotated[Int, Field(ge=8)]
+    latent: Positive
+    width: Annotated[Int, Field(ge=4)]
+    steps: Positive
+    batch_size: Annotated[Int, Field(ge=4)]
+    lr: Rate
+    scans_per_class: Positive
+    seed: Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Policy:
     """Ranges of the random changes; zero switches one off."""
 
-    rotate_deg: float
-    translate: float
-    scale: float
-    brightness: float
-    contrast: float
-    gamma: float
-    noise: float
-    blur: float
-    horizontal_flip: float
+    rotate_deg: Annotated[Float, Field(ge=0, le=180)]
+    translate: Share
+    scale: Annotated[Float, Field(ge=0, le=0.9)]
+    brightness: Share
+    contrast: Share
+    gamma: Annotated[Float, Field(ge=0, le=4)]
+    noise: Share
+    blur: Annotated[Float, Field(ge=0, le=16)]
+    horizontal_flip: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Augmentation:
     """The class-balanced bank and the policy that training applies too."""
 
     policy: Policy
-    balance: bool
-    max_factor: float
-    seed: int
+    balance: Bool
+    max_factor: Annotated[Float, Field(ge=1)]
+    seed: Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Pretraining:
     """First lessons before the labels: on made scans, or on scans without labels."""
 
     method: Literal["supervised", "self_supervised"]
-    epochs: int
-    epoch_scans: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    projection: int
+    epochs: Count
+    epoch_scans: Count
+    batch_size: Annotated[Int, Field(ge=2)]
+    lr: Rate
+    weight_decay: Factor
+    projection: Annotated[Int, Field(ge=2, le=65536)]
     policy: Policy
-    seed: int
+    seed: Seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Model:
     """One network by its registry name, and what follows its last feature map."""
 
     name: str
     library: Literal["auto", "timm", "monai", "scanlens"]
     stem: Literal["auto", "standard", "medium", "small"]
-    width: float
-    dropout: float
+    width: Annotated[Float, Field(gt=0, le=100)]
+    dropout: ProperShare
     head: Literal["auto", "softmax", "sigmoid", "linear", "ordinal", "regression"]
     pooling: Literal["auto", "average", "gem", "flatten"]
-    hidden: list[int]
+    hidden: list[Width]
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"]
     args: dict[str, Any]
 
+    @model_validator(mode="after")
+    def _pattern_is_complete(self) -> Model:
+        if self.name == "pattern":
+            read_pattern(self.args)
+        return self
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, config=SECTION)
 class Transfer:
     """Where the first weights come from, and which parts learn when and how fast."""
 
@@ -255,55 +215,64 @@ class Transfer:
     weights: str | None
     file: str | None
     mode: Literal["full", "head", "gradual"]
-    head_epochs: int
-    block_epochs: int
-    backbone_lr_scale: float
-    layer_decay: float
-    freeze_norm: bool
-    cache_features: bool
-    views: int
+    head_epochs: Count
+    block_epochs: Positive
+    backbone_lr_scale: Annotated[Float, Field(ge=0, le=100)]
+    layer_decay: Annotated[Float, Field(gt=0, le=1)]
+    freeze_norm: Bool
+    cache_features: Bool
+    views: Annotated[Int, Field(ge=1, le=1000)]
+
+    @model_validator(mode="after")
+    def _names_its_file(self) -> Transfer:
+        if self.source in ("file", "bundle") and not self.file:
+            raise ValueError(f"file must be given where transfer.source is {self.source}.")
+        return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Evaluation:
     """The report."""
 
-    bootstrap: int
-    confidence: float
+    bootstrap: Count
+    confidence: Confidence
     calibration: Literal["temperature", "none"]
-    seed: int
+    seed: Seed
 
 
-@dataclass(frozen=True)
+Name = Annotated[str, Field(min_length=1, description="text, not empty")]
+
+
+@dataclass(frozen=True, config=SECTION)
 class Packaging:
     """The bundle."""
 
-    name: str
-    onnx: bool
+    name: Name
+    onnx: Bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Runtime:
     """The machine. No stage declares it, so another machine retrains nothing."""
 
     device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "32", "bf16", "fp16"]
-    compile: bool
-    devices: Auto | int
-    nodes: int
-    threads: Auto | int
-    workers: Auto | int
-    batch_size: int
+    precision: PrecisionChoice
+    compile: Bool
+    devices: Auto | Annotated[Int, Field(ge=1, le=1024)]
+    nodes: Annotated[Int, Field(ge=1, le=1024)]
+    threads: Auto | Positive
+    workers: Auto | Count
+    batch_size: Positive
     engine: Literal["local", "ray"]
     address: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Tracking:
     """Where MLflow keeps the runs."""
 
-    enabled: bool
+    enabled: Bool
     uri: str
-    experiment: str
-    register: bool
-    timeout_s: float
+    experiment: Name
+    register: Bool
+    timeout_s: Above

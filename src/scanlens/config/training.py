@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-Auto = Literal["auto"]
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from scanlens.config.kinds import (
+    SECTION,
+    Above,
+    Amount,
+    Auto,
+    Bool,
+    Count,
+    Factor,
+    Float,
+    Int,
+    Positive,
+    ProperShare,
+    Rate,
+    Seed,
+    Share,
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Optimiser:
     """What takes the steps."""
 
     name: Literal["sgd", "momentum", "rmsprop", "adam", "adamw"]
-    momentum: float
+    momentum: ProperShare
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Schedule:
     """How the learning rate moves, a step at a time."""
 
     name: Literal["one_cycle", "cosine", "step", "exponential", "constant"]
-    warmup: float
-    final: float
+    warmup: Annotated[Float, Field(ge=0, le=0.9)]
+    final: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Loss:
     """What training minimises."""
 
     name: Literal["auto", "cross_entropy", "bce", "focal", "mse"]
-    label_smoothing: float
-    focal_gamma: float
+    label_smoothing: ProperShare
+    focal_gamma: Factor
     class_weights: Literal["none", "inverse", "effective"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Penalty:
     """Factors of the sums of absolute and of squared weights, added to the loss."""
 
-    l1: float
-    l2: float
+    l1: Factor
+    l2: Factor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Penalties:
     """Penalties by layer group."""
 
@@ -51,43 +68,43 @@ class Penalties:
     head: Penalty
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Averaging:
     """Averages of the weights over the steps, which are what is validated and kept."""
 
     method: Literal["none", "ema", "swa"]
-    decay: float
-    start: float
+    decay: ProperShare
+    start: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Mixing:
     """Scans mixed with others of their batch, targets likewise."""
 
-    mixup: float
-    cutmix: float
-    share: float
+    mixup: Factor
+    cutmix: Factor
+    share: Share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class AuxiliaryTask:
     """A further column learnt jointly; it shapes the features and is dropped afterwards."""
 
     column: str
     kind: Literal["auto", "class", "number"]
-    weight: float
+    weight: Above
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=SECTION)
 class Training:
     """The training loop."""
 
-    epochs: int
-    epoch_scans: int
-    batch_size: int
-    accumulate: int
-    lr: Auto | float
-    weight_decay: float
+    epochs: Positive
+    epoch_scans: Count
+    batch_size: Annotated[Int, Field(ge=2)]
+    accumulate: Positive
+    lr: Auto | Rate
+    weight_decay: Factor
     optimiser: Optimiser
     schedule: Schedule
     loss: Loss
@@ -96,12 +113,23 @@ class Training:
     mixing: Mixing
     sampling: Literal["plain", "balanced"]
     auxiliary: list[AuxiliaryTask]
-    patience: int
-    gradient_clip: float
-    augment: bool
-    augment_share: float
-    use_bank: bool
-    use_synthetic: bool
-    folds: int
-    checkpoint_steps: int
-    seed: int
+    patience: Positive
+    gradient_clip: Amount
+    augment: Bool
+    augment_share: Share
+    use_bank: Bool
+    use_synthetic: Bool
+    folds: Annotated[Int, Field(ge=1, le=10)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Training:
+        if self.use_synthetic and self.folds > 1:
+            raise ValueError(
+                f"use_synthetic is true; expected false where training.folds is {self.folds}: every training "
+                "scan has a part in every made scan, so each network would validate on what it learnt from."
+            )
+        columns = [task.column for task in self.auxiliary]
+        if len(set(columns)) < len(columns):
+            raise ValueError(f"auxiliary names columns {columns}; expected each once.")
+        return self

@@ -33,6 +33,12 @@ def calibrated_probabilities(logits: FloatArray, temperature: float) -> FloatArr
 
     Raises:
         ScanlensError: A logit is not finite or the temperature is not positive.
+
+    Example:
+        >>> calibrated_probabilities(np.log([[1.0, 3.0]]), 1.0).tolist()
+        [[0.25, 0.75]]
+        >>> calibrated_probabilities(np.log([[1.0, 9.0]]), 2.0).round(2).tolist()
+        [[0.25, 0.75]]
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ScanlensError(f"calibration: the temperature must be a positive number, got {temperature}.")
@@ -55,13 +61,25 @@ def negative_log_likelihood(
         logits: ``(scan, class)``.
         targets: ``(scan,)`` class indices.
         temperature: Positive.
+
+    Example:
+        >>> logits = np.log([[1.0, 3.0]])
+        >>> round(negative_log_likelihood(logits, np.array([1])), 4) == round(-float(np.log(0.75)), 4)
+        True
     """
     log_probabilities = log_softmax(np.asarray(logits, dtype=np.float64) / temperature, axis=1)
     return float(-log_probabilities[np.arange(len(targets)), targets].mean())
 
 
 def is_separated(logits: FloatArray, targets: npt.NDArray[np.int64]) -> bool:
-    """Whether every true class has the single largest logit, so that the likelihood has no maximum."""
+    """Whether every true class has the single largest logit, so that the likelihood has no maximum.
+
+    Example:
+        >>> is_separated(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 1]))
+        True
+        >>> is_separated(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
+        False
+    """
     own = logits[np.arange(len(targets)), targets]
     others = np.array(logits, dtype=np.float64)
     others[np.arange(len(targets)), targets] = -np.inf

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import TEMPERATURE_RANGE, is_separated
-from scanlens.evaluation.metrics import SCALARS, IntArray
+from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.scoring import SplitScore
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 FEW_PATIENTS = 30
 """Fewer test patients than this make wide intervals, and percentile intervals themselves unreliable."""
@@ -26,7 +27,7 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
         confidence: The promise.
     """
     coverage = sets["coverage"]
-    if coverage["high"] is None or coverage["high"] >= confidence:
+    if not Estimate.from_json(coverage).below(confidence):
         return []
     return [
         f"Prediction sets hold the true class of {100 * coverage['value']:.1f} % of the test scans "
@@ -35,26 +36,43 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
     ]
 
 
+def no_scans(split: str) -> str:
+    """The caution about a split without a scan."""
+    return f"There is no {split} scan: its metrics are null. Look into manifest.split."
+
+
+def no_interval(split: str, reason: str) -> str:
+    """The caution about metrics without intervals."""
+    return f"The {split} metrics have no interval: {reason}."
+
+
+def few_patients(patients: int) -> list[str]:
+    """A caution where there are some test patients, but few."""
+    if not 0 < patients < FEW_PATIENTS:
+        return []
+    return [f"Intervals are wide and themselves rough: only {patients} test patients."]
+
+
 def split_cautions(score: SplitScore) -> list[str]:
     """Cautions about the size and make-up of the val or test split."""
     name = score.name
     if not score.scans:
-        return [f"There is no {name} scan: its metrics are null. Look into manifest.split."]
-    said = []
+        return [no_scans(name)]
+    found = []
     if score.absent:
         rest = len(score.labels) - len(score.absent)
-        said.append(
+        found.append(
             f"No {name} scan of {_listed(score.absent)}: their AUC and sensitivity are null, and macro "
             f"values are over the other {rest} of {len(score.labels)} classes."
         )
-    if score.intervals.reason:
-        said.append(f"The {name} metrics have no interval: {score.intervals.reason}.")
+    if score.bootstrap.reason:
+        found.append(no_interval(name, score.bootstrap.reason))
     if score.unknown_patients:
-        said.append(
+        found.append(
             f"The patient of {score.unknown_patients} of {score.scans} {name} scans is unknown: each counts "
             "as a patient of its own, so intervals may be too narrow and one patient may be in two splits."
         )
-    return said
+    return found
 
 
 def test_cautions(score: SplitScore, majority: float) -> list[str]:
@@ -64,32 +82,30 @@ def test_cautions(score: SplitScore, majority: float) -> list[str]:
         score: The test split, with at least one scan.
         majority: Accuracy of always answering its most frequent class.
     """
-    said = []
-    if score.patients < FEW_PATIENTS:
-        said.append(f"Intervals are wide and themselves rough: only {score.patients} test patients.")
+    found = few_patients(score.patients)
     rare = [
         f"{label} ({scans})"
         for label, scans in zip(score.labels, score.label_scans, strict=True)
         if 0 < scans < FEW_SCANS
     ]
     if rare:
-        said.append(
+        found.append(
             f"Fewer than {FEW_SCANS} test scans of {_listed(rare)}: read these classes' numbers with care."
         )
-    if score.intervals.low:
-        low, high = score.intervals.low, score.intervals.high
+    if score.bootstrap.low:
+        low, high = score.bootstrap.low, score.bootstrap.high
         if low["accuracy"] <= majority:
-            said.append(
+            found.append(
                 f"Accuracy is not clearly above {majority:.3f}, which always answering the most frequent "
                 "class reaches."
             )
         collapsed = [name for name in SCALARS if low[name] == high[name]]
         if collapsed:
-            said.append(
+            found.append(
                 f"No resample changed {_listed(collapsed)}: a bootstrap cannot show uncertainty where "
                 "every scan fares alike, so the interval is too narrow there."
             )
-    return said
+    return found
 
 
 def calibration_cautions(temperature: float, logits: FloatArray, targets: IntArray) -> list[str]:

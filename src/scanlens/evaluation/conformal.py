@@ -26,6 +26,12 @@ def half_width(residuals: FloatArray, confidence: float) -> float | None:
     Returns:
         The ``ceil((n + 1) confidence)``-th smallest absolute residual; None where n scans are too few for
         this confidence.
+
+    Example:
+        >>> half_width(np.arange(1.0, 20.0), 0.95)
+        19.0
+        >>> half_width(np.arange(1.0, 10.0), 0.95) is None
+        True
     """
     place = _place(len(residuals), confidence)
     return None if place is None else float(np.sort(np.abs(residuals))[place - 1])
@@ -44,6 +50,12 @@ def set_threshold(
     Returns:
         The ``ceil((n + 1) confidence)``-th largest probability of a true class; None where n scans are too
         few for this confidence.
+
+    Example:
+        >>> own = np.linspace(0.05, 0.95, 19)
+        >>> probabilities = np.stack([own, 1 - own], axis=1)
+        >>> round(set_threshold(probabilities, np.zeros(19, int), 0.9), 2)
+        0.1
     """
     own = probabilities[np.arange(len(targets)), targets]
     place = _place(len(own), confidence)
@@ -61,6 +73,10 @@ def prediction_sets(probabilities: FloatArray, threshold: float) -> npt.NDArray[
 
     Returns:
         ``(scan, class)``.
+
+    Example:
+        >>> prediction_sets(np.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7]]), 0.25).tolist()
+        [[True, True, False], [False, False, True]]
     """
     held = probabilities >= threshold
     held[np.arange(len(held)), probabilities.argmax(axis=1)] = True

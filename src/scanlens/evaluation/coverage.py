@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 
 from scanlens.config.schema import Evaluation
+from scanlens.estimate import finite
 from scanlens.evaluation.intervals import bootstrap_intervals
-from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.report import number
-from scanlens.evaluation.sets import Held
-from scanlens.types import FloatArray
+from scanlens.evaluation.sets import PredictionSets
+from scanlens.types import FloatArray, IntArray
 
 
 def set_facts(
-    held: Held,
+    held: PredictionSets,
     predicted: IntArray,
     targets: IntArray,
     patients: np.ndarray,
@@ -51,7 +50,7 @@ def set_facts(
         with np.errstate(invalid="ignore"):
             return {name: (weights @ part) / (weights @ whole) for name, (part, whole) in parts.items()}
 
-    intervals = bootstrap_intervals(
+    found = bootstrap_intervals(
         shares,
         targets,
         patients,
@@ -61,16 +60,11 @@ def set_facts(
     )
     values = {name: share[0] for name, share in shares(np.ones((1, len(targets)))).items()}
     facts: dict[str, Any] = {
-        name: {
-            "value": number(value),
-            "low": number(intervals.low[name]) if intervals.low else None,
-            "high": number(intervals.high[name]) if intervals.high else None,
-            **({} if np.isfinite(value) else {"reason": "there is no such test scan"}),
-        }
+        name: found.estimate(name, value, reason="there is no such test scan").to_json()
         for name, value in values.items()
     }
     facts["by_class"] = {
-        label: number(covered[targets == k].mean()) if (targets == k).any() else None
+        label: finite(covered[targets == k].mean()) if (targets == k).any() else None
         for k, label in enumerate(labels)
     }
     return facts

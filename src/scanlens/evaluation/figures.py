@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from scanlens.atomic import replacing
-from scanlens.evaluation.metrics import IntArray
+from scanlens.types import IntArray
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa3", "#7a7a7a")
+CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa3", "#7a7a7a")
 """Okabe and Ito's palette, told apart by colour-blind readers too; dashes repeat it for more classes."""
 DASHES = ("-", "--", ":")
 INK, FAINT = "#1f2933", "#c3cbd4"
@@ -73,8 +73,8 @@ def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str
             axes.plot(
                 curve["fpr"],
                 curve["tpr"],
-                color=COLOURS[position % len(COLOURS)],
-                linestyle=DASHES[position // len(COLOURS) % len(DASHES)],
+                color=CLASS_COLOURS[position % len(CLASS_COLOURS)],
+                linestyle=DASHES[position // len(CLASS_COLOURS) % len(DASHES)],
                 linewidth=2,
                 clip_on=False,
             )
@@ -145,7 +145,7 @@ def draw_reliability(path: Path, bins: pd.DataFrame, names: dict[str, str], titl
         upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--")
         upper.annotate("perfect", (0.17, 0.1), color="#7b8794", fontsize=9)
         most = max(int(bins["scans"].max()), 1) if len(bins) else 1
-        looks = {"before": ("#9aa5b1", "--"), "after": (COLOURS[0], "-")}
+        looks = {"before": ("#9aa5b1", "--"), "after": (CLASS_COLOURS[0], "-")}
         for name, (colour, dash) in looks.items():
             part = bins[bins["calibration"] == name]
             confidence, accuracy = part["confidence"], part["accuracy"]

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import SupportsFloat
 
 import numpy as np
 import pandas as pd
 
-from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.weighted import weighted_metrics
-from scanlens.types import FloatArray
+from scanlens.estimate import Estimate
+from scanlens.evaluation.metrics import all_metrics
+from scanlens.types import FloatArray, IntArray
 
 MAX_DRAWS_PER_RESAMPLE = 50
 """A resample lacking a class is drawn again; beyond this many draws for each one wanted, none is reported."""
@@ -28,8 +29,8 @@ CHUNK_WEIGHTS = 2_000_000
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """Percentile intervals of every metric of one split.
+class Bootstrap:
+    """What a bootstrap over patients found: percentile intervals of every metric of one split.
 
     Attributes:
         low: ``{metric: () or (class,)}`` lower bounds, NaN where undefined; empty where there are none.
@@ -44,6 +45,21 @@ class Intervals:
     resamples: int = 0
     redrawn: int = 0
     reason: str = ""
+
+    def estimate(
+        self, name: str, value: SupportsFloat, place: tuple[int, ...] = (), reason: str = ""
+    ) -> Estimate:
+        """A metric's value with its interval.
+
+        Args:
+            name: Of the metric.
+            value: Of the metric on all scans.
+            place: Index of the class, for metrics that have one a class.
+            reason: Why the value is undefined, where it is.
+        """
+        if not self.low:
+            return Estimate(float(value), reason=reason or self.reason)
+        return Estimate(float(value), self.low[name][place], self.high[name][place], reason)
 
 
 def unknown_patient(index: pd.DataFrame) -> pd.Series:
@@ -99,7 +115,7 @@ def patient_intervals(
     resamples: int,
     confidence: float,
     seed: int,
-) -> Intervals:
+) -> Bootstrap:
     """Percentile intervals of every metric from a bootstrap over patients.
 
     Every resample holds each class that the split holds (others are drawn again), because AUC and
@@ -115,7 +131,7 @@ def patient_intervals(
     """
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
-        return weighted_metrics(probabilities, targets, weights)
+        return all_metrics(probabilities, targets, weights)
 
     return bootstrap_intervals(
         metrics, targets, patients, resamples=resamples, confidence=confidence, seed=seed, biased=BIASED
@@ -131,7 +147,7 @@ def bootstrap_intervals(
     confidence: float,
     seed: int,
     biased: tuple[str, ...] = (),
-) -> Intervals:
+) -> Bootstrap:
     """Percentile intervals of any metrics that are sums over weights.
 
     Args:
@@ -144,15 +160,15 @@ def bootstrap_intervals(
         biased: Metrics moved as :data:`BIASED` are.
     """
     if not resamples:
-        return Intervals(reason="the bootstrap is switched off")
+        return Bootstrap(reason="the bootstrap is switched off")
     codes = patient_codes(patients)
     clusters = len(np.unique(codes))
     if clusters < 2:
-        return Intervals(reason=f"{clusters} patient(s): resampling needs at least two")
+        return Bootstrap(reason=f"{clusters} patient(s): resampling needs at least two")
     draws = PatientDraws(codes, strata, resamples, seed)
     chunks = [metrics(weights) for weights in draws.chunks()]
     if draws.kept < resamples:
-        return Intervals(
+        return Bootstrap(
             redrawn=draws.redrawn,
             reason=f"only {draws.kept} of {draws.kept + draws.redrawn} resamples held every class",
         )
@@ -162,7 +178,7 @@ def bootstrap_intervals(
     for name in biased:
         bias = samples[name].mean(axis=0) - actual[name][0]
         samples[name] = np.maximum(samples[name] - bias, 0.0)
-    return Intervals(
+    return Bootstrap(
         low={name: np.asarray(np.quantile(values, tail, axis=0)) for name, values in samples.items()},
         high={name: np.asarray(np.quantile(values, 1.0 - tail, axis=0)) for name, values in samples.items()},
         resamples=draws.kept,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from scanlens.evaluation.metrics import SCALARS, IntArray, all_metrics
-from scanlens.types import FloatArray
+from scanlens.evaluation.metrics import SCALARS, all_metrics
+from scanlens.types import FloatArray, IntArray
 
 
 def spread_over_members(probabilities: FloatArray, targets: IntArray, members: IntArray) -> dict[str, Any]:

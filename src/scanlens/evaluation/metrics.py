@@ -1,8 +1,11 @@
-"""The numbers of one split, by scikit-learn where it has them.
+"""The metrics of one split, or of many resamples of it at once.
 
 Conventions, stated once:
     - ``probabilities`` is ``(scan, class)`` float64 whose rows sum to 1, ``targets`` ``(scan,)`` int64 class
       indices. The predicted class is the one with the largest probability (the first at a tie).
+    - ``weights`` is ``(resample, scan)``, not negative: a scan drawn three times has weight 3, so a bootstrap
+      needs no copying and no loop. Results have a first axis ``resample`` then. Every class among the targets
+      must keep some weight. Without weights every scan counts once and there is no such axis.
     - AUC is one class against the rest, from probabilities, never from predicted classes. Of two classes
       both have the ordinary AUC of the second one, which ``labels[1]`` calls positive.
     - A macro value is the mean over the classes that occur among the targets.
@@ -12,15 +15,11 @@ Conventions, stated once:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from sklearn import metrics as sklearn_metrics
 
-from scanlens.types import FloatArray
-
-IntArray: TypeAlias = npt.NDArray[np.int64]
+from scanlens.types import FloatArray, IntArray
 
 SCALARS = (
     "auc_macro",
@@ -57,41 +56,63 @@ class Reliability:
     accuracy: FloatArray
 
 
-def all_metrics(probabilities: FloatArray, targets: IntArray) -> dict[str, FloatArray]:
-    """Every metric of one split.
+def all_metrics(
+    probabilities: FloatArray, targets: IntArray, weights: FloatArray | None = None
+) -> dict[str, FloatArray]:
+    """Every metric of one split, or of every row of weights.
 
     Args:
         probabilities: ``(scan, class)``.
-        targets: ``(scan,)``; may be empty or lack classes.
+        targets: ``(scan,)``; may lack classes, and be empty where there are no weights.
+        weights: ``(resample, scan)``, or None for each scan once.
 
     Returns:
-        ``{name: ()}`` for :data:`SCALARS` and ``{name: (class,)}`` for :data:`PER_CLASS`.
+        ``{name: ()}`` for :data:`SCALARS` and ``{name: (class,)}`` for :data:`PER_CLASS`, with a first axis
+        ``resample`` where there are weights.
     """
     classes = probabilities.shape[1]
-    if not len(targets):
-        undefined = {name: np.float64(np.nan) for name in SCALARS}
-        return {name: np.asarray(value) for name, value in undefined.items()} | {
-            name: np.full(classes, np.nan) for name in PER_CLASS
-        }
-    predicted = probabilities.argmax(axis=1)
-    auc = auc_per_class(probabilities, targets)
-    sensitivity = sensitivity_per_class(predicted, targets, classes)
-    specificity = specificity_per_class(predicted, targets, classes)
-    f1 = f1_per_class(predicted, targets, classes)
+    if weights is None:
+        if not len(targets):
+            return {name: np.asarray(np.nan) for name in SCALARS} | {
+                name: np.full(classes, np.nan) for name in PER_CLASS
+            }
+        found = all_metrics(probabilities, targets, np.ones((1, len(targets))))
+        return {name: np.asarray(values[0]) for name, values in found.items()}
     present = np.unique(targets)
-    scalars = {
-        "auc_macro": mean_of_defined(auc),
-        "accuracy": sklearn_metrics.accuracy_score(targets, predicted),
+    predicted = probabilities.argmax(axis=1)
+    actual_class, predicted_class = np.eye(classes)[targets], np.eye(classes)[predicted]
+    own = probabilities[np.arange(len(targets)), targets]
+    surprise = -np.log(np.clip(own, np.finfo(np.float64).eps, 1.0))
+    # Of two classes the squared error of one probability, as scikit-learn has it, else the sum (Brier 1950).
+    squared = ((probabilities - actual_class) ** 2).sum(axis=1) * (0.5 if classes == 2 else 1.0)
+    # One product: it is nearly all of the work.
+    columns = [
+        actual_class,
+        predicted_class,
+        actual_class * predicted_class,
+        np.stack([surprise, squared], 1),
+    ]
+    sums = weights @ np.concatenate(columns, axis=1)
+    actual, answered, true_positive, losses = np.split(sums, [classes, 2 * classes, 3 * classes], axis=1)
+    total = weights.sum(axis=1)
+    sensitivity = _ratio(true_positive, actual)
+    specificity = _ratio(total[:, None] - actual - answered + true_positive, total[:, None] - actual)
+    f1 = _ratio(2.0 * true_positive, actual + answered)
+    auc = auc_per_class(probabilities, targets, weights)
+    sensitivity_macro = sensitivity[:, present].mean(axis=1)
+    return {
+        # With fewer than two classes every AUC is NaN, and so is their mean.
+        "auc_macro": auc[:, present].mean(axis=1),
+        "accuracy": true_positive.sum(axis=1) / total,
         # The mean sensitivity is what balanced accuracy is for any number of classes.
-        "balanced_accuracy": mean_of_defined(sensitivity),
-        "f1_macro": f1[present].mean(),
-        "sensitivity_macro": mean_of_defined(sensitivity),
-        "specificity_macro": mean_of_defined(specificity[present]),
-        "nll": nll(probabilities, targets),
-        "brier": brier(probabilities, targets),
-        "ece": ece(probabilities, targets),
-    }
-    return {name: np.asarray(value, dtype=np.float64) for name, value in scalars.items()} | {
+        "balanced_accuracy": sensitivity_macro,
+        "f1_macro": f1[:, present].mean(axis=1),
+        "sensitivity_macro": sensitivity_macro,
+        "specificity_macro": specificity[:, present].mean(axis=1),
+        # In nats, probabilities clipped at float64's epsilon.
+        "nll": losses[:, 0] / total,
+        "brier": losses[:, 1] / total,
+        "ece": ece(probabilities, targets, weights),
         "auc": auc,
         "sensitivity": sensitivity,
         "specificity": specificity,
@@ -99,82 +120,74 @@ def all_metrics(probabilities: FloatArray, targets: IntArray) -> dict[str, Float
     }
 
 
-def mean_of_defined(values: FloatArray) -> float:
-    """Mean of the values that are not NaN; NaN where none is left."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
-def auc_per_class(probabilities: FloatArray, targets: IntArray) -> FloatArray:
-    """Area under the ROC curve of each class against the rest, ``(class,)`` in [0, 1] or NaN."""
+def auc_per_class(
+    probabilities: FloatArray, targets: IntArray, weights: FloatArray | None = None
+) -> FloatArray:
+    """Area under the ROC curve of each class against the rest, ``([resample,] class)`` in [0, 1] or NaN."""
+    if weights is None:
+        return auc_per_class(probabilities, targets, np.ones((1, len(targets))))[0]
     classes = probabilities.shape[1]
     if classes == 2:
-        return np.full(2, _auc(targets == 1, probabilities[:, 1]))
-    return np.array([_auc(targets == k, probabilities[:, k]) for k in range(classes)])
+        return np.repeat(weighted_auc(probabilities[:, 1], targets == 1, weights)[:, None], 2, axis=1)
+    return np.stack(
+        [weighted_auc(probabilities[:, k], targets == k, weights) for k in range(classes)], axis=1
+    )
 
 
-def _auc(positive: npt.NDArray[np.bool_], score: FloatArray) -> float:
-    if positive.all() or not positive.any():
-        return float("nan")
-    return float(sklearn_metrics.roc_auc_score(positive, score))
+def weighted_auc(score: FloatArray, positive: npt.NDArray[np.bool_], weights: FloatArray) -> FloatArray:
+    """AUC for every row of weights, by the Mann-Whitney statistic: positives above negatives, ties half.
+
+    Args:
+        score: ``(scan,)``, larger means more likely positive.
+        positive: ``(scan,)``.
+        weights: ``(resample, scan)``.
+
+    Returns:
+        ``(resample,)`` in [0, 1] or NaN.
+    """
+    order = np.argsort(score, kind="stable")
+    ranked = score[order]
+    starts = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
+    in_order = weights[:, order]
+    above = np.add.reduceat(in_order * positive[order], starts, axis=1)
+    below = np.add.reduceat(in_order * ~positive[order], starts, axis=1)
+    negatives_passed = below.cumsum(axis=1) - 0.5 * below
+    return _ratio((above * negatives_passed).sum(axis=1), above.sum(axis=1) * below.sum(axis=1))
 
 
 def auc_macro(probabilities: FloatArray, targets: IntArray) -> float:
-    """Mean of :func:`auc_per_class` over the classes where it is defined."""
-    return mean_of_defined(auc_per_class(probabilities, targets))
+    """Mean of :func:`auc_per_class` over the classes that occur.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
+        >>> auc_macro(probabilities, np.array([0, 0, 1, 1]))
+        0.75
+    """
+    return float(auc_per_class(probabilities, targets)[np.unique(targets)].mean())
 
 
 def confusion(predicted: IntArray, targets: IntArray, classes: int) -> IntArray:
-    """Counts ``(actual class, predicted class)``."""
-    if not len(targets):
-        return np.zeros((classes, classes), dtype=np.int64)
-    return np.asarray(sklearn_metrics.confusion_matrix(targets, predicted, labels=np.arange(classes)))
+    """Counts ``(actual class, predicted class)``.
 
-
-def sensitivity_per_class(predicted: IntArray, targets: IntArray, classes: int) -> FloatArray:
-    """Share of a class's scans that are predicted as it, ``(class,)``; NaN for a class without scans."""
-    recall = sklearn_metrics.recall_score(
-        targets, predicted, labels=np.arange(classes), average=None, zero_division=np.nan
-    )
-    return np.asarray(recall, dtype=np.float64)
-
-
-def specificity_per_class(predicted: IntArray, targets: IntArray, classes: int) -> FloatArray:
-    """Share of the other classes' scans that are not predicted as it, ``(class,)``; NaN without any."""
-    negatives = np.array([(targets != k).sum() for k in range(classes)])
-    kept = np.array([((targets != k) & (predicted != k)).sum() for k in range(classes)])
-    return np.divide(kept, negatives, out=np.full(classes, np.nan), where=negatives > 0)
-
-
-def f1_per_class(predicted: IntArray, targets: IntArray, classes: int) -> FloatArray:
-    """Harmonic mean of precision and sensitivity, ``(class,)``; NaN where neither actual nor predicted."""
-    f1 = sklearn_metrics.f1_score(
-        targets, predicted, labels=np.arange(classes), average=None, zero_division=np.nan
-    )
-    return np.asarray(f1, dtype=np.float64)
-
-
-def nll(probabilities: FloatArray, targets: IntArray) -> float:
-    """Mean negative log-likelihood of the true class in nats, probabilities clipped at float64's epsilon."""
-    return float(sklearn_metrics.log_loss(targets, probabilities, labels=np.arange(probabilities.shape[1])))
-
-
-def brier(probabilities: FloatArray, targets: IntArray) -> float:
-    """Brier score by scikit-learn's convention.
-
-    Two classes: mean squared error of the positive probability, in [0, 1]. More: squared errors summed over
-    the classes, in [0, 2] (Brier 1950).
+    Example:
+        >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
     """
-    classes = np.arange(probabilities.shape[1])
-    if len(classes) == 2:
-        return float(
-            sklearn_metrics.brier_score_loss(targets, probabilities[:, 1], labels=classes, pos_label=1)
-        )
-    return float(sklearn_metrics.brier_score_loss(targets, probabilities, labels=classes))
+    counts = np.bincount(targets * classes + predicted, minlength=classes**2)
+    return counts.reshape(classes, classes)
 
 
 def confidence_bins(confidence: FloatArray, bins: int = ECE_BINS) -> IntArray:
-    """Index of the equal-width bin of each confidence in [0, 1]; a bin holds its lower edge."""
+    """Index of the equal-width bin of each confidence in [0, 1]; a bin holds its lower edge.
+
+    Example:
+        >>> confidence_bins(np.array([0.0, 0.5, 0.99, 1.0]), bins=2).tolist()
+        [0, 1, 1, 1]
+    """
     edges = np.linspace(0.0, 1.0, bins + 1)
     return np.clip(np.searchsorted(edges, confidence, side="right") - 1, 0, bins - 1)
 
@@ -197,12 +210,22 @@ def reliability(probabilities: FloatArray, targets: IntArray, bins: int = ECE_BI
     )
 
 
-def ece(probabilities: FloatArray, targets: IntArray, bins: int = ECE_BINS) -> float:
+def ece(probabilities: FloatArray, targets: IntArray, weights: FloatArray | None = None) -> FloatArray:
     """Expected calibration error in [0, 1]: mean gap of confidence and accuracy over bins, by their scans.
 
     Method: Naeini, Cooper and Hauskrecht, AAAI 2015; largest probability, as in Guo et al. 2017.
+
+    Returns:
+        ``()``, or ``(resample,)`` where there are weights.
+
+    Example:
+        >>> probabilities = np.array([[0.8, 0.2]] * 4)
+        >>> round(float(ece(probabilities, np.array([0, 0, 0, 1]))), 2)
+        0.05
     """
-    table = reliability(probabilities, targets, bins)
-    filled = table.scans > 0
-    gaps = np.abs(table.confidence[filled] - table.accuracy[filled])
-    return float(np.average(gaps, weights=table.scans[filled]))
+    if weights is None:
+        return ece(probabilities, targets, np.ones((1, len(targets))))[0]
+    confidence = probabilities.max(axis=1)
+    gap = confidence - (probabilities.argmax(axis=1) == targets)
+    in_bin = np.eye(ECE_BINS)[confidence_bins(confidence)]
+    return np.abs(weights @ (in_bin * gap[:, None])).sum(axis=1) / weights.sum(axis=1)

@@ -6,16 +6,12 @@ that the bootstrap of :mod:`scanlens.evaluation.intervals` needs no loop; weight
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from scanlens.config.schema import Evaluation
+from scanlens.estimate import Estimate
 from scanlens.evaluation.intervals import bootstrap_intervals
-from scanlens.evaluation.metrics import IntArray
-from scanlens.evaluation.report import number
-from scanlens.evaluation.weighted import weighted_confusion
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 ORDINAL = ("mae_classes", "within_one", "kappa_quadratic")
 """Metrics of ordered classes, in the order reports show them."""
@@ -39,7 +35,8 @@ def ordinal_metrics(
     """
     total = weights.sum(axis=1)
     off = np.abs(predicted - targets)
-    shares = weighted_confusion(predicted, targets, classes, weights) / total[:, None, None]
+    cell = np.eye(classes * classes)[targets * classes + predicted]
+    shares = (weights @ cell).reshape(-1, classes, classes) / total[:, None, None]
     by_chance = shares.sum(axis=2)[:, :, None] * shares.sum(axis=1)[:, None, :]
     places = np.arange(classes)
     squares = (places[:, None] - places[None, :]) ** 2.0
@@ -53,10 +50,10 @@ def ordinal_metrics(
     }
 
 
-def ordinal_facts(
+def ordinal_estimates(
     probabilities: FloatArray, targets: IntArray, patients: np.ndarray, config: Evaluation
-) -> dict[str, dict[str, Any]]:
-    """``{metric: {value, low, high}}`` of one split, intervals over patients.
+) -> dict[str, Estimate]:
+    """The metrics of one split, intervals over patients.
 
     Args:
         probabilities: ``(scan, class)``.
@@ -65,9 +62,7 @@ def ordinal_facts(
         config: Resamples, confidence and seed.
     """
     if not len(targets):
-        return {
-            name: {"value": None, "low": None, "high": None, "reason": "there is no scan"} for name in ORDINAL
-        }
+        return dict.fromkeys(ORDINAL, Estimate(None, reason="there is no scan"))
     predicted, classes = probabilities.argmax(axis=1), probabilities.shape[1]
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
@@ -77,13 +72,5 @@ def ordinal_facts(
     found = bootstrap_intervals(
         metrics, targets, patients, resamples=config.bootstrap, confidence=config.confidence, seed=config.seed
     )
-    facts: dict[str, dict[str, Any]] = {}
-    for name in ORDINAL:
-        facts[name] = {
-            "value": number(values[name][0]),
-            "low": number(found.low[name]) if found.low else None,
-            "high": number(found.high[name]) if found.high else None,
-        }
-        if facts[name]["value"] is None:
-            facts[name]["reason"] = "all scans have one class, and all were predicted so"
-    return facts
+    reason = "all scans have one class, and all were predicted so"
+    return {name: found.estimate(name, values[name][0], reason=reason) for name in ORDINAL}

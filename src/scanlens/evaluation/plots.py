@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from scanlens.evaluation.metrics import IntArray, reliability
-from scanlens.types import FloatArray
+from scanlens.evaluation.metrics import reliability
+from scanlens.types import FloatArray, IntArray
 
 
 def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -> pd.DataFrame:

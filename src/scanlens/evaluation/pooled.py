@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from scanlens.errors import SettingsError
+from scanlens.estimate import Estimate, finite
 from scanlens.evaluation.intervals import patient_intervals
 from scanlens.evaluation.metrics import SCALARS, all_metrics
 from scanlens.evaluation.predictions import targets_of
@@ -66,7 +67,7 @@ def pool(
     targets = targets_of(scans, labels)
     patients = scans["patient"].to_numpy()
     values = all_metrics(probabilities, targets)
-    intervals = patient_intervals(
+    bootstrap = patient_intervals(
         probabilities, targets, patients, resamples=resamples, confidence=confidence, seed=seed
     )
     ends = np.cumsum([len(part) for part in parts])
@@ -76,30 +77,17 @@ def pool(
         "scans": len(scans),
         "patients": int(scans["patient"].nunique()),
         "labels": labels,
-        "pooled": {
-            name: {
-                "value": _number(values[name]),
-                "low": _number(intervals.low[name]) if intervals.low else None,
-                "high": _number(intervals.high[name]) if intervals.high else None,
-            }
-            for name in SCALARS
-        },
-        "folds": {name: [_number(metrics[name]) for metrics in folds] for name in SCALARS},
+        "pooled": {name: bootstrap.estimate(name, values[name]).bounds() for name in SCALARS},
+        "folds": {name: [finite(metrics[name]) for metrics in folds] for name in SCALARS},
     }
 
 
-def as_text(facts: dict[str, Any]) -> str:
+def pooled_text(facts: dict[str, Any]) -> str:
     """The facts as a table for a terminal."""
     lines = [
         f"{facts['scans']} test scans of {facts['patients']} patients in {len(facts['folds']['nll'])} runs"
     ]
     for name, entry in facts["pooled"].items():
-        interval = f" [{entry['low']:.3f}, {entry['high']:.3f}]" if entry["low"] is not None else ""
-        value = "-" if entry["value"] is None else f"{entry['value']:.3f}"
         folds = " ".join("-" if one is None else f"{one:.3f}" for one in facts["folds"][name])
-        lines.append(f"{name:20} {value}{interval}   by run: {folds}")
+        lines.append(f"{name:20} {Estimate.from_json(entry).text('.3f', '-')}   by run: {folds}")
     return "\n".join(lines)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -10,7 +10,7 @@ from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.types import SPLITS, FloatArray
 
-COLUMNS = ("scan_id", "patient", "split", "site", "label")
+PREDICTION_COLUMNS = ("scan_id", "patient", "split", "site", "label")
 """What the index must hold; the table starts with them."""
 
 
@@ -21,12 +21,12 @@ def build_predictions(
 
     Args:
         logits: ``(scan, class)``, finite.
-        index: One row a logit row, with :data:`COLUMNS`.
+        index: One row a logit row, with :data:`PREDICTION_COLUMNS`.
         labels: Class names in the logits' order.
         temperature: Of the calibration.
 
     Returns:
-        :data:`COLUMNS`, ``predicted`` (label of the largest logit), ``logit_<label>``...,
+        :data:`PREDICTION_COLUMNS`, ``predicted`` (label of the largest logit), ``logit_<label>``...,
         ``probability_<label>``... (calibrated, [0, 1]) and ``uncertainty`` (:func:`uncertainty`, [0, 1]).
 
     Raises:
@@ -35,7 +35,7 @@ def build_predictions(
     check_parts(logits, index, labels)
     scores = np.asarray(logits, dtype=np.float64)
     probabilities = calibrated_probabilities(scores, temperature)
-    table = index[list(COLUMNS)].fillna("").astype(str).reset_index(drop=True)
+    table = index[list(PREDICTION_COLUMNS)].fillna("").astype(str).reset_index(drop=True)
     table["predicted"] = np.asarray(labels, dtype=object)[scores.argmax(axis=1)]
     table["predicted"] = table["predicted"].astype(table["label"].dtype)
     columns: dict[str, FloatArray] = {f"logit_{label}": scores[:, k] for k, label in enumerate(labels)}
@@ -56,7 +56,7 @@ def check_parts(logits: FloatArray, index: pd.DataFrame, labels: list[str]) -> N
     Raises:
         ScanlensError: Shapes, columns, labels, splits or scan_ids are wrong, or a logit is not finite.
     """
-    missing = [name for name in COLUMNS if name not in index.columns]
+    missing = [name for name in PREDICTION_COLUMNS if name not in index.columns]
     if missing:
         raise ScanlensError(f"evaluation: the index lacks the columns {', '.join(missing)}.")
     if len(labels) < 2 or len(set(labels)) != len(labels):

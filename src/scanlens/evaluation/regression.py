@@ -1,6 +1,6 @@
 """Metrics of predicted numbers, for one split or for many resamples of it at once.
 
-A scan drawn three times has weight 3, as in :mod:`scanlens.evaluation.weighted`; weights of one give plain
+A scan drawn three times has weight 3, as in :mod:`scanlens.evaluation.metrics`; weights of one give plain
 values, which are scikit-learn's and scipy's.
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scanlens.evaluation.figures import COLOURS, FAINT, drawing
+from scanlens.evaluation.figures import CLASS_COLOURS, FAINT, drawing
 from scanlens.types import FloatArray
 
 
@@ -30,8 +30,10 @@ def draw_scatter(
         axes.plot(ends, ends, color=FAINT, linewidth=1.5, linestyle="--")
         if width is not None:
             # For a prediction p the interval is p +- width: seen along the labels' axis.
-            axes.fill_betweenx(ends, ends - width, ends + width, color=COLOURS[0], alpha=0.1, linewidth=0)
-        axes.scatter(targets, predicted, s=18, color=COLOURS[0], alpha=0.6, linewidths=0)
+            axes.fill_betweenx(
+                ends, ends - width, ends + width, color=CLASS_COLOURS[0], alpha=0.1, linewidth=0
+            )
+        axes.scatter(targets, predicted, s=18, color=CLASS_COLOURS[0], alpha=0.6, linewidths=0)
         axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
         axes.set(xlabel=f"{name}: label", ylabel=f"{name}: predicted")
         axes.grid(visible=True)
@@ -57,11 +59,11 @@ def draw_bland_altman(path: Path, predicted: FloatArray, targets: FloatArray, na
         axes = figure.add_subplot()
         axes.axhline(0, color=FAINT, linewidth=1)
         for height, style in ((bias, "-"), (bias - reach, "--"), (bias + reach, "--")):
-            axes.axhline(height, color=COLOURS[1], linewidth=1.5, linestyle=style)
+            axes.axhline(height, color=CLASS_COLOURS[1], linewidth=1.5, linestyle=style)
             axes.annotate(
                 f"{height:.3g}", (1.0, height), xycoords=("axes fraction", "data"), ha="right", va="bottom"
             )
-        axes.scatter((predicted + targets) / 2, error, s=18, color=COLOURS[0], alpha=0.6, linewidths=0)
+        axes.scatter((predicted + targets) / 2, error, s=18, color=CLASS_COLOURS[0], alpha=0.6, linewidths=0)
         axes.set(title=title, xlabel=f"{name}: mean of label and prediction", ylabel="predicted - label")
         axes.grid(visible=True)
         axes.set_axisbelow(True)

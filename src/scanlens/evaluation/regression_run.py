@@ -1,100 +1,70 @@
-"""From predicted numbers to everything a person or DVC reads about them."""
+"""Numbers, assessed: their errors, and how wide an interval a new prediction needs."""
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from scanlens.atomic import replacing, write_json, write_text
 from scanlens.config.numbers import as_numbers
 from scanlens.config.schema import Evaluation
 from scanlens.errors import ScanlensError
-from scanlens.evaluation import regression_figures
-from scanlens.evaluation.cautions import FEW_PATIENTS, overlap_cautions
+from scanlens.estimate import Estimate, finite, json_of
+from scanlens.evaluation.assessment import Assessment, Predicted, assess
+from scanlens.evaluation.cautions import few_patients, no_interval, no_scans, overlap_cautions
 from scanlens.evaluation.conformal import half_width
-from scanlens.evaluation.intervals import Intervals, bootstrap_intervals, patient_codes
-from scanlens.evaluation.predictions import COLUMNS
+from scanlens.evaluation.intervals import Bootstrap, bootstrap_intervals, patient_codes
+from scanlens.evaluation.predictions import PREDICTION_COLUMNS
 from scanlens.evaluation.regression import NUMBER_METRICS, number_metrics
-from scanlens.evaluation.regression_page import render_number_page
-from scanlens.evaluation.report import dvc_metrics, number
-from scanlens.evaluation.run import check_settings
-from scanlens.types import FloatArray
+from scanlens.evaluation.regression_figures import draw_bland_altman, draw_scatter
+from scanlens.evaluation.regression_page import NUMBER_PAGE
+from scanlens.tasks import Number
+from scanlens.types import Facts, FloatArray
 
 HELD_OUT = ("test", "val")
 
 
-def evaluate_numbers(
-    values: FloatArray,
-    index: pd.DataFrame,
-    name: str,
-    training_mean: float,
-    config: Evaluation,
-    output: Path,
-    known: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Measure the errors on validation and test, and how wide an interval new predictions need.
-
-    Writes predictions.parquet (scan_id, patient, split, site, ``label``, ``predicted``, ``low``, ``high``,
-    ``error``; numbers), calibration.json, metrics.json, evaluation.json, plots/numbers.csv,
-    figures/{scatter,bland_altman}.png and report.html. The width of the interval is the validation split's.
-
-    Args:
-        values: ``(scan,)`` predictions, finite.
-        index: One row a prediction: scan_id, patient, split (val, test), site, label (a number as text).
-        name: Of the number.
-        training_mean: Of the labels: what answering without looking says.
-        config: Bootstrap, confidence and seed; ``calibration=none`` leaves the interval out.
-        output: Folder to write to; made if missing.
-        known: Further cautions for the report.
-
-    Returns:
-        The facts, as in evaluation.json.
-
-    Raises:
-        SettingsError: ``confidence`` or ``bootstrap`` is out of range.
-        ScanlensError: There is nothing to evaluate, or a prediction is not finite.
-    """
-    check_settings(config)
-    predicted = np.asarray(values, dtype=np.float64)
-    if not len(index) or predicted.shape != (len(index),):
+@assess.register
+def assess_numbers(task: Number, predicted: Predicted, config: Evaluation) -> Assessment:
+    """Errors with intervals on validation and test, and how wide an interval new predictions need."""
+    index, name = predicted.index, predicted.labels[0]
+    values = np.asarray(predicted.outputs, dtype=np.float64)[:, 0]
+    if not len(index) or values.shape != (len(index),):
         raise ScanlensError(
-            f"evaluation: {predicted.shape} predictions for {len(index)} scans.", "Look into manifest.split."
+            f"evaluation: {values.shape} predictions for {len(index)} scans.", "Look into manifest.split."
         )
-    if not np.isfinite(predicted).all():
-        broken = int((~np.isfinite(predicted)).sum())
+    if not np.isfinite(values).all():
+        broken = int((~np.isfinite(values)).sum())
         raise ScanlensError(
             f"evaluation: the network gave NaN or infinite numbers for {broken} scans.",
             "Train again with a lower training.lr or runtime.precision=32.",
         )
-    table = index[list(COLUMNS)].fillna("").astype(str).reset_index(drop=True)
+    table = index[list(PREDICTION_COLUMNS)].fillna("").astype(str).reset_index(drop=True)
     targets = as_numbers(table["label"])
-    table["label"], table["predicted"] = targets, predicted
-    error = predicted - targets
+    table["label"], table["predicted"] = targets, values
+    error = values - targets
     rows = {split: (table["split"] == split).to_numpy() for split in HELD_OUT}
 
     calibration = _interval(error[rows["val"]], config)
     width = calibration["half_width"]
-    table["low"] = predicted - width if width is not None else np.nan
-    table["high"] = predicted + width if width is not None else np.nan
+    table["low"] = values - width if width is not None else np.nan
+    table["high"] = values + width if width is not None else np.nan
     table["error"] = error
     covered = np.abs(error[rows["test"]]) <= (np.nan if width is None else width)
     calibration["coverage"] = float(covered.mean()) if width is not None and len(covered) else None
 
     patients = table["patient"].to_numpy()
     found = {
-        split: _intervals(predicted[own], targets[own], patients[own], config) for split, own in rows.items()
+        split: _intervals(values[own], targets[own], patients[own], config) for split, own in rows.items()
     }
     counts = {split: _counts(targets[own], patients[own]) for split, own in rows.items()}
-    facts: dict[str, Any] = {
-        "task": "regression",
-        **{split: _metrics(predicted[own], targets[own], found[split], split) for split, own in rows.items()},
-        "baseline": _baseline(training_mean, targets[rows["test"]]),
+    facts: Facts = {
+        "task": task.name,
+        **{split: _metrics(values[own], targets[own], found[split], split) for split, own in rows.items()},
+        "baseline": _baseline(predicted.training_mean, targets[rows["test"]]),
         "calibration": calibration,
         "counts": counts,
         "bootstrap": {
@@ -104,13 +74,21 @@ def evaluate_numbers(
         "settings": dataclasses.asdict(config),
         "labels": [name],
     }
-    facts["warnings"] = [*known, *overlap_cautions(table), *_cautions(facts)]
-    _write(table, rows["test"], facts, width, name, output)
-    return facts
+    facts["warnings"] = [*overlap_cautions(table), *_cautions(facts)]
+    test = table[rows["test"]]
+    kept = ("method", "temperature", "half_width", "confidence")
+    return Assessment(
+        table=table,
+        facts=facts,
+        calibration={key: calibration[key] for key in kept},
+        plots={"numbers": test[["label", "predicted", "low", "high"]]},
+        draw=partial(_draw, test, width, name, counts["test"]["patients"]),
+        page=NUMBER_PAGE,
+    )
 
 
-def _interval(errors: FloatArray, config: Evaluation) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+def _interval(errors: FloatArray, config: Evaluation) -> Facts:
+    facts: Facts = {
         # Nothing is divided by it: a bundle's reader expects one.
         "temperature": 1.0, "method": "none", "half_width": None, "confidence": config.confidence,
         "fitted_on": {"split": "val", "scans": len(errors)},
@@ -125,9 +103,9 @@ def _interval(errors: FloatArray, config: Evaluation) -> dict[str, Any]:
 
 def _intervals(
     predicted: FloatArray, targets: FloatArray, patients: np.ndarray, config: Evaluation
-) -> Intervals:
+) -> Bootstrap:
     if not len(targets):
-        return Intervals(reason="there is no scan")
+        return Bootstrap(reason="there is no scan")
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
         return number_metrics(predicted, targets, weights)
@@ -142,34 +120,28 @@ def _intervals(
     )
 
 
-def _metrics(
-    predicted: FloatArray, targets: FloatArray, found: Intervals, split: str
-) -> dict[str, dict[str, Any]]:
+def _metrics(predicted: FloatArray, targets: FloatArray, found: Bootstrap, split: str) -> Facts:
     """``{metric: {value, low, high}}`` of one split."""
     values = number_metrics(predicted, targets, np.ones((1, len(targets)))) if len(targets) else {}
-    facts: dict[str, dict[str, Any]] = {}
-    for name in NUMBER_METRICS:
-        facts[name] = {
-            "value": number(values[name][0]) if values else None,
-            "low": number(found.low[name]) if found.low else None,
-            "high": number(found.high[name]) if found.high else None,
+    reason = "labels or predictions are all the same" if values else f"there is no {split} scan"
+    return json_of(
+        {
+            name: found.estimate(name, values[name][0] if values else np.nan, reason=reason)
+            for name in NUMBER_METRICS
         }
-        if facts[name]["value"] is None:
-            why = "labels or predictions are all the same" if values else f"there is no {split} scan"
-            facts[name]["reason"] = why
-    return facts
+    )
 
 
-def _baseline(mean: float, targets: FloatArray) -> dict[str, Any]:
+def _baseline(mean: float, targets: FloatArray) -> Facts:
     """What always answering the training split's mean reaches; it has no correlation."""
-    facts: dict[str, Any] = {"value": mean, **dict.fromkeys(NUMBER_METRICS)}
+    facts: Facts = {"value": mean, **dict.fromkeys(NUMBER_METRICS)}
     if len(targets):
         values = number_metrics(np.full(len(targets), mean), targets, np.ones((1, len(targets))))
-        facts |= {name: number(values[name][0]) for name in ("mae", "rmse", "r2")}
+        facts |= {name: finite(values[name][0]) for name in ("mae", "rmse", "r2")}
     return facts
 
 
-def _counts(targets: FloatArray, patients: np.ndarray) -> dict[str, Any]:
+def _counts(targets: FloatArray, patients: np.ndarray) -> Facts:
     known = bool(len(targets))
     return {
         "scans": len(targets),
@@ -181,60 +153,34 @@ def _counts(targets: FloatArray, patients: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _cautions(facts: dict[str, Any]) -> list[str]:
-    said = []
+def _cautions(facts: Facts) -> list[str]:
+    found = []
     for split in HELD_OUT:
         if not facts["counts"][split]["scans"]:
-            said.append(f"There is no {split} scan: its metrics are null. Look into manifest.split.")
+            found.append(no_scans(split))
         elif reason := facts["bootstrap"][split]["reason"]:
-            said.append(f"The {split} metrics have no interval: {reason}.")
-    patients = facts["counts"]["test"]["patients"]
-    if 0 < patients < FEW_PATIENTS:
-        said.append(f"Intervals are wide and themselves rough: only {patients} test patients.")
-    best, mae = facts["baseline"]["mae"], facts["test"]["mae"]
-    if best is not None and mae["high"] is not None and mae["high"] >= best:
-        said.append(
+            found.append(no_interval(split, reason))
+    found += few_patients(facts["counts"]["test"]["patients"])
+    best, mae = facts["baseline"]["mae"], Estimate.from_json(facts["test"]["mae"])
+    if best is not None and mae.high is not None and not mae.below(best):
+        found.append(
             f"The mean absolute error is not clearly below {best:.4g}, which always answering the training "
             "split's mean reaches."
         )
     if facts["calibration"]["method"] == "none":
-        said.append(f"Predictions come without an interval: {facts['calibration']['reason']}.")
+        found.append(f"Predictions come without an interval: {facts['calibration']['reason']}.")
     else:
-        said.append(
+        found.append(
             "The interval's width was measured on the scans that chose the epoch: it may be a little narrow."
         )
-    return said
+    return found
 
 
-def _write(
-    table: pd.DataFrame,
-    on_test: np.ndarray,
-    facts: dict[str, Any],
-    width: float | None,
-    name: str,
-    output: Path,
-) -> None:
-    test = table[on_test]
-    with replacing(output / "predictions.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
-    with replacing(output / "plots" / "numbers.csv") as temporary:
-        test[["label", "predicted", "low", "high"]].to_csv(temporary, index=False, lineterminator="\n")
-    kept = ("method", "temperature", "half_width", "confidence")
-    write_json(output / "calibration.json", {key: facts["calibration"][key] for key in kept})
-    figures = output / "figures"
-    # A report shows what lies here: nothing of an earlier run.
-    if figures.is_dir():
-        shutil.rmtree(figures)
-    figures.mkdir(parents=True)
-    if len(test):
-        predicted, targets = test["predicted"].to_numpy(), test["label"].to_numpy()
-        size = f"{len(test)} test scans of {facts['counts']['test']['patients']} patients"
-        regression_figures.draw_scatter(
-            figures / "scatter.png", predicted, targets, width, name, f"Predictions, {size}"
-        )
-        regression_figures.draw_bland_altman(
-            figures / "bland_altman.png", predicted, targets, name, f"Errors, {size}"
-        )
-    write_text(output / "report.html", render_number_page(facts, figures))
-    write_json(output / "metrics.json", dvc_metrics(facts))
-    write_json(output / "evaluation.json", facts)
+def _draw(test: pd.DataFrame, width: float | None, name: str, patients: int, folder: Path) -> None:
+    """The pictures of the test split; none where it is empty."""
+    if not len(test):
+        return
+    predicted, targets = test["predicted"].to_numpy(), test["label"].to_numpy()
+    size = f"{len(test)} test scans of {patients} patients"
+    draw_scatter(folder / "scatter.png", predicted, targets, width, name, f"Predictions, {size}")
+    draw_bland_altman(folder / "bland_altman.png", predicted, targets, name, f"Errors, {size}")

@@ -8,14 +8,9 @@ from typing import Any
 import numpy as np
 
 from scanlens.config.schema import Evaluation
+from scanlens.estimate import Estimate
 from scanlens.evaluation.metrics import PER_CLASS, SCALARS
 from scanlens.evaluation.scoring import SplitScore
-from scanlens.types import FloatArray
-
-
-def number(value: float | FloatArray) -> float | None:
-    """A finite float, or None (null)."""
-    return float(value) if np.isfinite(value) else None
 
 
 def build_facts(
@@ -42,7 +37,7 @@ def build_facts(
         "test": split_metrics(test),
         "val": split_metrics(scores["val"]),
         **({"train": split_metrics(scores["train"])} if "train" in scores else {}),
-        "baseline": baseline(test),
+        "baseline": majority_baseline(test),
         "calibration": calibration,
         "per_class": {name: per_class_metrics(score) for name, score in scores.items()},
         "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
@@ -50,9 +45,9 @@ def build_facts(
         "bootstrap": {
             name: {
                 "unit": "patient",
-                "resamples": score.intervals.resamples,
-                "redrawn": score.intervals.redrawn,
-                "reason": score.intervals.reason or None,
+                "resamples": score.bootstrap.resamples,
+                "redrawn": score.bootstrap.redrawn,
+                "reason": score.bootstrap.reason or None,
             }
             for name, score in scores.items()
         },
@@ -64,9 +59,8 @@ def build_facts(
 
 def dvc_metrics(facts: dict[str, Any]) -> dict[str, Any]:
     """The numbers ``dvc metrics`` follows: test with intervals, val as values."""
-    bounds = ("value", "low", "high")
     return {
-        "test": {name: {key: entry[key] for key in bounds} for name, entry in facts["test"].items()},
+        "test": {name: Estimate.from_json(entry).bounds() for name, entry in facts["test"].items()},
         "val": {name: entry["value"] for name, entry in facts["val"].items()},
     }
 
@@ -75,10 +69,8 @@ def split_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     """``{metric: {value, low, high}}`` of one split."""
     facts = {}
     for name in SCALARS:
-        entry = _entry(score, name, ())
-        if entry["value"] is None:
-            entry["reason"] = _reason(score)
-        elif score.absent and name.endswith("macro"):
+        entry = score.estimate(name).to_json()
+        if entry["value"] is not None and score.absent and name.endswith("macro"):
             rest = len(score.labels) - len(score.absent)
             absent = ", ".join(score.absent)
             entry["note"] = f"over {rest} of {len(score.labels)} classes: no {score.name} scan of {absent}"
@@ -92,14 +84,11 @@ def per_class_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     for k, label in enumerate(score.labels):
         facts[label] = {"scans": int(score.label_scans[k]), "patients": int(score.label_patients[k])}
         for name in PER_CLASS:
-            entry = _entry(score, name, (k,))
-            if entry["value"] is None:
-                entry["reason"] = _reason(score, k)
-            facts[label][name] = entry
+            facts[label][name] = score.estimate(name, k).to_json()
     return facts
 
 
-def baseline(score: SplitScore) -> dict[str, Any]:
+def majority_baseline(score: SplitScore) -> dict[str, Any]:
     """What answering without looking reaches: always the split's most frequent class.
 
     Its ``nll`` is that of always stating the split's own class shares.
@@ -114,23 +103,6 @@ def baseline(score: SplitScore) -> dict[str, Any]:
         "auc_macro": 0.5,
         "nll": float(-(shares * np.log(shares)).sum()),
     }
-
-
-def _entry(score: SplitScore, name: str, position: tuple[int, ...]) -> dict[str, Any]:
-    intervals = score.intervals
-    return {
-        "value": number(score.metrics[name][position]),
-        "low": number(intervals.low[name][position]) if intervals.low else None,
-        "high": number(intervals.high[name][position]) if intervals.high else None,
-    }
-
-
-def _reason(score: SplitScore, k: int | None = None) -> str:
-    if not score.scans:
-        return f"there is no {score.name} scan"
-    if k is not None and not score.label_scans[k]:
-        return f"no {score.name} scan of {score.labels[k]}"
-    return f"every {score.name} scan has the same label"
 
 
 def _counts(score: SplitScore) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from scanlens.config.schema import Evaluation
-from scanlens.evaluation.intervals import Intervals, patient_codes, patient_intervals, unknown_patient
-from scanlens.evaluation.metrics import IntArray, all_metrics, confusion
-from scanlens.types import FloatArray
+from scanlens.estimate import Estimate
+from scanlens.evaluation.intervals import Bootstrap, patient_codes, patient_intervals, unknown_patient
+from scanlens.evaluation.metrics import all_metrics, confusion
+from scanlens.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class SplitScore:
         label_scans: ``(class,)`` scans a class.
         label_patients: ``(class,)`` patients a class.
         metrics: As :func:`scanlens.evaluation.metrics.all_metrics` gives them, from calibrated probabilities.
-        intervals: Over patients.
+        bootstrap: Intervals over patients.
         confusion: ``(actual class, predicted class)`` counts.
     """
 
@@ -40,8 +41,20 @@ class SplitScore:
     label_scans: IntArray
     label_patients: IntArray
     metrics: dict[str, FloatArray]
-    intervals: Intervals
+    bootstrap: Bootstrap
     confusion: IntArray
+
+    def estimate(self, name: str, position: int | None = None) -> Estimate:
+        """One metric, for :data:`~scanlens.evaluation.metrics.PER_CLASS` that of a class, with its reason."""
+        place = () if position is None else (position,)
+        return self.bootstrap.estimate(name, self.metrics[name][place], place, self._undefined(position))
+
+    def _undefined(self, position: int | None) -> str:
+        if not self.scans:
+            return f"there is no {self.name} scan"
+        if position is not None and not self.label_scans[position]:
+            return f"no {self.name} scan of {self.labels[position]}"
+        return f"every {self.name} scan has the same label"
 
     @property
     def absent(self) -> list[str]:
@@ -82,7 +95,7 @@ def score_split(
         label_scans=np.bincount(targets, minlength=classes),
         label_patients=np.array([len(np.unique(codes[targets == k])) for k in range(classes)]),
         metrics=all_metrics(probabilities, targets),
-        intervals=patient_intervals(
+        bootstrap=patient_intervals(
             probabilities,
             targets,
             patients,

@@ -11,7 +11,7 @@ import pandas as pd
 
 ABSTAINED = "abstained"
 """Column: whether the set holds several classes, so that a person has to decide."""
-Held = npt.NDArray[np.bool_]
+PredictionSets = npt.NDArray[np.bool_]
 
 
 def column(label: str) -> str:
@@ -19,12 +19,12 @@ def column(label: str) -> str:
     return f"in_set_{label}"
 
 
-def abstains(held: Held) -> Held:
+def abstains(held: PredictionSets) -> PredictionSets:
     """Where sets ``(..., class)`` hold several classes."""
     return np.asarray(held.sum(axis=-1) > 1)
 
 
-def with_sets(table: pd.DataFrame, held: Held, labels: Sequence[str]) -> pd.DataFrame:
+def with_sets(table: pd.DataFrame, held: PredictionSets, labels: Sequence[str]) -> pd.DataFrame:
     """The predictions table with ``in_set_<label>``... and :data:`ABSTAINED`, both bool.
 
     Args:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scanlens.explanation.cards import Card, Example, Mark
-from scanlens.explanation.overlays import (
+from scanlens.maps.pointing import LesionScore
+from scanlens.pictures.overlays import (
     make_picture,
     overlay_png,
     scan_pixels,
@@ -20,14 +21,13 @@ from scanlens.explanation.overlays import (
     size_within,
     to_indices,
 )
-from scanlens.explanation.scores import LesionScore
-from scanlens.explanation.slices import animation, outlines, sheet_png
+from scanlens.pictures.slices import animation, outlines, sheet_png
 from scanlens.types import FloatArray, ImageArray
 
 if TYPE_CHECKING:
-    from scanlens.explanation.regions import Region
+    from scanlens.maps.regions import Region
 
-FOLDER = "overlays"
+OVERLAYS = "overlays"
 THUMBNAIL = 112
 """Longest side of a training scan's picture in pixels."""
 MAX_PLACES = 64
@@ -44,8 +44,8 @@ class Album:
     """
 
     def __init__(self, output: Path, labels: list[str], side: int) -> None:
-        self._final = output / FOLDER
-        self._folder = output / f"{FOLDER}.partial"
+        self._final = output / OVERLAYS
+        self._folder = output / f"{OVERLAYS}.partial"
         self._labels = labels
         self._side = side
         self._examples: set[str] = set()
@@ -130,7 +130,7 @@ class Album:
             height, width = size_within(still.shape[1:], min(THUMBNAIL, max(still.shape[1:])))
             self._write(name, scan_png(scan_pixels(still, height, width)))
             self._examples.add(scan_id)
-        return Example(scan_id, self._labels.index(label), distance, f"{FOLDER}/{name}")
+        return Example(scan_id, self._labels.index(label), distance, f"{OVERLAYS}/{name}")
 
     def close(self) -> None:
         """Put the folder in the place of an earlier one."""
@@ -157,7 +157,7 @@ class Album:
 
     def _write(self, name: str, data: bytes) -> str:
         (self._folder / name).write_bytes(data)
-        return f"{FOLDER}/{name}"
+        return f"{OVERLAYS}/{name}"
 
 
 def _bounded(maps: FloatArray) -> FloatArray:

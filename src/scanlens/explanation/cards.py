@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scanlens.explanation.scores import LesionScore
+from scanlens.maps.pointing import LesionScore
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Heading:
         picture: ``(height, width)`` of a scan or slice in its own pixels.
         slices: Slices of a volume; None for images.
         grid: Places of a map before it is enlarged.
-        scores: Means of the lesion scores as :func:`scanlens.explanation.scores.summarise` gives them.
+        scores: Means of the lesion scores as :func:`scanlens.maps.pointing.lesion_means` gives them.
         receptive_field: Pixels of the scan that one place sees, ``(height, width)``; None if unknown.
         colour: Whether scans are red, green and blue; they lose their colours under a map.
     """

@@ -21,8 +21,8 @@ import numpy as np
 
 from scanlens.atomic import replacing
 from scanlens.explanation.cards import Card, Example, Heading, Mark
-from scanlens.explanation.overlays import ALPHAS, BACKDROP, COLOURS, OUTLINE, TICKS
-from scanlens.explanation.slices import columns, spread
+from scanlens.pictures.overlays import ALPHAS, BACKDROP, COLOURS, OUTLINE, TICKS
+from scanlens.pictures.slices import columns, spread
 
 _SCRIPTS = ("data", "paint", "state", "order", "picture", "grid", "viewer", "facts", "controls")
 """Parts of the page's script, in the order they run: each uses only what stands before it."""

@@ -15,10 +15,10 @@ import pandas as pd
 from scanlens.atomic import replacing, write_text
 from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError
-from scanlens.explanation.album import FOLDER as OVERLAYS
-from scanlens.explanation.diverging import number_picture, number_png
+from scanlens.explanation.album import OVERLAYS as OVERLAYS
 from scanlens.explanation.ranking import predictions_of_test
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.pictures.diverging import number_picture, number_png
+from scanlens.pictures.shown import is_colour, shown
 
 if TYPE_CHECKING:
     from scanlens.models.predict import Local

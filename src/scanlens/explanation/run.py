@@ -22,20 +22,20 @@ from scanlens.errors import UnreadableScan
 from scanlens.evaluation.sets import ABSTAINED, set_of
 from scanlens.explanation.album import Album
 from scanlens.explanation.cards import Card, Heading
-from scanlens.explanation.files import MapFiles
 from scanlens.explanation.gallery import write_gallery
-from scanlens.explanation.geometry import ScanGeometry
-from scanlens.explanation.legend import Legend, legend_png
-from scanlens.explanation.maps import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds, upsample
 from scanlens.explanation.neighbours import Neighbour
 from scanlens.explanation.ranking import most_uncertain_first, predictions_of_test
-from scanlens.explanation.regions import Region, region_rows, region_table, scan_regions
-from scanlens.explanation.scores import LesionScore, lesion_score, summarise
-from scanlens.preprocess.shown import is_colour, shown
+from scanlens.maps.files import MapFiles
+from scanlens.maps.geometry import ScanGeometry
+from scanlens.maps.pointing import LesionScore, lesion_means, lesion_score
+from scanlens.maps.probability import EVIDENCE_MAP, GRAD_CAM, PROBABILITY_MAP, map_kinds, upsample
+from scanlens.maps.regions import Region, region_rows, region_table, scan_regions
+from scanlens.pictures.legend import Legend, legend_png
+from scanlens.pictures.shown import is_colour, shown
 from scanlens.types import FloatArray
 
 if TYPE_CHECKING:
-    from scanlens.explanation.field import Field
+    from scanlens.methods.field import Field
     from scanlens.models.predict import Local
     from scanlens.preprocess.store import Store
 
@@ -69,7 +69,7 @@ class _Explained:
     scores: dict[str, LesionScore]
 
 
-def explain(
+def explain_classes(
     batches: Iterable[Local],
     store: Store,
     predictions: pd.DataFrame,
@@ -215,7 +215,7 @@ def tracked_files(folder: Path) -> list[Path]:
     """What of the maps is worth a copy in every tracked run: arrays, tables, figures, uncertain overlays.
 
     Args:
-        folder: Where :func:`explain` wrote.
+        folder: Where :func:`explain_classes` wrote.
     """
     table = pd.read_parquet(folder / "index.parquet")
     # Of numbers the largest errors come first.
@@ -225,7 +225,8 @@ def tracked_files(folder: Path) -> list[Path]:
     overlays = [folder / name for name in shown["overlay"].head(TRACKED_OVERLAYS)]
     arrays = [path for path in sorted(folder.glob("*.npy")) if path.stat().st_size <= TRACKED_BYTES]
     figures = sorted(folder.glob("*.png"))
-    return [*arrays, *figures, folder / "index.parquet", folder / "regions.parquet", *overlays]
+    tables = [path for path in (folder / "index.parquet", folder / "regions.parquet") if path.is_file()]
+    return [*arrays, *figures, *tables, *overlays]
 
 
 def _regions(
@@ -263,7 +264,7 @@ def _regions(
 def _summary(table: pd.DataFrame, explained: dict[int, _Explained], kind: str) -> dict[str, Any]:
     found = {position: explained[position].scores.get(kind) for position in sorted(explained)}
     scored = {position: score for position, score in found.items() if score is not None}
-    return summarise([table["label"].iloc[position] for position in scored], list(scored.values()))
+    return lesion_means([table["label"].iloc[position] for position in scored], list(scored.values()))
 
 
 def _index(

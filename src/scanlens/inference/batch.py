@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import shutil
 import sys
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial, singledispatch
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,23 +21,27 @@ from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.conformal import prediction_sets
 from scanlens.evaluation.sets import ABSTAINED, abstains, column
 from scanlens.evaluation.uncertainty import uncertainty
-from scanlens.explanation.diverging import number_picture, number_png
-from scanlens.explanation.maps import probability_maps
-from scanlens.explanation.overlays import make_picture, overlay_png
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.runtime import Judge
-from scanlens.preprocess.shown import shown
+from scanlens.maps.probability import probability_maps
+from scanlens.pictures.diverging import number_picture, number_png
+from scanlens.pictures.overlays import make_picture, overlay_png
+from scanlens.pictures.shown import shown
 from scanlens.scaling.cores import available_cores
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import base_folder
-from scanlens.sources.tree import list_tree
-from scanlens.types import FloatArray
+from scanlens.tasks import Classes, Number, Task, not_registered
+from scanlens.types import FloatArray, ImageArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
 NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
 _FEW = 4
 """Scans that are read in this process: starting others takes longer than reading these."""
+
+Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
+"""From a scan as shown to its map and the PNG of its overlay."""
 
 
 def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
@@ -48,7 +54,7 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
         dims: 2 for images, 3 for volumes.
 
     Returns:
-        The folder, and ``path`` and ``problem`` as :func:`scanlens.sources.tree.list_tree` gives them.
+        The folder; ``path`` and ``problem`` as :func:`scanlens.sources.listing.tree.list_tree` gives them.
 
     Raises:
         SettingsError: Where there is nothing at ``path``.
@@ -98,94 +104,106 @@ def read_inputs(
         yield reference, Failed(unusable) if unusable else next(read)
 
 
-class _Rows:
+class _Rows(ABC):
     """Writes predictions batch by batch: memory does not grow with the number of scans."""
 
     def __init__(self, file: IO[str], bundle: Bundle, run: Judge, maps: Path | None, side: int) -> None:
         self.bundle, self.run, self.maps, self.side = bundle, run, maps, side
         self.writer = csv.writer(file, lineterminator="\n")
         self.count = 0
-        if bundle.task == "regression":
-            self.writer.writerow(["path", "scan_id", "value", "low", "high", "map", "bundle"])
-            return
-        probabilities = [f"probability_{label}" for label in bundle.labels]
-        sets = (
-            [column(label) for label in bundle.labels] + [ABSTAINED]
-            if bundle.set_threshold is not None
-            else []
-        )
-        self.writer.writerow(
-            ["path", "scan_id", "label", *probabilities, "uncertainty", *sets, "map", "bundle"]
-        )
+        outputs = bundle.task.outputs(bundle.labels)
+        self.writer.writerow(["path", "scan_id", *outputs, *self.further(), "map", "bundle"])
+
+    def further(self) -> list[str]:
+        """Columns beside those that every bundle of the task gives."""
+        return []
+
+    @abstractmethod
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+        """The cells of each scan of a batch, and how its map and overlay are made."""
 
     def write(self, batch: list[Ready]) -> None:
         """Predict a batch and append its rows (and maps)."""
         logits, local = self.run(np.stack([item.pixels for item in batch]))
-        if self.bundle.task == "regression":
-            self._write_numbers(batch, logits[:, 0], local[:, 0])
-            return
-        probabilities = calibrated_probabilities(logits, self.bundle.temperature)
-        spread = uncertainty(probabilities)
-        threshold = self.bundle.set_threshold
-        held = np.zeros((len(batch), 0)) if threshold is None else prediction_sets(probabilities, threshold)
-        for item, row, certainty, own, inside in zip(batch, probabilities, spread, local, held, strict=True):
-            label = int(row.argmax())
-            picture = self._draw(item, own, label, float(row[label])) if self.maps else ""
-            numbers = [f"{value:.6f}" for value in row]
-            name = self.bundle.labels[label]
-            self.writer.writerow(
-                [
-                    item.reference,
-                    item.scan_id,
-                    name,
-                    *numbers,
-                    f"{certainty:.6f}",
-                    *self._set(inside),
-                    picture,
-                    self.bundle.bundle_id,
-                ]
-            )
+        for item, (cells, drawn) in zip(batch, self.predicted(logits, local), strict=True):
+            picture = self._draw(item, drawn) if self.maps else ""
+            self.writer.writerow([item.reference, item.scan_id, *cells, picture, self.bundle.bundle_id])
             self.count += 1
 
-    def _set(self, inside: np.ndarray) -> list[int]:
-        """1 for each class in the scan's set, and whether a person has to decide; nothing without sets."""
-        return [*inside.astype(int), int(abstains(inside))] if len(inside) else []
-
-    def _write_numbers(self, batch: list[Ready], values: FloatArray, local: FloatArray) -> None:
-        """Append values, each with the interval that was measured on the validation split."""
-        width = self.bundle.half_width
-        for item, value, own in zip(batch, values.astype(np.float64), local, strict=True):
-            ends = ["", ""] if width is None else [f"{value - width:.6g}", f"{value + width:.6g}"]
-            picture = self._draw_number(item, own, float(value)) if self.maps else ""
-            self.writer.writerow(
-                [item.reference, item.scan_id, f"{value:.6g}", *ends, picture, self.bundle.bundle_id]
-            )
-            self.count += 1
-
-    def _draw_number(self, item: Ready, local: FloatArray, value: float) -> str:
-        """Write the value each place argues for (float32) and its overlay."""
+    def _draw(self, item: Ready, drawn: Drawn) -> str:
+        """Write a scan's map and its overlay; their path."""
         assert self.maps is not None
-        scale = self.bundle.scale
-        image = shown(item.pixels, self.bundle.preprocessor.colour)
-        picture = number_picture(image, local, None, *scale, self.side)
-        stem = f"{self.count:06d}-{item.scan_id}"
-        np.save(self.maps / f"{stem}.npy", local.astype(np.float32))
-        caption = f"{self.bundle.labels[0]} {value:.4g}"
-        (self.maps / f"{stem}.png").write_bytes(number_png(picture, caption, *scale))
-        return f"maps/{stem}.png"
-
-    def _draw(self, item: Ready, local: FloatArray, label: int, probability: float) -> str:
-        """Write the calibrated map of every class (float16) and the overlay of the predicted one."""
-        assert self.maps is not None
-        values = probability_maps(local[np.newaxis], self.bundle.temperature)[0]
-        image = shown(item.pixels, self.bundle.preprocessor.colour)
-        picture = make_picture(image, values[label], None, self.side)
-        caption = f"{self.bundle.labels[label]} {probability:.2f}"
         # The running number keeps two scans of one content apart.
         stem = f"{self.count:06d}-{item.scan_id}"
-        np.save(self.maps / f"{stem}.npy", values.astype(np.float16))
-        (self.maps / f"{stem}.png").write_bytes(overlay_png(picture, caption))
+        values, png = drawn(shown(item.pixels, self.bundle.preprocessor.colour))
+        np.save(self.maps / f"{stem}.npy", values)
+        (self.maps / f"{stem}.png").write_bytes(png)
         return f"maps/{stem}.png"
+
+
+class _ClassRows(_Rows):
+    """Classes: probabilities, their sets, and the calibrated map of every class."""
+
+    def further(self) -> list[str]:
+        """How undecided the prediction is, and its set."""
+        threshold = self.bundle.set_threshold
+        sets = [] if threshold is None else [*map(column, self.bundle.labels), ABSTAINED]
+        return ["uncertainty", *sets]
+
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+        """The likeliest class, probabilities, uncertainty and set."""
+        labels, threshold = self.bundle.labels, self.bundle.set_threshold
+        probabilities = calibrated_probabilities(logits, self.bundle.temperature)
+        spread = uncertainty(probabilities)
+        sets = np.zeros((len(logits), 0)) if threshold is None else prediction_sets(probabilities, threshold)
+        for row, undecided, inside, own in zip(probabilities, spread, sets, local, strict=True):
+            label = int(row.argmax())
+            # Whether each class is in the set, and whether a person has to decide.
+            members = [*inside.astype(int), int(abstains(inside))] if len(inside) else []
+            cells = [labels[label], *(f"{value:.6f}" for value in (*row, undecided)), *map(str, members)]
+            yield cells, partial(self._overlay, own, label, float(row[label]))
+
+    def _overlay(
+        self, local: FloatArray, label: int, probability: float, image: ImageArray
+    ) -> tuple[FloatArray, bytes]:
+        """The map of every class (float16), and the overlay of the predicted one."""
+        values = probability_maps(local[np.newaxis], self.bundle.temperature)[0]
+        picture = make_picture(image, values[label], None, self.side)
+        caption = f"{self.bundle.labels[label]} {probability:.2f}"
+        return values.astype(np.float16), overlay_png(picture, caption)
+
+
+class _NumberRows(_Rows):
+    """A number, and the interval that was measured on the validation split."""
+
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+        """The number and the ends of its interval."""
+        width = self.bundle.half_width
+        for value, own in zip(logits[:, 0].astype(np.float64), local[:, 0], strict=True):
+            ends = ["", ""] if width is None else [f"{value - width:.6g}", f"{value + width:.6g}"]
+            yield [f"{value:.6g}", *ends], partial(self._overlay, own, float(value))
+
+    def _overlay(self, local: FloatArray, value: float, image: ImageArray) -> tuple[FloatArray, bytes]:
+        """The value each cell argues for (float32), and its overlay."""
+        scale = self.bundle.scale
+        picture = number_picture(image, local, None, *scale, self.side)
+        return local.astype(np.float32), number_png(picture, f"{self.bundle.labels[0]} {value:.4g}", *scale)
+
+
+@singledispatch
+def _rows_of(task: Task) -> type[_Rows]:
+    """What writes the predictions of a task."""
+    raise not_registered("scanlens predict", task)
+
+
+@_rows_of.register
+def _(task: Classes) -> type[_Rows]:
+    return _ClassRows
+
+
+@_rows_of.register
+def _(task: Number) -> type[_Rows]:
+    return _NumberRows
 
 
 def _opened(path: Path) -> IO[str]:
@@ -217,7 +235,7 @@ def predict_batch(
 
     Args:
         bundle: Opened.
-        run: From :func:`scanlens.inference.runtime.choose`.
+        run: From :func:`scanlens.inference.runtime.choose_runtime`.
         path: File or folder.
         output: Receives ``predictions.csv``, ``failures.csv`` and ``maps/``; the tables appear when all is
             done.
@@ -243,7 +261,7 @@ def predict_batch(
         _opened(predictions) as good,
         _opened(failures) as bad,
     ):
-        rows = _Rows(good, bundle, run, pictures, side)
+        rows = _rows_of(bundle.task)(good, bundle, run, pictures, side)
         failed = csv.writer(bad, lineterminator="\n")
         failed.writerow(["path", "reason"])
         batch: list[Ready] = []

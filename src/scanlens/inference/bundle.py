@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scanlens.config.parse import parse
 from scanlens.config.schema import Checks
 from scanlens.errors import BundleError, SettingsError
 from scanlens.preprocess.preprocessor import Preprocessor
+from scanlens.tasks import Task, task_of
 
 FORMAT = 5
 DESCRIPTION = "bundle.json"
@@ -52,7 +54,7 @@ class Bundle:
         bundle_id: From :func:`identity`; predictions carry it.
         checks: What a scan must be to be predicted, as at training.
         labels: Class names in the logits' order; for task ``regression`` the number's name.
-        task: ``binary``, ``multiclass``, ``ordinal`` or ``regression``.
+        task: What its predictions are.
         dims: 2 or 3.
         preprocessor: The training's own.
         statistics: Mean and standard deviation a channel.
@@ -70,7 +72,7 @@ class Bundle:
     temperature: float
     architecture: dict[str, Any]
     checks: Checks
-    task: str
+    task: Task
     description: dict[str, Any]
 
     @property
@@ -139,8 +141,8 @@ def open_bundle(folder: Path) -> Bundle:
             statistics=description["statistics"],
             temperature=float(description["calibration"]["temperature"]),
             architecture=description["architecture"],
-            checks=Checks(**description["checks"]),
-            task=str(description["task"]),
+            checks=parse(Checks, description["checks"], "checks"),
+            task=task_of(str(description["task"])),
             description=description,
         )
     except (KeyError, TypeError, ValueError, SettingsError) as error:

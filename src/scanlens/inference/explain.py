@@ -15,10 +15,10 @@ import torch
 from scanlens.atomic import write_json
 from scanlens.config.schema import Runtime
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.explanation.views import METHODS, used
 from scanlens.inference.batch import list_inputs, read_inputs
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.viewer import Request, Viewer
+from scanlens.methods.views import METHODS, used
 from scanlens.scaling.device import prepare
 from scanlens.scaling.limits import Failed
 
@@ -95,7 +95,7 @@ def use_device(wanted: Literal["auto", "cpu", "cuda"], threads: int | None, dims
     return prepare(runtime, dims).device
 
 
-def as_text(facts: dict[str, Any], output: Path) -> str:
+def facts_text(facts: dict[str, Any], output: Path) -> str:
     """What a run did, for people: a line for each picture, with its scan and what is to be said of it."""
     lines = []
     for view in facts["network"]:

@@ -18,10 +18,10 @@ class BundleModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Open and verify the bundle."""
         from scanlens.inference.bundle import open_bundle
-        from scanlens.inference.runtime import choose
+        from scanlens.inference.runtime import choose_runtime
 
         self.bundle = open_bundle(Path(context.artifacts["bundle"]))
-        self.judge = choose(self.bundle, "auto", os.cpu_count() or 1)[1]
+        self.judge = choose_runtime(self.bundle, "auto", os.cpu_count() or 1)[1]
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -39,6 +39,10 @@ class BundleModel(PythonModel):
         """
         from scanlens.inference.batch import predict_batch
 
+        outputs = self.bundle.task.outputs(self.bundle.labels)
+        # A label such as 007 or NA is text; an empty number is none.
+        text = dict.fromkeys((name for name, kind in outputs.items() if kind == "string"), str)
+        empty = {name: [""] for name in outputs if name not in text}
         rows = []
         for path in model_input["path"]:
             with tempfile.TemporaryDirectory() as folder:
@@ -51,19 +55,12 @@ class BundleModel(PythonModel):
                     maps=False,
                     workers=0,
                 )
-                # A label such as 007 or NA is text.
-                if self.bundle.task == "regression":
-                    numbers = pd.read_csv(Path(folder) / "predictions.csv")
-                    rows.append(numbers.reindex(range(1)))
-                    continue
                 table = pd.read_csv(
-                    Path(folder) / "predictions.csv", dtype={"label": str}, keep_default_na=False
+                    Path(folder) / "predictions.csv", dtype=text, keep_default_na=False, na_values=empty
                 )
                 rows.append(table.reindex(range(1)))
-        if self.bundle.task == "regression":
-            return pd.concat(rows, ignore_index=True)[["value", "low", "high"]].astype(float)
-        names = ["label", *(f"probability_{label}" for label in self.bundle.labels)]
-        return pd.concat(rows, ignore_index=True)[names].fillna({"label": ""})
+        found = pd.concat(rows, ignore_index=True)[list(outputs)]
+        return found.fillna(dict.fromkeys(text, "")).astype(dict.fromkeys(empty, float))
 
 
 mlflow.models.set_model(BundleModel())

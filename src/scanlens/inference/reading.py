@@ -10,8 +10,8 @@ from pathlib import Path
 
 from scanlens.config.schema import Checks
 from scanlens.errors import UnreadableScan
-from scanlens.explanation.geometry import ScanGeometry, geometry_of
 from scanlens.manifest.checks import problem
+from scanlens.maps.geometry import ScanGeometry, geometry_of
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.scaling.limits import Failed
 from scanlens.sources.read import read_with_sum

@@ -83,7 +83,7 @@ def _torch(bundle: Bundle, threads: int) -> Judge:
     return run
 
 
-def choose(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Judge]:
+def choose_runtime(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Judge]:
     """The runtime's name and its function.
 
     Args:

@@ -14,25 +14,25 @@ from torch import Tensor
 from scanlens.atomic import replacing
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
-from scanlens.explanation.activations import activations
-from scanlens.explanation.class_views import ClassView, class_view
-from scanlens.explanation.diverging import REACH
-from scanlens.explanation.field import Field, field_of, field_panel
-from scanlens.explanation.filters import patterns
-from scanlens.explanation.gradcam import class_numbers
-from scanlens.explanation.layer_views import activation_sheet, filter_sheet
-from scanlens.explanation.layers import find_layer
-from scanlens.explanation.maps import upsample
-from scanlens.explanation.occlusion import patch_size, stride_size
-from scanlens.explanation.panels import FEW_BEYOND, FIXED, LARGEST, Pixels, Scale, panel, png, row, scale_of
-from scanlens.explanation.regions import Region, region_rows, suspicious_labels, suspicious_regions
-from scanlens.explanation.views import CAMS, METHODS, PIXELWISE, Options
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Ready
 from scanlens.inference.runtime import load_network
+from scanlens.maps.probability import upsample
+from scanlens.maps.regions import Region, region_rows, suspicious_labels, suspicious_regions
+from scanlens.methods.activations import activations
+from scanlens.methods.class_views import ClassView, class_view
+from scanlens.methods.field import Field, field_of, field_panel
+from scanlens.methods.filters import patterns
+from scanlens.methods.gradcam import class_numbers
+from scanlens.methods.layer_views import activation_sheet, filter_sheet
+from scanlens.methods.layers import find_layer
+from scanlens.methods.occlusion import patch_size, stride_size
+from scanlens.methods.views import CAMS, METHODS, PIXELWISE, Options
 from scanlens.models.ensemble import Network
 from scanlens.models.predict import to_input
-from scanlens.preprocess.shown import shown
+from scanlens.pictures.diverging import REACH_OF_SCALE
+from scanlens.pictures.panels import FEW_BEYOND, FIXED, LARGEST, Pixels, Scale, panel, png, row, scale_of
+from scanlens.pictures.shown import shown
 from scanlens.types import FloatArray
 
 
@@ -41,7 +41,7 @@ class Request:
     """What to show.
 
     Attributes:
-        methods: Keys of :data:`scanlens.explanation.views.METHODS`, in the order of work.
+        methods: Keys of :data:`scanlens.methods.views.METHODS`, in the order of work.
         classes: Names or numbers of classes, ``all``, or ``predicted`` alone.
         options: How the methods look.
         side: Longest side of a scan in a picture, in pixels.
@@ -88,7 +88,7 @@ class Viewer:
         self.network: Network = load_network(bundle).to(request.device).eval()
         for weights in self.network.parameters():
             weights.requires_grad_(False)
-        self.is_number = bundle.task == "regression"
+        self.is_number = not bundle.task.has_classes
         self.classes = self._classes()
         self._field: Field | None = None
         self._try()
@@ -235,7 +235,7 @@ class Viewer:
             return scale_of(view.values, view.unit, self.request.options.scale, note)
         if self.is_number:
             centre, spread = self.bundle.scale
-            return Scale(REACH * spread, True, self.bundle.labels[0], FIXED, centre)
+            return Scale(REACH_OF_SCALE * spread, True, self.bundle.labels[0], FIXED, centre)
         return Scale(1.0, False, view.unit, FIXED)
 
     def _activations(self, judged: Judged, output: Path, stem: str) -> dict[str, Any]:

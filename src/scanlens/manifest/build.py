@@ -12,33 +12,30 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
-from scanlens.config.numbers import as_numbers, quantile_bins
 from scanlens.config.schema import Leakage, Manifest
-from scanlens.errors import SettingsError
 from scanlens.manifest.checks import contradictions, set_problems
 from scanlens.manifest.collect import Notes, collect, metadata_table
 from scanlens.manifest.columns import OK, check_columns
-from scanlens.manifest.duplicates import Pair, near_copies
 from scanlens.manifest.examine import Examined, Examiner
-from scanlens.manifest.groups import group_names
-from scanlens.manifest.leakage import Leak, find_leaks
-from scanlens.manifest.quarantine import copies_across_splits, near_contradictions
-from scanlens.manifest.shortcuts import Shortcut, find_shortcuts
-from scanlens.manifest.site_split import LEFT_OUT
-from scanlens.manifest.split import assign_splits, check_split_settings, check_use
-from scanlens.manifest.thumbnails import SIDE, picture
+from scanlens.manifest.gate.giveaways import Shortcut, find_shortcuts
+from scanlens.manifest.gate.leakage import Leak, find_leaks
+from scanlens.manifest.gate.quarantine import copies_across_splits, near_contradictions
+from scanlens.manifest.near_copies.find import Pair, near_copies
+from scanlens.manifest.near_copies.thumbnails import SIDE, picture
+from scanlens.manifest.splits.assign import assign_splits, check_split_settings, check_use
+from scanlens.manifest.splits.groups import group_names
+from scanlens.manifest.splits.site import LEFT_OUT
+from scanlens.privacy.pseudonym import load_key
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
-from scanlens.sources.pseudonym import load_key
 from scanlens.sources.read import read_scan
+from scanlens.tasks import Task, task_of
 from scanlens.types import FloatArray
 
 IN_PROCESS = Engine("local", 0, None)
 """Reads in the caller's own process, without limits."""
 THUMBNAILS = "thumbnails.npy"
-AGREE_STD = 0.1
-"""Standard deviations that two numbers may differ by and still agree on the same pixels."""
 
-Thumbnails = npt.NDArray[np.uint8]
+_Thumbnails = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Built:
     """
 
     manifest: pd.DataFrame
-    thumbnails: Thumbnails
+    thumbnails: _Thumbnails
     leaks: list[Leak]
     shortcuts: list[Shortcut]
     warnings: list[str]
@@ -76,7 +73,7 @@ def build_manifest(
     """Build the manifest: each row of the listing once, accepted with its split or quarantined with a reason.
 
     Args:
-        listing: One row a scan: :data:`scanlens.sources.columns.LISTING_COLUMNS`.
+        listing: One row a scan: :data:`scanlens.sources.listing.columns.LISTING_COLUMNS`.
         root: The data root that the paths are relative to.
         source: ``kind``, ``dims`` and ``labels`` of the data set; ``header_patients`` false where no patient
             may be taken from the files.
@@ -89,8 +86,9 @@ def build_manifest(
     Raises:
         SettingsError: Wrong split settings, a class without an accepted scan, or too few patients.
     """
-    numbers = source.get("task") == "regression"
-    check_split_settings(config.split, _with_strata(listing, listing["problem"] == "", numbers))
+    task = _task(source)
+    strata = _strata(listing, listing["problem"] == "", task)
+    check_split_settings(config.split, listing.assign(label=strata))
     examiner = Examiner(
         root,
         source["kind"],
@@ -104,7 +102,7 @@ def build_manifest(
     manifest, notes = collect(_examined(listing, examiner, engine), len(listing), thumbnails)
     warnings = notes.patient_warnings()
     pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
-    strata = _strata(manifest, manifest["status"] == OK, numbers)
+    strata = _strata(manifest, manifest["status"] == OK, task)
     _deal(manifest, listing, strata, notes, pairs, config)
     if pairs:
         warnings.append(f"{len(pairs)} pairs of scans are near copies of each other.")
@@ -119,34 +117,30 @@ def build_manifest(
         thumbnails,
         find_leaks(manifest, pairs, _tolerance(manifest, source)),
         shortcuts,
-        warnings + set_problems(manifest, numbers=numbers),
+        warnings + set_problems(manifest, task),
         strata,
     )
 
 
-def _strata(table: pd.DataFrame, usable: pd.Series, numbers: bool) -> pd.Series:
-    """The labels; of numbers their quantile bins among the usable rows, and nothing for the others."""
-    if not numbers:
+def _task(source: dict[str, Any]) -> Task:
+    return task_of(source.get("task", "multiclass"))
+
+
+def _strata(table: pd.DataFrame, usable: pd.Series, task: Task) -> pd.Series:
+    """What to deal in like shares; of numbers the bins among the usable rows, and nothing for the others."""
+    if task.has_classes:
         return table["label"]
     strata = pd.Series("", index=table.index, dtype=object)
-    strata[usable] = quantile_bins(table.loc[usable, "label"])
+    strata[usable] = task.strata(table.loc[usable, "label"])
     return strata
 
 
-def _with_strata(table: pd.DataFrame, usable: pd.Series, numbers: bool) -> pd.DataFrame:
-    return table.assign(label=_strata(table, usable, numbers)) if numbers else table
-
-
 def _tolerance(manifest: pd.DataFrame, source: dict[str, Any]) -> float | None:
-    """How far apart two numbers for the same pixels may be; None where labels are classes."""
-    if source.get("task") != "regression":
-        return None
-    numbers = as_numbers(manifest.loc[manifest["status"] == OK, "label"])
-    return AGREE_STD * float(numbers.std()) if len(numbers) else 0.0
+    return _task(source).tolerance(manifest.loc[manifest["status"] == OK, "label"])
 
 
 def _settle_contradictions(
-    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, source: dict[str, Any], config: Manifest
+    manifest: pd.DataFrame, thumbnails: _Thumbnails, root: Path, source: dict[str, Any], config: Manifest
 ) -> list[Pair]:
     """Quarantine scans that contradict each other, if the settings want it; return the near copies."""
     quarantined = config.leakage.contradictions == "quarantine"
@@ -198,7 +192,7 @@ def _deal(
     manifest.loc[left_out, ["status", "group"]] = [LEFT_OUT, ""]
 
 
-def _room(rows: int, output: Path | None) -> Thumbnails:
+def _room(rows: int, output: Path | None) -> _Thumbnails:
     shape = (rows, SIDE, SIDE)
     if output is None or not rows:
         return np.zeros(shape, dtype=np.uint8)
@@ -214,7 +208,7 @@ def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iter
 
 
 def _near_copies(
-    manifest: pd.DataFrame, thumbnails: Thumbnails, root: Path, dims: int, config: Manifest
+    manifest: pd.DataFrame, thumbnails: _Thumbnails, root: Path, dims: int, config: Manifest
 ) -> list[Pair]:
     """Pairs of accepted scans that are near copies, by their rows in the manifest."""
     if config.leakage.near_copies == "off":
@@ -244,24 +238,5 @@ def _shortcuts(
 
 
 def _check_labels(manifest: pd.DataFrame, source: dict[str, Any]) -> None:
-    """Refuse a class without an accepted scan, and numbers that are all the same."""
-    accepted = manifest[manifest["status"] == OK]
-    if source.get("task") == "regression":
-        if accepted["label"].nunique() < 2:
-            reasons = manifest.loc[manifest["status"] != OK, "status"].value_counts()
-            why = f" (most often: {reasons.index[0]})" if len(reasons) else ""
-            raise SettingsError(
-                f"{len(accepted)} of {len(manifest)} scans are accepted, with "
-                f"{accepted['label'].nunique()} different numbers as labels{why}.",
-                "Correct the files or labels, or relax manifest.checks.",
-            )
-        return
-    for label in source["labels"]:
-        if (accepted["label"] == label).any():
-            continue
-        reasons = manifest.loc[manifest["label"] == label, "status"].value_counts()
-        why = f" (most often: {reasons.index[0]})" if len(reasons) else ""
-        raise SettingsError(
-            f"class {label}: {reasons.sum()} scans listed, none accepted{why}.",
-            "Correct the files, relax manifest.checks, or leave the class out with data.labels.",
-        )
+    """Refuse a manifest whose accepted scans are too few to learn from."""
+    _task(source).check_accepted(manifest, (manifest["status"] == OK).to_numpy(), source["labels"])

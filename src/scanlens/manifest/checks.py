@@ -12,15 +12,16 @@ import pandas as pd
 
 from scanlens.config.schema import Checks
 from scanlens.manifest.columns import OK
+from scanlens.tasks import Task
 from scanlens.types import ImageArray, Scan
 
 MAX_SPACING_RATIO = 2.0
 """Largest ratio of the 95th to the 5th percentile of the spacing that is not worth a warning."""
 MAX_SIZE_RATIO = 4.0
 """A longest side of so many times the median one, or of so small a part of it, is extreme."""
-FEW_SCANS = 5
+_FEW_SCANS = 5
 """Fewer scans of a class in val or test are worth a warning."""
-FEW_PATIENTS = 10
+_FEW_PATIENTS = 10
 """Fewer patients in val or test are worth a warning."""
 _MIXTURES = (
     ("modality", "modalities", "Name those wanted in manifest.checks.modalities."),
@@ -141,12 +142,12 @@ def _farthest(labels: pd.Series, label: str) -> int:
     return int((labels.astype(float) - float(label)).abs().to_numpy().argmax())
 
 
-def set_problems(manifest: pd.DataFrame, *, numbers: bool = False) -> list[str]:
+def set_problems(manifest: pd.DataFrame, task: Task) -> list[str]:
     """Say what about the accepted scans as a set may mislead a network or whoever reads its results.
 
     Args:
         manifest: The columns of :data:`scanlens.manifest.columns.COLUMNS`.
-        numbers: Whether labels are numbers, not classes.
+        task: What the labels are.
 
     Returns:
         Sentences: mixed modalities, channels, photometric interpretations and spacings, extreme sizes, and
@@ -160,12 +161,12 @@ def set_problems(manifest: pd.DataFrame, *, numbers: bool = False) -> list[str]:
         for column, what, remedy in _MIXTURES
         if accepted[column].nunique() > 1
     ]
-    if not numbers:
+    if task.has_classes:
         several = accepted.groupby("patient", sort=False)["label"].nunique()
         if divided := int((several > 1).sum()):
             example = accepted.loc[accepted["patient"] == several.index[several > 1][0], "path"].iloc[0]
             found.append(f"{divided} patients have scans of several classes, the first that of {example}.")
-    return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted, numbers)
+    return found + _mixed_spacing(accepted) + _extreme_sizes(accepted) + _few(accepted, task)
 
 
 def _counts(values: pd.Series) -> str:
@@ -209,20 +210,20 @@ def _extreme_sizes(accepted: pd.DataFrame) -> list[str]:
     ]
 
 
-def _few(accepted: pd.DataFrame, numbers: bool) -> list[str]:
+def _few(accepted: pd.DataFrame, task: Task) -> list[str]:
     found = []
     for split in ("val", "test"):
         scans = accepted[accepted["split"] == split]
         if scans.empty:
             continue
         patients = scans["patient"].nunique()
-        if patients < FEW_PATIENTS:
+        if patients < _FEW_PATIENTS:
             found.append(f"{split} has {patients} patients only: its metrics will be uncertain.")
-        if numbers:
+        if not task.has_classes:
             continue
         found += [
             f"{split} has {count} scans only of class {label}: its metrics will be uncertain."
             for label, count in scans["label"].value_counts().sort_index().items()
-            if count < FEW_SCANS
+            if count < _FEW_SCANS
         ]
     return found

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 
-Kind = Literal["text", "integer", "integers", "numbers"]
+_Kind = Literal["text", "integer", "integers", "numbers"]
 
 OK = "ok"
 """The status of an accepted scan; any other status is the reason for its quarantine."""
@@ -30,7 +30,7 @@ class Column:
         meaning: What it holds, with units.
     """
 
-    kind: Kind
+    kind: _Kind
     meaning: str
 
 
@@ -77,7 +77,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     }
 )
 
-_ARROW: Mapping[Kind, pa.DataType] = MappingProxyType(
+_ARROW: Mapping[_Kind, pa.DataType] = MappingProxyType(
     {
         "text": pa.string(),
         "integer": pa.int64(),

@@ -16,17 +16,17 @@ import numpy.typing as npt
 
 from scanlens.config.schema import Checks
 from scanlens.errors import UnreadableScan
-from scanlens.manifest.burned_in import has_text
 from scanlens.manifest.checks import problem
 from scanlens.manifest.columns import OK
-from scanlens.manifest.deidentify import acquisition_date, header_tags
 from scanlens.manifest.fingerprint import perceptual_hash, pixel_sha256
-from scanlens.manifest.identity import names_in_path, placeholder
-from scanlens.manifest.thumbnails import thumbnail
-from scanlens.sources.aliases import resolve_alias
-from scanlens.sources.pseudonym import pseudonym
+from scanlens.manifest.near_copies.thumbnails import thumbnail
+from scanlens.privacy.aliases import resolve_alias
+from scanlens.privacy.burned_in import has_text
+from scanlens.privacy.deidentify import acquisition_date, header_tags
+from scanlens.privacy.identity import names_in_path, placeholder
+from scanlens.privacy.pseudonym import pseudonym
+from scanlens.reference import parse_reference
 from scanlens.sources.read import read_with_sum
-from scanlens.sources.reference import parse_reference
 from scanlens.types import Scan
 
 _BURNED_IN_BY_TAG = {True: "declared", False: "no"}

@@ -28,7 +28,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Histogram:
+class _Histogram:
     """One distribution.
 
     Attributes:
@@ -48,7 +48,7 @@ class Histogram:
     unknown: int
 
 
-def distributions(accepted: pd.DataFrame) -> list[Histogram]:
+def distributions(accepted: pd.DataFrame) -> list[_Histogram]:
     """Sizes, spacings and kinds of the accepted scans of a manifest; nothing for a column that is empty."""
     axes = ("depth", "height", "width")
     histograms = []
@@ -65,19 +65,19 @@ def distributions(accepted: pd.DataFrame) -> list[Histogram]:
     return [histogram for histogram in histograms if histogram.bars]
 
 
-def numeric(title: str, values: pd.Series) -> Histogram:
+def numeric(title: str, values: pd.Series) -> _Histogram:
     """Count numbers in even ranges, or each value where there are few; NaN is unknown."""
     known = values.dropna().to_numpy(dtype=np.float64)
     unknown = len(values) - len(known)
     distinct, counts = np.unique(known, return_counts=True)
     if len(distinct) <= MAX_BARS // 2:
-        return Histogram(title, _bars([f"{value:g}" for value in distinct], counts), False, "", "", unknown)
+        return _Histogram(title, _bars([f"{value:g}" for value in distinct], counts), False, "", "", unknown)
     counts, edges = np.histogram(known, bins=MAX_BARS)
     labels = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    return Histogram(title, _bars(labels, counts), True, f"{edges[0]:.4g}", f"{edges[-1]:.4g}", unknown)
+    return _Histogram(title, _bars(labels, counts), True, f"{edges[0]:.4g}", f"{edges[-1]:.4g}", unknown)
 
 
-def categories(title: str, values: pd.Series) -> Histogram:
+def categories(title: str, values: pd.Series) -> _Histogram:
     """Count names, the most frequent first, the rarest together; an empty name is unknown."""
     counts = values[values != ""].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     labels, numbers = [str(name) for name in counts.index], counts.to_numpy()
@@ -85,7 +85,7 @@ def categories(title: str, values: pd.Series) -> Histogram:
         kept = MAX_BARS // 2 - 1
         labels = [*labels[:kept], f"{len(labels) - kept} others"]
         numbers = np.append(numbers[:kept], numbers[kept:].sum())
-    return Histogram(title, _bars(labels, numbers), False, "", "", int((values == "").sum()))
+    return _Histogram(title, _bars(labels, numbers), False, "", "", int((values == "").sum()))
 
 
 def _along(values: pd.Series, place: int) -> pd.Series:

@@ -9,18 +9,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from scanlens.atomic import write_text
 from scanlens.manifest.columns import OK
-from scanlens.manifest.goal import TOLERANCE
+from scanlens.manifest.gate.giveaways import Shortcut
+from scanlens.manifest.gate.leakage import Leak
 from scanlens.manifest.histograms import distributions
-from scanlens.manifest.leakage import Leak
 from scanlens.manifest.report import summarise
-from scanlens.manifest.shortcuts import Shortcut
+from scanlens.manifest.splits.deal import TOLERANCE
+from scanlens.pages.render import render
 from scanlens.types import SPLITS
 
 PER_REASON = 60
@@ -37,7 +37,7 @@ LEAKS = {
     "contradiction": ("The same pixels, or nearly, under different labels", "At most one can be right."),
 }
 
-Thumbnails = npt.NDArray[np.uint8]
+_Thumbnails = npt.NDArray[np.uint8]
 
 
 def write_quality(
@@ -45,7 +45,7 @@ def write_quality(
     leaks: Sequence[Leak],
     shortcuts: Sequence[Shortcut],
     warnings: Sequence[str],
-    thumbnails: Thumbnails,
+    thumbnails: _Thumbnails,
     output: Path,
 ) -> None:
     """Write the page. It needs no script and loads nothing; every word from outside is escaped.
@@ -59,11 +59,12 @@ def write_quality(
             read (0 channels) are not looked at.
         output: The HTML file.
     """
-    template = _environment().get_template("quality.html.j2")
     manifest = manifest.reset_index(drop=True)
     accepted = manifest[manifest["status"] == OK]
     sheet = _Sheet(manifest, thumbnails)
-    page = template.render(
+    page = render(
+        "manifest/quality.html.j2",
+        {"readable": readable},
         f=summarise(manifest),
         warnings=list(warnings),
         statuses=_statuses(manifest),
@@ -75,7 +76,7 @@ def write_quality(
         distributions=distributions(accepted),
         tolerance=f"{100 * TOLERANCE:g}",
     )
-    write_text(output, page + "\n")
+    write_text(output, page)
 
 
 def readable(text: str) -> str:
@@ -92,7 +93,7 @@ def readable(text: str) -> str:
 class _Sheet:
     """Pictures of scans by row and by path."""
 
-    def __init__(self, manifest: pd.DataFrame, thumbnails: Thumbnails) -> None:
+    def __init__(self, manifest: pd.DataFrame, thumbnails: _Thumbnails) -> None:
         self._manifest = manifest
         self._thumbnails = thumbnails
         paths = manifest["path"].drop_duplicates()
@@ -115,18 +116,6 @@ class _Sheet:
     def tile_of(self, path: str) -> dict[str, Any] | None:
         """The tile of a scan by its path; None for one that the manifest does not list."""
         return self.tile(self._row_of[path]) if path in self._row_of else None
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["readable"] = readable
-    return environment
 
 
 def _statuses(manifest: pd.DataFrame) -> list[dict[str, Any]]:

@@ -11,8 +11,8 @@ import pandas as pd
 from scanlens.atomic import replacing, write_json
 from scanlens.manifest.columns import OK, write_table
 from scanlens.manifest.fingerprint import data_hash, split_hash
-from scanlens.manifest.goal import TOLERANCE
-from scanlens.manifest.leakage import Leak, leaks_table
+from scanlens.manifest.gate.leakage import Leak, leaks_table
+from scanlens.manifest.splits.deal import TOLERANCE
 from scanlens.types import SPLITS
 
 
@@ -37,7 +37,7 @@ def write_manifest(manifest: pd.DataFrame, output: Path, strata: pd.Series | Non
 
 
 def write_leaks(leaks: Sequence[Leak], path: Path) -> None:
-    """Write a CSV of all leaks, with the columns of :func:`scanlens.manifest.leakage.leaks_table`."""
+    """Write a CSV of all leaks, with the columns of :func:`scanlens.manifest.gate.leakage.leaks_table`."""
     with replacing(path) as temporary:
         leaks_table(leaks).to_csv(temporary, index=False, lineterminator="\n")
 

@@ -11,18 +11,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+from pydicom.uid import UID
 from tqdm import tqdm
 
 from scanlens.atomic import replacing
 from scanlens.config.schema import Checks
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
 from scanlens.manifest.checks import problem
-from scanlens.manifest.file_class import file_class
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.content import opened
+from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import os_reason
 from scanlens.sources.read import read_scan
-from scanlens.sources.tree import list_tree
+from scanlens.sources.readers.itk import is_itk
+from scanlens.sources.readers.nifti import is_nifti
 from scanlens.types import Scan
 
 CHECKS = Checks(8, 1 << 28, 10.0, 0.98, None, 60.0, 768)
@@ -194,7 +196,7 @@ def _total(found: Survey) -> str:
 
 
 def _passed_over(path: Path) -> int:
-    """Count the files that :func:`scanlens.sources.tree.list_tree` leaves out by their name."""
+    """Count the files that :func:`scanlens.sources.listing.tree.list_tree` leaves out by their name."""
     return sum(
         any(part.startswith(".") for part in file.relative_to(path).parts) or file.name.upper() == "DICOMDIR"
         for file in _files(path)
@@ -214,3 +216,55 @@ def _peak_mib() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak >> 20 if sys.platform == "darwin" else peak >> 10  # bytes there, KiB elsewhere
+
+
+# What kind of file a scan came in, in the words a report groups by.
+_MAGIC = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II": "TIFF",
+    b"MM": "TIFF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"NRRD": "NRRD",
+    b"PK": "NumPy archive",
+}
+_GZIP = b"\x1f\x8b"
+_SYNTAX = "TransferSyntaxUID"
+_LONGWINDED = re.compile(r",? (Non-Hierarchical.*|Image Compression)")
+_MODES = {
+    "1": "black and white",
+    "L": "grey",
+    "LA": "grey with alpha",
+    "P": "palette",
+    "RGBA": "RGB with alpha",
+    "I": "grey",
+    "F": "grey",
+    "I;16": "grey",
+    "I;16B": "grey",
+}
+"""Pillow's names of colour models."""
+
+
+def file_class(head: bytes, scan: Scan) -> str:
+    """Return the format, coding, photometric interpretation and bits of a scan that could be read.
+
+    Args:
+        head: The first bytes of its file.
+        scan: What was read from it.
+
+    Returns:
+        For example ``DICOM, JPEG 2000, MONOCHROME2, 16 bit``.
+    """
+    if _SYNTAX in scan.header:
+        form = ["DICOM", _LONGWINDED.sub("", UID(scan.header[_SYNTAX]).name)]
+    elif is_nifti(head) or head.startswith(_GZIP):
+        form = ["NIfTI"]
+    elif head.startswith(b"NRRD") or not is_itk(head):
+        form = [next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "DICOM")]
+    else:
+        form = ["MetaImage"]
+    volume = ["volume"] if scan.pixels.ndim == 4 else []
+    return ", ".join(
+        [*form, *filter(None, [_MODES.get(scan.photometric, scan.photometric)]), f"{scan.bits} bit", *volume]
+    )

@@ -15,7 +15,7 @@ from scanlens.models.architecture import Architecture
 
 # Border of a 3 x 3 kernel, clockwise from the upper left corner.
 _BORDER = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
-PATCH = 8
+_PATCH = 8
 """Side of a patch where ``model.args.patch`` is not given."""
 
 
@@ -80,7 +80,7 @@ def build_edges(architecture: Architecture) -> nn.Module:
         SettingsError: On other arguments, or a patch that does not fit.
     """
     _take_only(architecture, "patch")
-    patch = architecture.args.get("patch", PATCH)
+    patch = architecture.args.get("patch", _PATCH)
     if type(patch) is not int or not 1 <= patch <= max(architecture.size):
         raise SettingsError(
             f"model.args.patch is {patch!r}; expected a whole number from 1 to the scan's longest side."

@@ -27,7 +27,7 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-WRAPPERS = ("module.", "model.", "network.", "encoder.", "_orig_mod.")
+_WRAPPERS = ("module.", "model.", "network.", "encoder.", "_orig_mod.")
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")
 _MONAI_RESNET: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"^conv1\."), "stem.0."),
@@ -74,7 +74,7 @@ def own_names(name: str, children: Sequence[str]) -> Iterator[str]:
         children: From :func:`torchvision_children`.
     """
     unwrapped = [name]
-    while wrapper := next((w for w in WRAPPERS if unwrapped[0].startswith(w)), None):
+    while wrapper := next((w for w in _WRAPPERS if unwrapped[0].startswith(w)), None):
         unwrapped.insert(0, unwrapped[0].removeprefix(wrapper))
     # The longer ones too, since a word may be the network's own: timm's VOLO keeps its blocks in "network".
     for bare in unwrapped:

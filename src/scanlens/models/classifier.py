@@ -186,7 +186,7 @@ class Classifier(nn.Module):
         self.head: OrdinalLinear | NumberLinear | nn.Linear
         if head == "ordinal":
             self.head = OrdinalLinear(inputs, outputs)
-        elif head == "regression" and classes == 1:
+        elif self.kind.is_number and classes == 1:
             self.head = NumberLinear(inputs, outputs, centre, spread)
         else:
             self.head = nn.Linear(inputs, outputs)

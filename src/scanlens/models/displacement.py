@@ -37,7 +37,7 @@ def scans_to_see(outputs: int) -> int:
     return max(LEAST_SCANS, min(SCANS, PASSES // outputs))
 
 
-def measure(network: Classifier, batches: Iterable[Tensor]) -> Tensor:
+def measure_displacement(network: Classifier, batches: Iterable[Tensor]) -> Tensor:
     """Displacement of each output's evidence.
 
     Args:

@@ -25,11 +25,15 @@ class Head:
         slope: For heads whose outputs differ by constants only (one score): derivative of the logits with
             respect to that score, ``(batch, class)``, from outputs ``(batch, output)`` and the number of
             classes. None where logits are the outputs, so that the mean of local logits is the logit.
+        least_classes: Fewest classes it can be for; 1 of a number, which is no class.
+        is_number: Whether its one output is a number, not a score of a class.
     """
 
     outputs: Callable[[int], int]
     to_logits: Callable[[Tensor, int], Tensor]
     slope: Callable[[Tensor, int], Tensor] | None = None
+    least_classes: int = 2
+    is_number: bool = False
 
     @property
     def linear(self) -> bool:
@@ -92,9 +96,11 @@ def _regression_slope(outputs: Tensor, classes: int) -> Tensor:
 HEADS = {
     "softmax": Head(lambda classes: classes, _as_they_are),
     "sigmoid": Head(lambda classes: classes, _as_they_are),
-    "linear": Head(lambda classes: classes, _as_they_are),
+    "linear": Head(lambda classes: classes, _as_they_are, least_classes=1),
     "ordinal": Head(lambda classes: classes - 1, ordinal_logits, _ordinal_slope),
-    "regression": Head(lambda classes: 1, regression_logits, _regression_slope),
+    "regression": Head(
+        lambda classes: 1, regression_logits, _regression_slope, least_classes=1, is_number=True
+    ),
 }
 """Kinds of head by name. The sigmoid head is trained one class against the rest; its scores are compared by
 softmax afterwards, which the temperature calibrates."""

@@ -23,7 +23,7 @@ RESNETS = {
 }
 DENSENETS = {"densenet121": nets.DenseNet121, "densenet169": nets.DenseNet169}
 EFFICIENTNETS = ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2")
-NAMES = (*RESNETS, *DENSENETS, *EFFICIENTNETS)
+_NAMES = (*RESNETS, *DENSENETS, *EFFICIENTNETS)
 # The seven stages of Tan and Le 2019, table 1, as MONAI writes them: repeats, kernel, stride, expansion,
 # features in and out, share of the squeeze-and-excitation layer.
 STAGES = (
@@ -132,10 +132,10 @@ def build_monai(architecture: Architecture) -> nn.Module:
         SettingsError: Where the name is unknown here, or the arguments or the width do not fit.
     """
     name = architecture.name
-    if name not in NAMES:
+    if name not in _NAMES:
         raise SettingsError(
             f"model.name {name} has no {len(architecture.size)}-D form in MONAI here.",
-            f"Choices: {', '.join(NAMES)}.",
+            f"Choices: {', '.join(_NAMES)}.",
         )
     try:
         network = _network(architecture)

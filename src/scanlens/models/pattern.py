@@ -6,119 +6,20 @@ What follows the last block, ``[FC → ACT]*K → CLASSIFIER``, is ``model.pooli
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
-from scanlens.config.load import parse
+from scanlens.config.pattern import Block, Initial, read_pattern
 from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import ACTIVATIONS
 
-Initial = Literal["default", "he", "xavier"]
-
-
-@dataclass(frozen=True)
-class Block:
-    """``[CONV → ACT]*N → POOL?``.
-
-    Attributes:
-        filters: Features of every convolution.
-        convolutions: Number of convolutions, N.
-        kernel: Side of each.
-        next_kernel: Side of those after the first; null is ``kernel``. 1 only mixes features (Lin et
-            al. 2014, "Network in network").
-        stride: Of the first of them.
-        padding: ``same`` (zeros all around, so that stride 1 keeps the size; odd kernels) or ``valid``.
-        pool: What ends the block.
-        pool_size: Side of the pooling window.
-        pool_stride: Its stride; null is its size.
-    """
-
-    filters: int
-    convolutions: int
-    kernel: int
-    next_kernel: int | None
-    stride: int
-    padding: Literal["same", "valid"]
-    pool: Literal["max", "average", "none"]
-    pool_size: int
-    pool_stride: int | None
-
-    def kernels(self) -> list[int]:
-        """Side of each convolution's kernel, first to last."""
-        return [self.kernel] + [self.next_kernel or self.kernel] * (self.convolutions - 1)
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """``model.args`` of ``model.name=pattern``.
-
-    Attributes:
-        blocks: First to last.
-        norm: ``batch`` puts batch norm between each convolution and its activation.
-        dropout: Probability of dropping a whole feature map before each block but the first (Tompson et al.
-            2015, "Efficient object localization using convolutional networks").
-        initial: First weights of convolutions and hidden layers: ``he`` (He et al. 2015), ``xavier`` (Glorot
-            and Bengio 2010) or ``default`` (torch's).
-    """
-
-    blocks: list[Block]
-    norm: Literal["batch", "none"]
-    dropout: float
-    initial: Initial
-
-
-BLOCK = {
-    "convolutions": 1, "kernel": 3, "next_kernel": None, "stride": 1, "padding": "same", "pool": "max",
-    "pool_size": 2, "pool_stride": None,
-}  # fmt: skip
-"""What a block in the settings need not say."""
-PATTERN = {"norm": "batch", "dropout": 0.0, "initial": "he"}
-"""What ``model.args`` need not say."""
 STEMS = {"small": (5, 1), "medium": (7, 2)}
 """Largest kernel and stride of the first convolution by stem; ``standard`` leaves the pattern as written."""
-LEAST_GRID = 2
+_LEAST_GRID = 2
 """Places along the shortest side that a pooling must leave, or these stems leave it out: one is no map."""
-
-
-def read_pattern(args: Mapping[str, Any]) -> Pattern:
-    """``model.args`` checked, with what they leave out.
-
-    Raises:
-        SettingsError: Naming the key, what came and what may come.
-    """
-    if not args.get("blocks"):
-        raise SettingsError(
-            "model.args.blocks must be given for model.name=pattern.", "See conf/model/pattern.yaml."
-        )
-    blocks = args["blocks"]
-    if isinstance(blocks, list):
-        for number, block in enumerate(blocks):
-            if isinstance(block, Mapping) and "filters" not in block:
-                raise SettingsError(f"model.args.blocks[{number}] has no filters.", "Say filters: 16.")
-        blocks = [{**BLOCK, **block} if isinstance(block, Mapping) else block for block in blocks]
-    pattern = parse(Pattern, {**PATTERN, **args, "blocks": blocks}, "model.args")
-    if not 0 <= pattern.dropout < 1:
-        raise SettingsError(f"model.args.dropout is {pattern.dropout}; expected 0 to below 1.")
-    for number, block in enumerate(pattern.blocks):
-        _check_block(block, f"model.args.blocks[{number}]")
-    return pattern
-
-
-def _check_block(block: Block, key: str) -> None:
-    for name in ("filters", "convolutions", "kernel", "next_kernel", "stride", "pool_size", "pool_stride"):
-        value = getattr(block, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"{key}.{name} is {value}; expected at least 1.")
-    for name in ("kernel", "next_kernel"):
-        side = getattr(block, name)
-        if block.padding == "same" and side is not None and side % 2 == 0:
-            raise SettingsError(
-                f"{key}.{name} is {side}, which has no middle.", "Use an odd kernel, or padding: valid."
-            )
 
 
 def build_pattern(architecture: Architecture) -> nn.Module:
@@ -126,7 +27,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
 
     Args:
         architecture: Its ``width`` multiplies the filters, its ``stem`` bounds the first convolution as
-            :data:`STEMS` says, and leaves out poolings as :data:`LEAST_GRID` says.
+            :data:`STEMS` says, and leaves out poolings as :data:`_LEAST_GRID` says.
 
     Raises:
         SettingsError: Where ``args`` are ill-formed, or a window is larger than the map it works on.
@@ -141,7 +42,7 @@ def build_pattern(architecture: Architecture) -> nn.Module:
         blocks[0] = replace(first, kernel=min(first.kernel, kernel), stride=min(first.stride, stride))
         blocks = _without_late_poolings(blocks, architecture)
     network = build_blocks(blocks, architecture, norm=pattern.norm == "batch", dropout=pattern.dropout)
-    initialise(network, pattern.initial, architecture.activation)
+    initialise_pattern(network, pattern.initial, architecture.activation)
     return network
 
 
@@ -181,7 +82,7 @@ def _without_late_poolings(blocks: list[Block], architecture: Architecture) -> l
         places = (min(_grid(bare, size, what)) - block.pool_size) // (
             block.pool_stride or block.pool_size
         ) + 1
-        kept.append(block if places >= LEAST_GRID else bare)
+        kept.append(block if places >= _LEAST_GRID else bare)
         size = _grid(kept[-1], size, what)
     return kept
 
@@ -250,7 +151,7 @@ class PatternBlock(nn.Module):
         return result
 
 
-def initialise(network: nn.Module, initial: Initial, activation: str) -> None:
+def initialise_pattern(network: nn.Module, initial: Initial, activation: str) -> None:
     """Draw the weights of convolutions and fully connected layers anew, biases zero; ``default`` leaves all.
 
     Args:

@@ -22,7 +22,7 @@ from scanlens.models.baselines import EdgeFeatures
 NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 BOUNDED = (nn.Sigmoid, nn.Softmax, nn.Softmax2d)
 """Activations that a positive copy keeps: gates and attention, whose products would run away without them."""
-ACTIVATIONS = (
+_ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardtanh, nn.Tanh, nn.Mish,
     nn.PReLU,
 )  # fmt: skip
@@ -63,7 +63,7 @@ def positive_copy(network: nn.Module) -> nn.Module:
             else:
                 parameter.fill_(1 / max(1, parameter[0].numel()) if parameter.ndim > 1 else 1)
     for module in list(positive.modules()):
-        if isinstance(module, NORMS + ACTIVATIONS) or "Act" in type(module).__name__:
+        if isinstance(module, NORMS + _ACTIVATIONS) or "Act" in type(module).__name__:
             if not list(module.children()) or isinstance(module, NORMS):
                 module.forward = _as_given(module)  # type: ignore[method-assign]
         elif isinstance(module, nn.Hardsigmoid) or "igmoid" in type(module).__name__:
@@ -103,7 +103,7 @@ def _flattened(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     return None
 
 
-def in_plane(positive: nn.Module) -> None:
+def _in_plane(positive: nn.Module) -> None:
     """Make a positive copy of a network for volumes one for images, in place: strips of images are cheap."""
     for module in positive.modules():
         if isinstance(module, EdgeFeatures):
@@ -138,7 +138,7 @@ def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None
         return None
     positive = positive_copy(backbone)
     if dims == 3:
-        in_plane(positive)
+        _in_plane(positive)
     for length in LENGTHS:
         scans = torch.full((1, channels, length, WIDTH), 1e-3, dtype=torch.float64)
         seen = _influence(positive, scans)[0].sum(1).nonzero()

@@ -27,7 +27,7 @@ FINER = 0.5
 """The same at the steps after it, in places of the map at hand."""
 CALM = 0.5
 """Standard deviation by which the activity is smoothed, likewise: single pixels are noise."""
-LEAST_SHARE = 1e-6
+_LEAST_SHARE = 1e-6
 """Of the mean activity: where nothing was active evidence is shared out evenly."""
 
 
@@ -75,7 +75,8 @@ def move(contributions: Tensor, displacement: Tensor) -> Tensor:
     Args:
         contributions: ``(batch, class, *grid)`` of any sign.
         displacement: ``(class, axis)`` as shares of the axes, from
-            :func:`scanlens.models.displacement.measure`. What would leave the grid stays at its border.
+            :func:`scanlens.models.displacement.measure_displacement`. What would leave the grid stays at its
+            border.
 
     Returns:
         The same shape; the sum over places stays.
@@ -106,7 +107,7 @@ def refine(contributions: Tensor, guide: Tensor, reach: float) -> Tensor:
     coarse, fine = contributions.shape[2:], guide.shape[2:]
     calm = [window(b, b, CALM * b / a, active) for a, b in zip(coarse, fine, strict=True)]
     active = along_axes(active, [matrix / matrix.sum(0) for matrix in calm])
-    active = active + LEAST_SHARE * active.mean(dim=tuple(range(1, active.ndim)), keepdim=True) + 1e-12
+    active = active + _LEAST_SHARE * active.mean(dim=tuple(range(1, active.ndim)), keepdim=True) + 1e-12
     near = [window(a, b, reach, active) for a, b in zip(coarse, fine, strict=True)]
     given = along_axes(active, [matrix.T for matrix in near])
     return active * along_axes(contributions.float() / given, near)

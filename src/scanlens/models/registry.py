@@ -16,12 +16,14 @@ from scanlens.models.baselines import build_dense, build_edges
 from scanlens.models.classifier import ACTIVATIONS, Classifier
 from scanlens.models.depth import block_ends
 from scanlens.models.heads import HEADS
-from scanlens.models.layers import build_plain, pooling_for
-from scanlens.models.pattern import build_pattern, initialise, read_pattern
+from scanlens.models.layers import build_lean, build_plain, pooling_for
+from scanlens.models.pattern import build_pattern, initialise_pattern, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
 from scanlens.models.stems import REDUCTION, say_what_is_left
+from scanlens.tasks import task_of
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
+    "lean": build_lean,
     "cnn": build_plain,
     "pattern": build_pattern,
     "dense": build_dense,
@@ -48,7 +50,7 @@ CHOICES = {
 """What the named values of an architecture may be; a stranger's bundle may say anything."""
 MOST_FINER = 5
 """Places of a guide along an axis for one of the last feature map, at most."""
-MOST_VALUES = 2**27
+_MOST_VALUES = 2**27
 """Of one scan, 512 MiB: a volume of 512 voxels a side."""
 MOST = 65536
 """Largest whole number in ``args`` and width of a layer."""
@@ -60,14 +62,7 @@ PATTERN_MEDIUM_SIDE = {2: 160, 3: 96}
 """The same for layer patterns, whose written stem may be coarser than the other libraries' in 3-D."""
 
 
-HEAD_OF_TASK = {
-    "auto": "softmax", "binary": "softmax", "multiclass": "softmax", "ordinal": "ordinal",
-    "regression": "regression",
-}  # fmt: skip
-"""What ``model.head=auto`` means for each ``data.task``."""
-
-
-def resolve(
+def resolve_model(
     model: Model,
     shape: tuple[int, ...],
     classes: int,
@@ -82,15 +77,8 @@ def resolve(
         classes: Number of labels.
         task: Of the store.
         scale: For task ``regression``: mean and standard deviation of the training split's numbers.
-
-    Raises:
-        SettingsError: Task and head do not fit.
     """
-    if task == "regression" and model.head not in ("auto", "regression"):
-        raise SettingsError(
-            f"model.head={model.head} gives classes, but data.task=regression wants a number.",
-            "Set model.head=auto.",
-        )
+    wanted = task_of(task)
     dims = len(shape) - 1
     library: str = model.library
     if library == "auto":
@@ -101,7 +89,7 @@ def resolve(
     stem = by_side if model.stem == "auto" else model.stem
     pooling: str = model.pooling
     if pooling == "auto":
-        pooling = pooling_for(shape[1:], stem) if model.name == "cnn" else "average"
+        pooling = pooling_for(shape[1:], stem) if model.name in ("lean", "cnn") else "average"
     return Architecture(
         name=model.name,
         library=library,
@@ -111,7 +99,7 @@ def resolve(
         size=shape[1:],
         classes=classes,
         dropout=model.dropout,
-        head=HEAD_OF_TASK[task] if model.head == "auto" else model.head,
+        head=wanted.head if model.head == "auto" else model.head,
         pooling=pooling,
         hidden=tuple(model.hidden),
         activation=model.activation,
@@ -133,7 +121,7 @@ def _whole_numbers(value: object) -> Iterator[int]:
             yield from _whole_numbers(inner)
 
 
-def check(architecture: Architecture) -> None:
+def _check(architecture: Architecture) -> None:
     """Refuse what no network can be, before anything is built or allocated.
 
     Raises:
@@ -161,13 +149,12 @@ def check(architecture: Architecture) -> None:
             "Use [] for no hidden layers.",
         )
     sides = (architecture.channels, *architecture.size)
-    if len(architecture.size) not in (2, 3) or min(sides) < 1 or math.prod(sides) > MOST_VALUES:
+    if len(architecture.size) not in (2, 3) or min(sides) < 1 or math.prod(sides) > _MOST_VALUES:
         raise SettingsError(
             f"A scan of {' x '.join(map(str, sides))} (channels first) fits no network here.",
-            f"Expected two or three sides and at most {MOST_VALUES:,} values: change preprocess.size.",
+            f"Expected two or three sides and at most {_MOST_VALUES:,} values: change preprocess.size.",
         )
-    least = 1 if architecture.head in ("linear", "regression") else 2
-    if not least <= architecture.classes <= MOST:
+    if not HEADS[architecture.head].least_classes <= architecture.classes <= MOST:
         raise SettingsError(
             f"model.head={architecture.head} can't tell {architecture.classes} classes apart.",
             "Choose another head, or give every class scans.",
@@ -180,7 +167,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
     Raises:
         SettingsError: On an unknown name, unfitting arguments, or a network without spatial features.
     """
-    check(architecture)
+    _check(architecture)
     dims = len(architecture.size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -218,7 +205,9 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             dims=len(grid.shape) - 2,
         )
         if architecture.library == "scanlens" and architecture.name == "pattern":
-            initialise(network.hidden, read_pattern(architecture.args).initial, architecture.activation)
+            initialise_pattern(
+                network.hidden, read_pattern(architecture.args).initial, architecture.activation
+            )
     return network.train()
 
 

@@ -20,8 +20,8 @@ from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Network, rebuild
 from scanlens.models.weights import read_weights, save_weights
 
-WEIGHTS = "model.safetensors"
-DESCRIPTION = "model.json"
+_WEIGHTS = "model.safetensors"
+_DESCRIPTION = "model.json"
 HISTORY = "history.csv"
 """One row of metrics an epoch."""
 JUDGED = "judged.csv"
@@ -51,7 +51,7 @@ def save_model(
     Returns:
         SHA-256 of the weights file.
     """
-    digest = save_weights(network, folder / WEIGHTS)
+    digest = save_weights(network, folder / _WEIGHTS)
     description = {
         "architecture": architecture.to_json(),
         "labels": labels,
@@ -59,7 +59,7 @@ def save_model(
         "weights_sha256": digest,
         **facts,
     }
-    write_json(folder / DESCRIPTION, description)
+    write_json(folder / _DESCRIPTION, description)
     return digest
 
 
@@ -67,7 +67,7 @@ def load_model(folder: Path) -> tuple[Network, dict[str, Any]]:
     """The network that one of the two functions here wrote, in evaluation mode, and its description."""
     description = _describe(folder)
     architecture = Architecture.from_json(description["architecture"])
-    network = rebuild(architecture, description.get("members", 1), read_weights(folder / WEIGHTS))
+    network = rebuild(architecture, description.get("members", 1), read_weights(folder / _WEIGHTS))
     return network, description
 
 
@@ -91,7 +91,7 @@ def join_members(sources: Sequence[Path], output: Path) -> str:
     first = descriptions[0]
     output.mkdir(parents=True, exist_ok=True)
     if len(sources) == 1:
-        for name in (WEIGHTS, DESCRIPTION, HISTORY):
+        for name in (_WEIGHTS, _DESCRIPTION, HISTORY):
             shutil.copyfile(sources[0] / name, output / name)
         return str(first["weights_sha256"])
     for folder, other in zip(sources, descriptions, strict=True):
@@ -101,13 +101,13 @@ def join_members(sources: Sequence[Path], output: Path) -> str:
             )
     state: dict[str, torch.Tensor] = {}
     for number, folder in enumerate(sources):
-        weights = read_weights(folder / WEIGHTS)
+        weights = read_weights(folder / _WEIGHTS)
         state.update({f"members.{number}.{name}": tensor for name, tensor in weights.items()})
-    with replacing(output / WEIGHTS) as temporary:
+    with replacing(output / _WEIGHTS) as temporary:
         temporary.write_bytes(save(state))
-    digest = hashlib.sha256((output / WEIGHTS).read_bytes()).hexdigest()
+    digest = hashlib.sha256((output / _WEIGHTS).read_bytes()).hexdigest()
     write_json(
-        output / DESCRIPTION,
+        output / _DESCRIPTION,
         {
             **{key: first[key] for key in _SAME},
             "members": len(sources),
@@ -133,8 +133,8 @@ def judges(folder: Path) -> pd.Series:
 
 
 def _describe(folder: Path) -> dict[str, Any]:
-    path = folder / DESCRIPTION
+    path = folder / _DESCRIPTION
     if not path.is_file():
-        raise SettingsError(f"{path}: no trained network here.", "Run stage training first.")
+        raise SettingsError(f"{path}: no trained network here.", "Run stage ensemble first.")
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content

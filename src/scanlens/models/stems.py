@@ -31,10 +31,10 @@ from torch.nn.modules.conv import _ConvNd
 
 REDUCTION = {2: {"medium": 16, "small": 8}, 3: {"medium": 16, "small": 16}}
 """Most pixels a side that one place of the grid may stand for, by dimensions and stem."""
-LEAST_GRID = 2
+_LEAST_GRID = 2
 """Places along the shortest side that a shrunk stem leaves, where two halvings less are enough for it."""
-POOLS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
-UNFIT = (RuntimeError, ValueError, TypeError, AssertionError)
+_POOLS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
+_UNFIT = (RuntimeError, ValueError, TypeError, AssertionError)
 """What networks raise on scans of a size they do not take."""
 PROBE = {2: 320, 3: 64}
 """Side of the scan that a network is looked at with; divisible by 32."""
@@ -99,12 +99,12 @@ def steps(network: nn.Module, channels: int, dims: int) -> tuple[list[Step], int
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             level = round(math.log2(side / min(inputs[0].shape[2:])))
             stride = _first(module.stride)  # type: ignore[arg-type]
-            found.append(Step(name, level, round(math.log2(stride)), isinstance(module, POOLS)))
+            found.append(Step(name, level, round(math.log2(stride)), isinstance(module, _POOLS)))
 
         return hook
 
     for name, module in network.named_modules():
-        if isinstance(module, (_ConvNd, *POOLS)):
+        if isinstance(module, (_ConvNd, *_POOLS)):
             handles.append(module.register_forward_pre_hook(note(name)))
     try:
         grid = on_meta(network, (1, channels, *[side] * dims))[2:]
@@ -185,7 +185,7 @@ def say_what_is_left(name: str, stem: str, size: tuple[int, ...], grid: tuple[in
     """
     most = REDUCTION[len(size)].get(stem)
     if most is None or (
-        min(grid) >= LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
+        min(grid) >= _LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
     ):
         return
     places, sides = (" x ".join(map(str, numbers)) for numbers in (grid, size))
@@ -215,7 +215,7 @@ def shrink_stem(network: nn.Module, stem: str, channels: int, size: tuple[int, .
     bare = copy.deepcopy(network).to("meta").eval()
     try:
         found, halvings = steps(bare, channels, dims)
-    except UNFIT:
+    except _UNFIT:
         return
     most = int(math.log2(REDUCTION[dims][stem]))
     for gone in range(max(0, min(2, halvings - most)), 3):
@@ -224,8 +224,8 @@ def shrink_stem(network: nn.Module, stem: str, channels: int, size: tuple[int, .
         try:
             take_back(trial, found, levels, stem == "small")
             grid = on_meta(trial, (1, channels, *size))[2:]
-        except UNFIT:
+        except _UNFIT:
             continue
-        if min(grid) >= LEAST_GRID or gone == 2:
+        if min(grid) >= _LEAST_GRID or gone == 2:
             take_back(network, found, levels, stem == "small")
             return

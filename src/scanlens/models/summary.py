@@ -110,7 +110,7 @@ def _wake(backbone: nn.Module) -> None:
                 gain.fill_(1)
 
 
-def summarise(architecture: Architecture, depth: int | None = None) -> Summary:
+def summarise_network(architecture: Architecture, depth: int | None = None) -> Summary:
     """Look at a network with fresh weights.
 
     Args:
@@ -150,7 +150,7 @@ def summarise(architecture: Architecture, depth: int | None = None) -> Summary:
     )
 
 
-def as_text(summary: Summary) -> str:
+def summary_text(summary: Summary) -> str:
     """The summary for people."""
     made = summary.architecture
 

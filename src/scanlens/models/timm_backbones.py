@@ -16,7 +16,7 @@ from scanlens.errors import SettingsError
 from scanlens.models.architecture import Architecture
 from scanlens.models.stems import REDUCTION, shrink_stem
 
-UNFIT = (TypeError, ValueError, RuntimeError, AssertionError, LookupError, AttributeError)
+_UNFIT = (TypeError, ValueError, RuntimeError, AssertionError, LookupError, AttributeError)
 """What timm raises on arguments that it does not understand."""
 
 
@@ -190,7 +190,7 @@ def build_timm(architecture: Architecture) -> nn.Module:
         network = _create(architecture, arguments)
         _without_head(network)
         has_tokens = _lay_out(network, name, own, architecture.channels)
-    except UNFIT as error:
+    except _UNFIT as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if not architecture.args:
             raise SettingsError(

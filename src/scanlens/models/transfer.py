@@ -21,7 +21,7 @@ from scanlens.models.weights import file_sha256, read_weights
 
 HUB_SECONDS = 4.0
 """How long the hub may take to answer that it is there."""
-LEAST_SHARE = 0.5
+_LEAST_SHARE = 0.5
 """Of the backbone's tensors that a source must fit; below it is another network."""
 NAMED = 3
 """Tensors that do not fit which are named."""
@@ -149,12 +149,6 @@ def _imagenet(architecture: Architecture, weights: str | None) -> tuple[dict[str
     return dict(network.state_dict()), facts
 
 
-def _file(transfer: Transfer) -> Path:
-    if not transfer.file:
-        raise SettingsError("transfer.file must be given.", "Add transfer.file=PATH.")
-    return Path(transfer.file)
-
-
 def _bundle(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Backbone of another bundle; of an ensemble, that of the first member.
 
@@ -203,11 +197,12 @@ def initialise(
         state, facts = _imagenet(architecture, transfer.weights)
         origin = f"ImageNet weights {facts['weights']}"
     elif transfer.source == "bundle":
-        state, facts = _bundle(_file(transfer))
         origin = str(transfer.file)
+        state, facts = _bundle(Path(origin))
     elif transfer.source == "file":
-        state, origin = read_weights(_file(transfer)), str(transfer.file)
-        facts = {"file": origin, "sha256": file_sha256(_file(transfer))}
+        origin = str(transfer.file)
+        state = read_weights(Path(origin))
+        facts = {"file": origin, "sha256": file_sha256(Path(origin))}
     else:
         state, facts, origin = read_weights(pretrained), {}, "stage pretraining"
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -216,7 +211,7 @@ def initialise(
     missing = [name for name in match.missing if not name.endswith("num_batches_tracked")]
     fitting = [name for name in match.taken if name.startswith("backbone.")]
     fitting = [name for name in fitting if not name.endswith("num_batches_tracked")]
-    if len(fitting) < LEAST_SHARE * (len(fitting) + len(missing)):
+    if len(fitting) < _LEAST_SHARE * (len(fitting) + len(missing)):
         network.load_state_dict(before)
         total = len(fitting) + len(missing)
         raise SettingsError(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training programs keep the state dict beside their counters."""
 
 
@@ -58,7 +58,7 @@ def read_weights(source: Path) -> dict[str, Tensor]:
             f"{source}: holds more than tensors, or none, and was not opened.",
             "Save network.state_dict() alone, best as safetensors.",
         ) from error
-    for wrapper in WRAPPERS:
+    for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
             break

@@ -9,7 +9,6 @@ settings, other code and other libraries lie in folders of their own and never m
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import importlib.metadata
 import json
@@ -25,15 +24,24 @@ from pathlib import Path
 from typing import IO
 
 import scanlens
+from scanlens.atomic import replacing
+from scanlens.errors import shortage
 from scanlens.preprocess.preprocessor import Preprocessor
-from scanlens.preprocess.shard_file import beside, row_bytes, shard_header
+from scanlens.preprocess.shard_file import row_bytes, shard_header
 
 _DIGITS = 32
 """Hex digits of a key."""
-_CODE = ("types.py", "sources", "manifest/checks.py", "manifest/columns.py", "preprocess")
+_CODE = (
+    "types.py",
+    "reference.py",
+    "privacy",
+    "sources",
+    "manifest/checks.py",
+    "manifest/columns.py",
+    "preprocess",
+)
 """The parts of scanlens that decide what a scan becomes."""
 _LOCK = "lock"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def row_key(sha256: str, pixel_sha256: str = "") -> str:
@@ -49,11 +57,6 @@ def shard_key(rows: Sequence[str]) -> str:
 def settings_key(preprocessor: Preprocessor) -> str:
     """Name everything but the content that decides what a row holds: settings, code and libraries."""
     return _digest(json.dumps(preprocessor.to_json(), sort_keys=True) + "\n" + _code_digest())
-
-
-def is_full(error: OSError) -> bool:
-    """Whether an operating system error means that the disk, a quota or a file has no more room."""
-    return error.errno in _FULL
 
 
 @dataclass(frozen=True)
@@ -113,19 +116,16 @@ class ShardCache:
         kept, checksums = _read_entry(self.folder / f"{key}.json")
         if kept != list(rows):
             return False
-        temporary = beside(target)
         try:
-            _link(self._file(key), temporary)
-            # What was linked is what is looked at: the entry may be replaced meanwhile.
-            if not self._is_whole(temporary, checksums):
-                return False
-            temporary.replace(target)
+            with replacing(target, alone=False) as temporary:
+                _link(self._file(key), temporary)
+                # What was linked is what is looked at: the entry may be replaced meanwhile.
+                if not self._is_whole(temporary, checksums):
+                    raise FileNotFoundError(key)
         except OSError as error:
-            if is_full(error):
+            if shortage(error) == "disk":
                 raise
             return False
-        finally:
-            temporary.unlink(missing_ok=True)
         return True
 
     def put(self, shard: Path, rows: Sequence[str], checksums: Sequence[int]) -> None:
@@ -139,17 +139,12 @@ class ShardCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         key = shard_key(rows)
         for target in (self._file(key), self.folder / f"{key}.json"):
-            temporary = beside(target)
-            try:
+            with replacing(target, alone=False) as temporary:
                 if target.suffix == ".npy":
                     _link(shard, temporary)
                 else:
                     entry = {"rows": list(rows), "checksums": list(checksums)}
                     temporary.write_text(json.dumps(entry), encoding="ascii")
-                temporary.replace(target)
-            finally:
-                # Renaming one link of a file onto another does nothing.
-                temporary.unlink(missing_ok=True)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.npy"

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from scanlens.preprocess.geometry import Box
-from scanlens.preprocess.histogram import measure
+from scanlens.preprocess.histogram import count_values
 from scanlens.types import ImageArray
 
 Crop: TypeAlias = Literal["none", "foreground", "fan"]
 
-MARGIN = 0.02
+_MARGIN = 0.02
 """Of the box's side, added at either end."""
 SHARE = 0.2
 """Parts smaller than this share of the largest are markers, letters or rulers and are left out. Two legs
@@ -44,16 +44,16 @@ def crop_box(small: ImageArray, spatial: Sequence[int], crop: Crop) -> Box:
     """
     lowest, highest = float(small.min()), float(small.max())
     if not lowest < highest:
-        return whole(spatial)
+        return whole_frame(spatial)
     if crop == "fan":
         found = small[0] > NOT_BLACK
     else:
         # A thin skin or skull around dark fat or air is body all through.
-        found = ndimage.binary_fill_holes(small[0] > measure(small, lowest, highest).background)
-    return _largest_parts(found, spatial) or whole(spatial)
+        found = ndimage.binary_fill_holes(small[0] > count_values(small, lowest, highest).background)
+    return _largest_parts(found, spatial) or whole_frame(spatial)
 
 
-def whole(spatial: Sequence[int]) -> Box:
+def whole_frame(spatial: Sequence[int]) -> Box:
     """The box that leaves nothing out."""
     return tuple(slice(0, side) for side in spatial)
 
@@ -86,5 +86,5 @@ def _largest_parts(found: npt.NDArray[np.bool_], spatial: Sequence[int]) -> Box 
 def _enlarged(start: int, stop: int, small: int, side: int) -> slice:
     """From the small copy's pixels to the scan's, rounded outwards, with a margin."""
     first, last = start * side / small, stop * side / small
-    margin = MARGIN * (last - first)
+    margin = _MARGIN * (last - first)
     return slice(max(int(np.floor(first - margin)), 0), min(int(np.ceil(last + margin)), side))

@@ -114,7 +114,7 @@ class Histogram:
         return min(int((value - self.lower) / self.width), BINS - 1)
 
 
-def measure(pixels: FloatArray, lowest: float, highest: float) -> Histogram:
+def count_values(pixels: FloatArray, lowest: float, highest: float) -> Histogram:
     """Count values.
 
     Single values far from all others (metal, a burnt-in marker, a broken detector element) do not coarsen

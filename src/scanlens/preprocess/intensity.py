@@ -10,17 +10,17 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from scanlens.preprocess.histogram import LEAST_SPAN, MOST_SPAN, Histogram, measure
+from scanlens.preprocess.histogram import LEAST_SPAN, MOST_SPAN, Histogram, count_values
 from scanlens.types import FloatArray, ImageArray, Scan
 
-Limits: TypeAlias = tuple[float, float]
+IntensityRange: TypeAlias = tuple[float, float]
 """The values that become 0 and 1, lower < upper."""
 
-SOFT_TISSUE: Limits = (-160.0, 240.0)
+SOFT_TISSUE: IntensityRange = (-160.0, 240.0)
 """CT window in Hounsfield units: width 400, level 40."""
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in the grey value (ITU-R BT.601)."""
-BYTE_RANGE: Limits = (0.0, 255.0)
+BYTE_RANGE: IntensityRange = (0.0, 255.0)
 DEVIATIONS = 3.0
 """Standard deviations to either side of the mean that rule zscore shows."""
 SANE_OVERLAP = 0.25
@@ -91,10 +91,10 @@ class _Values:
     @cached_property
     def histogram(self) -> Histogram:
         _check_span(self.lowest, self.highest)
-        return measure(self.scan.pixels, self.lowest, self.highest)
+        return count_values(self.scan.pixels, self.lowest, self.highest)
 
 
-def _file_window(values: _Values) -> Limits | None:
+def _file_window(values: _Values) -> IntensityRange | None:
     """The window in the file if it is sane: placeholders such as 0 to 1 or 0 to 65535 are not."""
     window, spread = values.scan.window, _percentile(values)
     if window is None or spread is None or not np.isfinite(window).all() or not window[0] < window[1]:
@@ -104,23 +104,23 @@ def _file_window(values: _Values) -> Limits | None:
     return window if common >= SANE_OVERLAP * wider else None
 
 
-def _percentile(values: _Values) -> Limits | None:
+def _percentile(values: _Values) -> IntensityRange | None:
     return values.histogram.spread(values.percentiles)
 
 
-def _foreground(values: _Values) -> Limits | None:
+def _foreground(values: _Values) -> IntensityRange | None:
     """From the scan's low percentile to the body's high one: however much air there is, it becomes 0."""
     histogram, (low, high) = values.histogram, values.percentiles
     lower, upper = histogram.percentile(low), histogram.percentile(high, above=histogram.background)
     return (lower[0], upper[1]) if lower and upper else None
 
 
-def _from_zero(values: _Values) -> Limits | None:
+def _from_zero(values: _Values) -> IntensityRange | None:
     upper = values.histogram.percentile(values.percentiles[1], above=values.histogram.background)
     return (0.0, upper[1]) if upper and upper[1] > 0 else None
 
 
-def _zscore(values: _Values) -> Limits | None:
+def _zscore(values: _Values) -> IntensityRange | None:
     moments = values.histogram.moments(values.histogram.background)
     if moments is None or not moments[1] > 0:
         return None
@@ -128,7 +128,7 @@ def _zscore(values: _Values) -> Limits | None:
     return mean - reach, mean + reach
 
 
-RULES: Mapping[str, Callable[[_Values], Limits | None]] = MappingProxyType(
+RULES: Mapping[str, Callable[[_Values], IntensityRange | None]] = MappingProxyType(
     {
         "soft_tissue": lambda values: SOFT_TISSUE,
         "bytes": lambda values: BYTE_RANGE if values.scan.bits <= 8 else None,
@@ -146,7 +146,9 @@ _FIXED = ("soft_tissue", "bytes")
 """Rules that ask nothing of the values."""
 
 
-def limits(scan: Scan, rule: str, percentiles: tuple[float, float], span: tuple[float, float]) -> Limits:
+def limits(
+    scan: Scan, rule: str, percentiles: tuple[float, float], span: tuple[float, float]
+) -> IntensityRange:
     """Choose the values that become 0 and 1.
 
     Args:
@@ -171,7 +173,7 @@ def limits(scan: Scan, rule: str, percentiles: tuple[float, float], span: tuple[
     return found
 
 
-def _chosen(scan: Scan, rule: str, percentiles: tuple[float, float], span: Limits) -> Limits:
+def _chosen(scan: Scan, rule: str, percentiles: tuple[float, float], span: IntensityRange) -> IntensityRange:
     lowest, highest = span
     if rule == "window":
         if scan.window is None:
@@ -196,7 +198,7 @@ def _check_span(lower: float, upper: float) -> None:
         raise ValueError(f"limits: nothing can be scaled between {lower:g} and {upper:g} in float32")
 
 
-def extremes(pixels: FloatArray) -> Limits:
+def extremes(pixels: FloatArray) -> IntensityRange:
     """Least and greatest value.
 
     Raises:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from scanlens.errors import SettingsError
 from scanlens.preprocess.cache import ShardCache, row_key
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.shard_file import row_bytes, shard_path
 from scanlens.preprocess.shards import RowTask, ShardTask
 
-MOST_BYTES = 64 << 20
+MOST_SHARD_BYTES = 64 << 20
 """Size from which a shard has fewer rows than the settings allow."""
 _SHARDS_WANTED = 64
 """Shards that keep the processes of a large machine evenly busy."""
@@ -34,17 +33,12 @@ def rows_per_shard(scans: int, most: int, shape: tuple[int, ...]) -> int:
         scans: Rows in all.
         most: ``preprocess.shard_rows``.
         shape: ``(channel, *spatial)`` of a row.
-
-    Raises:
-        SettingsError: ``most`` is below 1.
     """
-    if most < 1:
-        raise SettingsError(f"preprocess.shard_rows: expected at least 1, got {most}.")
     even = 1 << max(math.ceil(scans / _SHARDS_WANTED) - 1, 0).bit_length()
-    return min(most, max(even, _FEWEST_ROWS), max(MOST_BYTES // row_bytes(shape), 1))
+    return min(most, max(even, _FEWEST_ROWS), max(MOST_SHARD_BYTES // row_bytes(shape), 1))
 
 
-class Plan:
+class ShardPlan:
     """The shards of a run, in order. Iterating makes one task at a time.
 
     Args:

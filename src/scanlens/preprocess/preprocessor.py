@@ -10,29 +10,25 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, UnreadableScan
 from scanlens.manifest.columns import OK
-from scanlens.preprocess.crop import crop_box, small_shape, whole
+from scanlens.preprocess.crop import crop_box, small_shape, whole_frame
 from scanlens.preprocess.geometry import Box, Placement, centre, fitting, resize
-from scanlens.preprocess.intensity import Limits, convert_channels, default, extremes, limits, rescale
+from scanlens.preprocess.intensity import IntensityRange, convert_channels, default, extremes, limits, rescale
 from scanlens.preprocess.settings import (
-    checked_percentiles,
-    checked_spacing,
-    checked_windows,
     chosen_channels,
     chosen_size,
     grid_axes,
+    grid_spacing,
 )
 from scanlens.preprocess.slices import middle, neighbours
 from scanlens.preprocess.spacing import known, resampled
-from scanlens.types import ImageArray, Scan
+from scanlens.types import BoolArray, ImageArray, Scan
 
 NO_MEMORY = "needs more memory than there is"
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class Preprocessor:
     aspect: str
     intensity: str
     percentiles: tuple[float, float]
-    windows: tuple[Limits, ...] | None
+    windows: tuple[IntensityRange, ...] | None
     dims: int
     spacing: tuple[float, ...] | None = None
     crop: str = "none"
@@ -136,7 +132,7 @@ class Preprocessor:
         Raises:
             ValueError: ``self.spacing`` is set and the scan's is not known, or absurd.
         """
-        box = whole(spatial) if box is None else box
+        box = whole_frame(spatial) if box is None else box
         found = known(spacing, len(spatial))
         if self.slices > 1:
             box, found = box[1:], found and found[1:]
@@ -183,7 +179,7 @@ class Preprocessor:
         cover = placement.pad(resize(part[np.newaxis].astype(np.float32), placement.shape), self.size)[0]
         return (cover >= min(0.5, float(cover.max()))) & (cover > 0)
 
-    def _grey_values(self, scan: Scan) -> tuple[ImageArray, Limits, tuple[Limits, ...]]:
+    def _grey_values(self, scan: Scan) -> tuple[ImageArray, IntensityRange, tuple[IntensityRange, ...]]:
         """The pixels in the channels to work on, their extremes, and the limits of each window.
 
         Raises:
@@ -202,11 +198,13 @@ class Preprocessor:
         grey = dataclasses.replace(scan, pixels=pixels)
         return pixels, span, (limits(grey, self.intensity, self.percentiles, span),)
 
-    def _box(self, pixels: ImageArray, modality: str, span: Limits, bounds: tuple[Limits, ...]) -> Box:
+    def _box(
+        self, pixels: ImageArray, modality: str, span: IntensityRange, bounds: tuple[IntensityRange, ...]
+    ) -> Box:
         crop = self.crop_of(modality)
         spatial = pixels.shape[1:]
         if crop == "none":
-            return whole(spatial)
+            return whole_frame(spatial)
         # All windows show the same part.
         seen = min(lower for lower, _ in bounds), max(upper for _, upper in bounds)
         small = _normalised(convert_channels(pixels, 1), small_shape(spatial), span, seen)
@@ -233,7 +231,7 @@ class Preprocessor:
         return cls(**{name: _frozen(value) for name, value in content.items()})
 
 
-def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocessor:
+def resolve_preprocessor(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocessor:
     """Turn the settings into numbers.
 
     Args:
@@ -242,19 +240,18 @@ def resolve(config: Preprocess, manifest: pd.DataFrame, dims: int) -> Preprocess
         dims: 2 or 3, the scans' spatial axes.
 
     Raises:
-        SettingsError: A setting is out of range, or two contradict each other.
+        SettingsError: There is to be a spacing, and none of the training scans says its own.
     """
     accepted = manifest[manifest["status"] == OK]
     axes = grid_axes(config, dims)
-    spacing = checked_spacing(config, axes)
-    windows = checked_windows(config)
+    spacing = grid_spacing(config, axes)
     return Preprocessor(
         size=chosen_size(config, accepted, axes, spacing),
         channels=chosen_channels(config, accepted),
         aspect=config.aspect,
         intensity=config.intensity,
-        percentiles=checked_percentiles(config),
-        windows=windows,
+        percentiles=(config.percentiles[0], config.percentiles[1]),
+        windows=None if config.windows is None else tuple((low, high) for low, high in config.windows),
         dims=dims,
         spacing=spacing,
         crop=config.crop,
@@ -277,7 +274,9 @@ def _reasons(name: str) -> Iterator[None]:
         raise UnreadableScan(name, NO_MEMORY) from error
 
 
-def _normalised(pixels: ImageArray, shape: Sequence[int], span: Limits, window: Limits) -> ImageArray:
+def _normalised(
+    pixels: ImageArray, shape: Sequence[int], span: IntensityRange, window: IntensityRange
+) -> ImageArray:
     """Clip to a window, resample and rescale to [0, 1]."""
     lower, upper = window
     if not lower <= span[0] <= span[1] <= upper:

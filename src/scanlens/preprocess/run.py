@@ -18,17 +18,18 @@ from tqdm import tqdm
 
 from scanlens.atomic import write_json
 from scanlens.config.schema import Preprocess
-from scanlens.errors import ScanlensError, SettingsError
+from scanlens.errors import ScanlensError, SettingsError, shortage
 from scanlens.manifest.columns import OK
-from scanlens.preprocess.cache import is_full, open_cache, shard_key
-from scanlens.preprocess.plan import Plan
-from scanlens.preprocess.preprocessor import resolve
+from scanlens.preprocess.cache import open_cache, shard_key
+from scanlens.preprocess.plan import ShardPlan
+from scanlens.preprocess.preprocessor import resolve_preprocessor
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store
 from scanlens.preprocess.store_files import DEFAULT_TASK, Description, clear_store, describe_store
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.scaling.opencv import one_thread
+from scanlens.tasks import task_of
 
 KEPT_COLUMNS = [
     "scan_id",
@@ -44,7 +45,7 @@ KEPT_COLUMNS = [
     "spacing",
 ]
 """Columns of the manifest that the store's index keeps."""
-IN_PROCESS = Engine("local", 0, None)
+_IN_PROCESS = Engine("local", 0, None)
 """Decodes in the caller's own process."""
 POOL_FROM_PIXELS = 600_000_000
 """Pixels to decode from which starting processes pays: what one decodes in about the time of the start."""
@@ -96,7 +97,7 @@ def preprocess(
     source: dict[str, Any],
     config: Preprocess,
     output: Path,
-    engine: Engine = IN_PROCESS,
+    engine: Engine = _IN_PROCESS,
     *,
     cache: Path | None = None,
 ) -> dict[str, Any]:
@@ -124,7 +125,7 @@ def preprocess(
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
         ScanlensError: Worker processes fail at every scan of a shard, or the disk is full.
     """
-    preprocessor = resolve(config, manifest, source["dims"])
+    preprocessor = resolve_preprocessor(config, manifest, source["dims"])
     shape = (preprocessor.channels, *preprocessor.size)
     accepted = manifest[manifest["status"] == OK]
     started = time.perf_counter()
@@ -135,7 +136,7 @@ def preprocess(
         entries, pruner = None, None
         if cache is not None:
             entries, pruner = stack.enter_context(open_cache(cache, preprocessor))
-        plan = Plan(accepted, root, output, preprocessor, config.shard_rows, entries)
+        plan = ShardPlan(accepted, root, output, preprocessor, config.shard_rows, entries)
         planned = time.perf_counter()
         progress = _make_shards(plan, len(accepted), engine)
         left_out = [
@@ -160,7 +161,7 @@ def preprocess(
         **progress.counts,
         "preprocessor": preprocessor.to_json(),
         "statistics": statistics,
-        "seconds": {
+        "seconds_by_step": {
             "plan": round(planned - started, 2),
             "shards": round(made - planned, 2),
             "statistics": round(time.perf_counter() - made, 2),
@@ -168,7 +169,7 @@ def preprocess(
     }
 
 
-def _make_shards(plan: Plan, scans: int, engine: Engine) -> _Progress:
+def _make_shards(plan: ShardPlan, scans: int, engine: Engine) -> _Progress:
     """Make every shard, in order, on a progress bar that counts scans."""
     if engine.kind == "local" and plan.pixels_to_decode() < POOL_FROM_PIXELS:
         engine = replace(engine, workers=0)
@@ -230,7 +231,7 @@ def _full_disk_explained(output: Path, resumes: bool) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not is_full(error):
+        if shortage(error) != "disk":
             raise
         raise ScanlensError(
             f"preprocess: no room left where {output} is written.",
@@ -249,7 +250,7 @@ def _check_remainder(
         ("training class", train["label"], left_train["label"]),
     ]
     split = ("split", accepted["split"], index["split"])
-    for what, before, after in [split, *([] if task == "regression" else classes)]:
+    for what, before, after in [split, *(classes if task_of(task).has_classes else [])]:
         gone = sorted(set(before) - set(after))
         if gone:
             raise SettingsError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import secrets
 import threading
 import weakref
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from scanlens.atomic import beside
 from scanlens.types import ImageArray
 
 StoredArray = npt.NDArray[np.uint16]
@@ -31,14 +31,6 @@ def quantise(image: ImageArray) -> StoredArray:
     if not (image.min() >= 0 and image.max() <= 1):
         raise ValueError(f"expected values in [0, 1], got {image.min()} to {image.max()}")
     return np.rint(image * SCALE).astype(DTYPE)
-
-
-def beside(path: Path) -> Path:
-    """Return a name for an unfinished file beside ``path`` that no other process takes.
-
-    A cluster may give a task of a node it has lost to another one while the first still writes.
-    """
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -14,8 +14,8 @@ from scanlens.preprocess.cache import Place, ShardCache
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.preprocess.shard_file import ShardWriter, quantise
 from scanlens.scaling.heap import keep_freed_memory
-from scanlens.sources.quiet import quiet
 from scanlens.sources.read import read_scan
+from scanlens.sources.readers.quiet import quiet
 
 
 @dataclass(frozen=True)

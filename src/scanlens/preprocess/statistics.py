@@ -10,12 +10,13 @@ import numpy as np
 
 from scanlens.atomic import write_json
 from scanlens.errors import SettingsError
-from scanlens.preprocess.store import IntArray, Store
+from scanlens.preprocess.store import Store
+from scanlens.types import IntArray
 
 STD_FLOOR = 1e-3
 """Least standard deviation: scans of one grey value must not be divided by zero."""
 Range: TypeAlias = Literal["zscore", "unit", "centred", "symmetric"]
-FIXED: Mapping[str, tuple[float, float]] = MappingProxyType(
+_FIXED: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"unit": (0.0, 1.0), "centred": (0.5, 1.0), "symmetric": (0.5, 0.5)}
 )
 """Shift and scale of the ranges that no scan decides: [0, 1], [-0.5, 0.5] and [-1, 1]."""
@@ -27,7 +28,7 @@ def training_statistics(store: Store, target: Range = "zscore") -> dict[str, Any
     Args:
         store: The store; no row of val or test is read.
         target: Section preprocess's ``range``. ``zscore``: by the training rows' mean and (population)
-            standard deviation, at least :data:`STD_FLOOR`. Others: :data:`FIXED`.
+            standard deviation, at least :data:`STD_FLOOR`. Others: :data:`_FIXED`.
 
     Returns:
         ``mean`` and ``std``: what :func:`scanlens.preprocess.intensity.standardise` takes off each channel
@@ -44,7 +45,7 @@ def training_statistics(store: Store, target: Range = "zscore") -> dict[str, Any
 
 
 def _fixed(store: Store, target: Range) -> tuple[list[float], list[float]]:
-    shift, scale = FIXED[target]
+    shift, scale = _FIXED[target]
     return [shift] * store.shape[0], [scale] * store.shape[0]
 
 

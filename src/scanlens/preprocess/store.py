@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from scanlens.config.numbers import as_numbers, quantile_bins
 from scanlens.errors import SettingsError
 from scanlens.preprocess.shard_file import DTYPE, SCALE, ShardReader, ShardWriter, quantise, shard_path
 from scanlens.preprocess.store_files import (
@@ -28,9 +27,9 @@ from scanlens.preprocess.store_files import (
     describe_store,
     read_description,
 )
-from scanlens.types import ImageArray
+from scanlens.tasks import task_of
+from scanlens.types import ImageArray, IntArray
 
-IntArray = npt.NDArray[np.int64]
 Rows = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 _OPEN_SHARDS = 64
@@ -59,8 +58,6 @@ class StoreWriter:
         shard_rows: int,
         task: str = DEFAULT_TASK,
     ) -> None:
-        if shard_rows < 1:
-            raise SettingsError(f"preprocess.shard_rows: expected at least 1, got {shard_rows}.")
         self.folder = folder
         self.shape = tuple(shape)
         self.labels = list(labels)
@@ -131,22 +128,17 @@ class Store:
         shape: ``(channel, *spatial)`` of every row.
         labels: The classes in order; for task ``regression`` the number's name alone.
         index: One row a scan, in the order of the rows; ``label`` is text for every task.
-        task: What the labels are: ``binary``, ``multiclass``, ``ordinal`` or ``regression``.
+        task: What the labels are.
     """
 
     def __init__(self, folder: Path, description: Description, index: pd.DataFrame) -> None:
         self.folder = folder
         self.shape = description.shape
         self.labels = description.labels
-        self.task = description.task
+        self.task = task_of(description.task)
         self.index = index
         self._starts: IntArray = np.cumsum([0, *description.shards], dtype=np.int64)
-        self._targets: npt.NDArray[Any]
-        if self.task == "regression":
-            self._targets = as_numbers(index["label"]).astype(np.float32)
-        else:
-            codes = pd.Categorical(index["label"], categories=self.labels).codes
-            self._targets = np.asarray(codes, dtype=np.int64)
+        self._targets = self.task.encode(index["label"], self.labels)
         self._splits = index["split"].to_numpy(dtype=object)
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
 
@@ -194,7 +186,7 @@ class Store:
     @property
     def strata(self) -> pd.Series:
         """What to deal or balance by, indexed like ``index``: the class, or the quantile bin of a number."""
-        return quantile_bins(self.index["label"]) if self.task == "regression" else self.index["label"]
+        return self.task.strata(self.index["label"])
 
     def targets(self, rows: Rows) -> npt.NDArray[Any]:
         """Class numbers (places in ``labels``), int64, ``(len(rows),)``; float32 numbers for regression."""

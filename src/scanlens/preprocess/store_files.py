@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from scanlens.atomic import replacing, write_json
-from scanlens.config.numbers import is_number
 from scanlens.errors import SettingsError
 from scanlens.preprocess.shard_file import DTYPE, SCALE, row_bytes, shard_header, shard_path
+from scanlens.tasks import task_of
 
-VERSION = 2
+_VERSION = 2
 """Of the format; 1 had shards of equal length."""
 INDEX_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path")
 """What every index has; it may have more."""
@@ -71,7 +71,7 @@ def check_index(index: pd.DataFrame, description: Description) -> None:
         raise ValueError(
             f"an index of {len(index)} rows without {missing} does not fit {description.rows} arrays"
         )
-    unknown = _strange_labels(index["label"], description)
+    unknown = task_of(description.task).unknown(index["label"], description.labels)
     if unknown:
         raise ValueError(f"labels {unknown} are none of {description.labels}")
 
@@ -91,7 +91,7 @@ def describe_store(folder: Path, description: Description, index: pd.DataFrame) 
     with replacing(folder / "index.parquet") as temporary:
         index.reset_index(drop=True).to_parquet(temporary, index=False, compression="zstd")
     content = {
-        "version": VERSION,
+        "version": _VERSION,
         "shape": list(description.shape),
         "dtype": DTYPE.name,
         "scale": SCALE,
@@ -126,7 +126,7 @@ def read_description(folder: Path) -> tuple[Description, pd.DataFrame]:
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{folder / 'store.json'}: damaged: {error!r}.", remedy) from error
     sound = min(description.shape, default=0) >= 1 and min(description.shards, default=0) >= 0
-    if kept != (VERSION, DTYPE.name, SCALE) or not sound or description.rows != rows:
+    if kept != (_VERSION, DTYPE.name, SCALE) or not sound or description.rows != rows:
         raise SettingsError(f"{folder / 'store.json'}: describes no store this scanlens reads.", remedy)
     _check_shards(folder, description, remedy)
     try:
@@ -138,13 +138,6 @@ def read_description(folder: Path) -> tuple[Description, pd.DataFrame]:
     except ValueError as error:
         raise SettingsError(f"{folder / 'index.parquet'}: {error}.", remedy) from error
     return description, index
-
-
-def _strange_labels(found: pd.Series, description: Description) -> list[str]:
-    """Labels that are none of the classes, or no number where numbers are wanted."""
-    if description.task == "regression":
-        return sorted(label for label in set(found) if not is_number(label))
-    return sorted(set(found) - set(description.labels))
 
 
 def _check_shards(folder: Path, description: Description, remedy: str) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Pretraining, Transfer
 from scanlens.models.classifier import Classifier
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
@@ -56,7 +56,7 @@ def pretrain(
         Facts for the report.
     """
     store, made = Store.open(real), Store.open(synthetic)
-    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
+    architecture = resolve_model(model, store.shape, len(store.labels), store.task.name, number_scale(store))
     network = build(architecture, pretraining.seed)
     parts = [Part(made, np.arange(len(made)))]
     supervised = pretraining.method == "supervised"

@@ -15,8 +15,8 @@ from scanlens.scaling.limits import Engine, Failed, Limits
 
 __all__ = ["Engine", "Failed", "Limits", "engine_of", "map_ordered"]
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 def engine_of(runtime: Runtime) -> Engine:
@@ -26,13 +26,13 @@ def engine_of(runtime: Runtime) -> Engine:
 
 
 def map_ordered(
-    function: Callable[[T], R],
-    items: Iterable[T],
+    function: Callable[[_T], _R],
+    items: Iterable[_T],
     *,
     engine: Engine,
     limits: Limits | None = None,
     total: int | None = None,
-) -> Iterator[R | Failed]:
+) -> Iterator[_R | Failed]:
     """Yield the function's result for each item, in the order of the items.
 
     Items are taken and results kept a few a worker ahead of the caller, so memory does not grow with their

@@ -21,8 +21,8 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from scanlens.scaling.limits import Failed, Limits
 from scanlens.scaling.worker import Raised, call, start_worker
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 AHEAD = 8
 """Items a worker that are handed out before the oldest result is taken: the bound on waiting results."""
@@ -34,8 +34,8 @@ _LOOK_S = 1.0
 
 
 def map_in_processes(
-    function: Callable[[T], R], items: Iterable[T], workers: int, limits: Limits | None
-) -> Iterator[R | Failed]:
+    function: Callable[[_T], _R], items: Iterable[_T], workers: int, limits: Limits | None
+) -> Iterator[_R | Failed]:
     """Yield the result for each item, in order; see :func:`scanlens.scaling.engine.map_ordered`."""
     guard = Guard(workers, function)
     flying: deque[_Task] = deque()

@@ -24,8 +24,8 @@ from scanlens.errors import SettingsError
 from scanlens.scaling.limits import Engine, Failed, Limits
 from scanlens.scaling.local import AHEAD, Guard, unwrapped
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 _CORES_A_TASK = 0.5
 """Less than a core, so that actors on every core but a half do not lock tasks out for ever."""
@@ -49,8 +49,8 @@ class _Unseen:
 
 
 def map_on_ray(
-    function: Callable[[T], R], items: Iterable[T], engine: Engine, limits: Limits | None
-) -> Iterator[R | Failed]:
+    function: Callable[[_T], _R], items: Iterable[_T], engine: Engine, limits: Limits | None
+) -> Iterator[_R | Failed]:
     """Yield the result for each item, in order; see :func:`scanlens.scaling.engine.map_ordered`.
 
     Nodes must have scanlens installed and see the data root, the caller's folder and the pseudonym key under

@@ -1,1 +1,1 @@
-"""Sweeps over settings, and runs compared."""
+"""Sweeps over settings: Optuna chooses, DVC runs the trials."""

@@ -1,4 +1,4 @@
-"""The best trial as ``conf/experiment/<name>.yaml``: only what differs from ``conf/``."""
+"""The best trial as ``conf/experiment/<name>.yaml``: its overrides and nothing else."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from scanlens.atomic import write_text
 from scanlens.config.compose import CONF, compose_text
-from scanlens.config.load import DERIVED
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.tracking.lineage import NOT_IDENTITY
 
@@ -48,23 +47,16 @@ def write_experiment(project: Path, name: str, overrides: Sequence[str], provena
     """
     path = experiment_path(project, name)
     before = path.read_text(encoding="utf-8") if path.is_file() else None
-    groups = [o for o in overrides if _is_group(project, o) and not o.startswith("experiment=")]
-    groups = [o for o in groups if o.split("=")[0] not in NOT_IDENTITY]
-    wanted = yaml.safe_load(compose_text(project, overrides))
-    differing = difference(_composed(project, groups), wanted)
-    content: dict[str, Any] = {}
-    if groups:
-        content["defaults"] = [dict([_group_choice(o)]) for o in groups]
-    content |= {key: value for key, value in differing.items() if key not in (*NOT_IDENTITY, *DERIVED)}
+    kept = [o for o in overrides if o.lstrip("+").split("=")[0].split(".")[0] not in NOT_IDENTITY]
     head = [
         "# @package _global_",
         f"{MARK}{name}: {provenance[0]}",
         *(f"# {line}" for line in provenance[1:]),
     ]
-    body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True) if content else ""
+    body = yaml.safe_dump(_content(project, kept), sort_keys=False, allow_unicode=True)
     write_text(path, "\n".join(head) + "\n" + body)
     try:
-        agrees = _compared(yaml.safe_load(compose_text(project, [f"experiment={name}"]))) == _compared(wanted)
+        agrees = _composed(project, [f"experiment={name}"]) == _composed(project, overrides)
     except SettingsError:
         agrees = False
     if not agrees:
@@ -74,46 +66,27 @@ def write_experiment(project: Path, name: str, overrides: Sequence[str], provena
             write_text(path, before)
         raise ScanlensError(
             f"The best trial can't be written as an experiment: {path.name} would compose to other settings.",
-            f"Its overrides were: {' '.join(o for o in overrides if _section(o) not in NOT_IDENTITY)}",
+            f"Its overrides were: {' '.join(kept)}",
         )
     return path
 
 
-def difference(base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested keys of ``wanted`` whose values ``base`` does not hold."""
-    found: dict[str, Any] = {}
-    for key, value in wanted.items():
-        if key in base and base[key] == value:
-            continue
-        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            found[key] = difference(base[key], value)
+def _content(project: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """An experiment's YAML: groups as its defaults, an experiment it builds on before them, then values."""
+    defaults: list[Any] = []
+    values = OmegaConf.create()
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if key == "experiment":
+            defaults.insert(0, override.value())
+        elif "." not in key and (project / CONF / key).is_dir():
+            defaults.append({f"override /{key}": override.value()})
         else:
-            found[key] = value
-    return found
+            OmegaConf.update(values, key, override.value())
+    content: dict[str, Any] = {"defaults": [*defaults, "_self_"]} if defaults else {}
+    return {**content, **yaml.safe_load(OmegaConf.to_yaml(values))}
 
 
-def _is_group(project: Path, override: str) -> bool:
-    key = override.split("=")[0].lstrip("+")
-    return "." not in key and (project / CONF / key).is_dir()
-
-
-def _section(override: str) -> str:
-    return override.split("=")[0].lstrip("+").split(".")[0]
-
-
-def _group_choice(override: str) -> tuple[str, str]:
-    key, _, value = override.partition("=")
-    return f"override /{key.lstrip('+')}", value
-
-
-def _composed(project: Path, overrides: Sequence[str]) -> dict[str, Any]:
-    """``conf/`` with groups chosen; what must be given may still be missing."""
-    with initialize_config_dir(str((project / CONF).resolve()), version_base=None):
-        settings = compose("config", overrides=list(overrides))
-    OmegaConf.resolve(settings)
-    plain: dict[str, Any] = yaml.safe_load(OmegaConf.to_yaml(settings))
-    return plain
-
-
-def _compared(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _composed(project: Path, overrides: Sequence[str]) -> Mapping[str, Any]:
+    settings = yaml.safe_load(compose_text(project, overrides))
     return {key: value for key, value in settings.items() if key not in NOT_IDENTITY}

@@ -1,21 +1,33 @@
-"""What a sweep may choose: a dimension a conf key, written as in ``training.lr=log(1e-4,1e-2)``."""
+"""What a sweep may choose: a dimension per conf key, written as in ``training.lr=log(1e-4,1e-2)``."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 
 from scanlens.errors import SettingsError
 
-FORMS = "log(LOW,HIGH), uniform(LOW,HIGH[,STEP]), int(LOW,HIGH[,STEP]), logint(LOW,HIGH), or values a,b,c"
-_CALL = re.compile(r"(log|uniform|int|logint|choice)\((.*)\)", re.DOTALL)
+FORMS = (
+    "log(LOW,HIGH), uniform(LOW,HIGH[,STEP]), int(LOW,HIGH[,STEP]), logint(LOW,HIGH), range(LOW,END[,STEP]), "
+    "or values a,b,c"
+)
+_CALL = re.compile(r"(log|uniform|int|logint)\((.*)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -24,79 +36,43 @@ class Dimension:
 
     Attributes:
         key: A conf key (``training.lr``) or a group (``model``).
-        kind: choice, log, uniform, int or logint.
-        options: Of choice: the values as Hydra overrides spell them.
-        low: Of the numeric kinds, inclusive.
-        high: Likewise.
-        step: Of uniform and int; None is any number, or 1.
+        text: As a person wrote it, without spaces around commas.
+        distribution: Optuna's; the options of a choice are texts as Hydra overrides spell them.
     """
 
     key: str
-    kind: str
-    options: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    step: float | None = None
+    text: str
+    distribution: BaseDistribution
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of a choice; a number has none."""
+        wanted = self.distribution
+        return tuple(map(str, wanted.choices)) if isinstance(wanted, CategoricalDistribution) else ()
 
     def suggest(self, trial: optuna.Trial) -> str:
         """The value that the study's sampler chooses, as an override spells it."""
-        if self.kind == "choice":
-            return str(trial.suggest_categorical(self.key, self.options))
-        if self.kind in ("int", "logint"):
-            step, log = int(self.step or 1), self.kind == "logint"
-            return str(trial.suggest_int(self.key, int(self.low), int(self.high), step=step, log=log))
-        number = trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.kind == "log")
-        return repr(number)
-
-    def values(self) -> tuple[str, ...]:
-        """Every value, for a grid.
-
-        Raises:
-            SettingsError: There is no end of them.
-        """
-        if self.kind == "choice":
-            return self.options
-        if self.kind == "int":
-            return tuple(str(n) for n in range(int(self.low), int(self.high) + 1, int(self.step or 1)))
-        if self.kind == "uniform" and self.step:
-            count = int((self.high - self.low) / self.step + 1e-9) + 1
-            return tuple(repr(round(self.low + i * self.step, 12)) for i in range(count))
-        raise SettingsError(
-            f"{self.key}={self} has no end of values: a grid needs a list, or int() or uniform() by steps.",
-            "Write values a,b,c or choose --sampler tpe.",
+        wanted = self.distribution
+        if isinstance(wanted, CategoricalDistribution):
+            return str(trial.suggest_categorical(self.key, wanted.choices))
+        if isinstance(wanted, IntDistribution):
+            return str(trial.suggest_int(self.key, wanted.low, wanted.high, step=wanted.step, log=wanted.log))
+        assert isinstance(wanted, FloatDistribution)
+        return spelled(
+            trial.suggest_float(self.key, wanted.low, wanted.high, step=wanted.step, log=wanted.log)
         )
 
     def samples(self) -> tuple[str, ...]:
         """Values to try out before any work: all options, or the two ends."""
-        if self.kind == "choice":
-            return self.options
-        as_text = (lambda n: str(int(n))) if self.kind in ("int", "logint") else repr
-        return as_text(self.low), as_text(self.high)
-
-    def __str__(self) -> str:
-        if self.kind == "choice":
-            return ",".join(self.options)
-        numbers = [self.low, self.high, *([self.step] if self.step is not None else [])]
-        return f"{self.kind}({','.join(f'{n:.15g}' for n in numbers)})"
+        wanted = self.distribution
+        if isinstance(wanted, IntDistribution | FloatDistribution):
+            return spelled(wanted.low), spelled(wanted.high)
+        return self.options
 
 
-def split_outside_brackets(text: str) -> list[str]:
-    """Parts between the commas that stand in no bracket or quote: ``[64],[128,64]`` has two."""
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "'\"":
-            quote = letter
-        elif letter in "([{":
-            depth += 1
-        elif letter in ")]}":
-            depth -= 1
-        if letter == "," and depth == 0 and not quote:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
+def spelled(value: object) -> str:
+    """A chosen value as an override spells it."""
+    return repr(value) if isinstance(value, float) else str(value)
 
 
 def as_override(value: Any) -> str:
@@ -121,39 +97,38 @@ def read_dimension(key: str, value: Any) -> Dimension:
     Raises:
         SettingsError: The text is not one of :data:`FORMS`.
     """
-    if isinstance(value, list):
-        return Dimension(key, "choice", _options(key, [as_override(option) for option in value]))
     text = as_override(value).strip()
     call = _CALL.fullmatch(text)
-    if call is None or call[1] == "choice":
-        return Dimension(key, "choice", _options(key, split_outside_brackets(call[2] if call else text)))
-    kind = call[1]
+    if isinstance(value, list) or call is None:
+        options = [as_override(one) for one in value] if isinstance(value, list) else _options(key, text)
+        if not all(options) or len(set(options)) != len(options) or not options:
+            raise SettingsError(
+                f"{key}={text}: a value is empty or stands there twice.", f"Expected {FORMS}."
+            )
+        return Dimension(key, ",".join(options), CategoricalDistribution(options))
+    kind, parts = call[1], [part.strip() for part in call[2].split(",")]
+    log, made = kind.startswith("log"), IntDistribution if "int" in kind else FloatDistribution
+    number: Any = int if "int" in kind else float
     try:
-        numbers = [float(part) for part in split_outside_brackets(call[2])]
-    except ValueError:
-        numbers = []
-    most = 3 if kind in ("uniform", "int") else 2
-    if not 2 <= len(numbers) <= most:
-        raise SettingsError(f"{key}={text}: expected {FORMS}.")
-    low, high = numbers[:2]
-    step = numbers[2] if len(numbers) == 3 else None
-    if not low < high:
-        raise SettingsError(f"{key}={text}: {low:g} is not below {high:g}.")
-    if kind in ("log", "logint") and low <= 0:
-        raise SettingsError(f"{key}={text}: a logarithm needs bounds above 0, got {low:g}.")
-    if kind in ("int", "logint") and any(n != int(n) for n in numbers):
-        raise SettingsError(f"{key}={text}: expected whole numbers.")
-    if step is not None and step <= 0:
-        raise SettingsError(f"{key}={text}: the step must be above 0, got {step:g}.")
-    return Dimension(key, kind, (), low, high, step)
+        low, high, *steps = (number(part) for part in parts)
+        if not math.isfinite(high - low) or len(steps) > (not log):
+            raise ValueError("other numbers were expected")
+        step = {"step": steps[0]} if steps else {}
+        return Dimension(key, f"{kind}({','.join(parts)})", made(low, high, log=log, **step))
+    except ValueError as error:
+        raise SettingsError(f"{key}={text}: {error}.", f"Expected {FORMS}.") from error
 
 
-def _options(key: str, options: Sequence[str]) -> tuple[str, ...]:
-    if not options or "" in options:
-        raise SettingsError(f"{key}={','.join(options)}: an empty value.", f"Expected {FORMS}.")
-    if len(set(options)) != len(options):
-        raise SettingsError(f"{key}={','.join(options)}: a value stands there twice.")
-    return tuple(options)
+def _options(key: str, text: str) -> list[str]:
+    """The values of one of Hydra's sweeps, or the text: ``a,b``, ``[64],[128,64]``, ``range(1,5)``."""
+    try:
+        override = OverridesParser.create().parse_override(f"{key}={text}")
+    except HydraException:
+        # Composing the settings will say what is wrong.
+        return [text]
+    if override.is_choice_sweep() or override.is_range_sweep():
+        return list(override.sweep_string_iterator())
+    return [text]
 
 
 def grid(
@@ -164,20 +139,22 @@ def grid(
     """Every combination but the excluded ones, the last key changing fastest.
 
     Args:
-        dimensions: With an end of values.
+        dimensions: Each a choice.
         exclude: Each names some keys and for each the values; a combination that matches all of one is out.
         fixed: Values that are no choice, which a rule of ``exclude`` may name too.
+
+    Raises:
+        SettingsError: A number has no end of values.
     """
+    for dimension in dimensions:
+        if not dimension.options:
+            what = f"{dimension.key}={dimension.text} has no end of values"
+            raise SettingsError(f"{what}.", "For a grid write a,b,c or range(LOW,HIGH[,STEP]).")
     keys = [dimension.key for dimension in dimensions]
-    combinations = [
-        dict(zip(keys, values, strict=True))
-        for values in itertools.product(*(d.values() for d in dimensions))
-    ]
-    return [
-        combination
-        for combination in combinations
-        if not any(
-            all({**fixed, **combination}.get(key) in values for key, values in rule.items())
-            for rule in exclude
-        )
-    ]
+    products = itertools.product(*(dimension.options for dimension in dimensions))
+    combinations = [dict(zip(keys, values, strict=True)) for values in products]
+
+    def matches(choices: Mapping[str, str], rule: Mapping[str, Sequence[str]]) -> bool:
+        return all({**fixed, **choices}.get(key) in values for key, values in rule.items())
+
+    return [c for c in combinations if not any(matches(c, rule) for rule in exclude)]

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import optuna
 import yaml
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from scanlens.atomic import write_json
 from scanlens.config.compose import compose_text
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
-from scanlens.search.charts import study_pictures
 from scanlens.search.experiment import experiment_path, write_experiment
-from scanlens.search.loop import run_study
-from scanlens.search.pipeline import Pipeline
-from scanlens.search.plan import Plan
-from scanlens.search.space import grid, quoted
+from scanlens.search.plan import SweepPlan
+from scanlens.search.space import grid, quoted, spelled
 from scanlens.search.study import (
-    INTERRUPTED,
+    FOLDER,
     PARENT,
-    WORKER,
-    as_text,
+    REASON,
     best_trial,
+    counts,
     exclusive,
     finished,
     importances,
     open_study,
+    outcome_text,
     take_up,
-    wanted_trials,
 )
-from scanlens.search.trials import shared_reason, state_of, trial_line, trials_table
-from scanlens.search.workspace import remove_workspaces
+from scanlens.search.trials import TrialRunner
+from scanlens.search.workspace import end_processes, remove_workspaces
 from scanlens.tracking.lineage import settings_hash
 from scanlens.tracking.sweeps import SweepRun, absolute
 
@@ -50,19 +42,10 @@ CHANGES_VALIDATION = ("data", "acquire", "manifest", "preprocess", "seed")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to.
+    """What a sweep came to: of the best trial its number, value and choices, of all how many ended how.
 
-    Attributes:
-        name: Of the study.
-        metric: What was optimised.
-        direction: minimize or maximize.
-        value: The best value.
-        trial: Its number.
-        best: ``{key: value}`` of the best trial.
-        counts: Trials by state.
-        importance: ``{key: share}``, empty where too few trials tell.
-        experiment: The file with the best settings.
-        run: MLflow's id of the parent run, or "".
+    ``importance`` is each key's share of the variation, empty where too few trials tell; ``experiment`` the
+    file with the best settings; ``run`` MLflow's id of the parent run, or "".
     """
 
     name: str
@@ -77,15 +60,15 @@ class Outcome:
     run: str
 
 
-def check_space(project: Path, plan: Plan) -> str:
+def check_space(project: Path, plan: SweepPlan) -> str:
     """Compose what the space may choose before anything runs, and hash the settings under it.
 
     Raises:
         SettingsError: A key, value or combination that ``conf/`` does not take.
     """
-    wanted_trials(plan)
+    plan.wanted()
     if plan.sampler == "grid":
-        combinations = grid(plan.space, plan.exclude, plan.fixed)
+        combinations = [outcome_text(c) for c in grid(plan.space, plan.exclude, plan.fixed)]
     else:
         first = {dimension.key: dimension.samples()[0] for dimension in plan.space}
         combinations = [{**first, d.key: value} for d in plan.space for value in d.samples()]
@@ -94,7 +77,7 @@ def check_space(project: Path, plan: Plan) -> str:
     return settings_hash(yaml.safe_load(compose_text(project, plan.overrides(combinations[0]))))
 
 
-def sweep(project: Path, plan: Plan, say: bool = True) -> Outcome:
+def sweep(project: Path, plan: SweepPlan, say: bool = True) -> Outcome:
     """Run the sweep, or go on with it, until it has the wanted number of trials.
 
     Args:
@@ -104,72 +87,70 @@ def sweep(project: Path, plan: Plan, say: bool = True) -> Outcome:
 
     Raises:
         ScanlensError: Wrong settings, a sweep of this name that runs already, or no trial that succeeded.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM, with everything left so that the next start goes on.
+        KeyboardInterrupt: On Ctrl-C, with everything left so that the next start goes on.
     """
-    if not (project / "dvc.yaml").is_file():
-        raise ScanlensError("There is no dvc.yaml here.", "Run this in the project's root.")
+    project = project.resolve()
+    if not (project / "dvc.yaml").is_file() or not (project / ".dvc").is_dir():
+        raise ScanlensError("There is no dvc.yaml or no .dvc here.", "Run this in the project's root.")
     experiment_path(project, plan.name)
     base = check_space(project, plan)
-    speak = _speaker(say)
+    speak: Callable[[str], None] = _speak if say else lambda text: None
     for key in sorted({d.key for d in plan.space if d.key.split(".")[0] in CHANGES_VALIDATION}):
         speak(f"warning: {key} may change the validation scans; values of trials may not compare")
-    with exclusive(project, plan.name), _terminated_as_interrupted():
-        study = open_study(project, plan, base)
-        return _run(project, plan, study, speak)
+    with exclusive(project, plan.name):
+        return _run(project, plan, open_study(project, plan, base), speak)
 
 
-def _run(project: Path, plan: Plan, study: optuna.Study, speak: Callable[[str], None]) -> Outcome:
+def _run(project: Path, plan: SweepPlan, study: optuna.Study, speak: Callable[[str], None]) -> Outcome:
     tracking = absolute(_tracking_of(project, plan), project)
-    parent = SweepRun(tracking, plan.name, study.user_attrs.get(PARENT, ""), plan.identity())
-    study.set_user_attr(PARENT, parent.run_id)
-    for trial in take_up(study):
-        parent.close_trial(trial.number, "interrupted", as_text(trial.params), None)
-        speak(f"trial {trial.number} was interrupted; it is run again")
-    done, wanted = len(finished(study)), wanted_trials(plan)
-    if done:
-        speak(f"{plan.name}: {done} of {wanted} trials are there")
     override = [f"tracking.uri={quoted(tracking.uri)}"] if tracking.enabled else []
-    pipeline = Pipeline(project, plan, parent.run_id, override)
+    with SweepRun(tracking, plan.name, study.user_attrs.get(PARENT, ""), plan.identity()) as parent:
+        study.set_user_attr(PARENT, parent.run_id)
+        end_processes(project / FOLDER / plan.name)
+        for trial in take_up(study, plan):
+            parent.close_trial(trial.number, "interrupted", outcome_text(trial.params), None)
+            speak(f"trial {trial.number} was interrupted; it is run again")
+        done, wanted = len(finished(study)), plan.wanted()
+        if done:
+            speak(f"{plan.name}: {done} of {wanted} trials are there")
 
-    def observe(trial: FrozenTrial) -> None:
-        state = state_of(trial)
-        reason = shared_reason(trial)
-        workspace = pipeline.workspace(trial.user_attrs[WORKER]) if state == "complete" else None
-        parent.close_trial(trial.number, state, as_text(trial.params), workspace, reason)
-        speak(trial_line(study, plan, trial, wanted))
+        def observe(study: optuna.Study, trial: FrozenTrial) -> None:
+            speak(f"[{len(finished(study))}/{wanted}] {trial_line(study, plan.metric, trial)}")
 
-    try:
-        run_study(study, plan, pipeline, observe)
-    except BaseException:
-        for trial in study.trials:
-            if trial.user_attrs.get(INTERRUPTED):
-                parent.close_trial(trial.number, "interrupted", as_text(trial.params), None)
-        parent.run._try(lambda client: client.set_terminated(parent.run_id, "KILLED"))
-        raise
-    try:
+        run = TrialRunner(project, plan, parent, override)
+        # Signals go to this thread: in another one a stop meets no transaction of the study.
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                ended = -1
+                # Again while that brings something: threads that meet at the queue may leave a trial in it.
+                while ended < len(finished(study)) < wanted:
+                    ended = len(finished(study))
+                    pool.submit(
+                        study.optimize,
+                        run,
+                        n_trials=wanted - ended,
+                        n_jobs=plan.jobs,
+                        catch=(Exception,),
+                        callbacks=[observe],
+                    ).result()
+                    take_up(study, plan)
+            finally:
+                run.stopping.set()
         outcome = _conclude(project, plan, study, parent)
-    except ScanlensError:
-        parent.run._try(lambda client: client.set_terminated(parent.run_id, "FAILED"))
-        raise
-    parent.run._try(lambda client: client.set_terminated(parent.run_id, "FINISHED"))
-    remove_workspaces(project, plan.name)
+    remove_workspaces(project / FOLDER / plan.name)
     return outcome
 
 
-def _tracking_of(project: Path, plan: Plan) -> Tracking:
+def _tracking_of(project: Path, plan: SweepPlan) -> Tracking:
     fixed = [f"{k}={v}" for k, v in plan.fixed.items() if k.split(".")[0] == "tracking"]
     # compose_text has checked names and types.
     return Tracking(**yaml.safe_load(compose_text(project, fixed))["tracking"])
 
 
-def _conclude(project: Path, plan: Plan, study: optuna.Study, parent: SweepRun) -> Outcome:
+def _conclude(project: Path, plan: SweepPlan, study: optuna.Study, parent: SweepRun) -> Outcome:
     best = best_trial(study)
-    choices = as_text(best.params)
-    counts: dict[str, int] = {}
-    for trial in study.trials:
-        counts[state_of(trial)] = counts.get(state_of(trial), 0) + 1
-    importance = importances(study)
     assert best.value is not None
+    choices = outcome_text(best.params)
     path = write_experiment(
         project,
         plan.name,
@@ -178,71 +159,57 @@ def _conclude(project: Path, plan: Plan, study: optuna.Study, parent: SweepRun) 
             f"{plan.metric} {best.value:.6g} ({plan.direction}), trial {best.number} of "
             f"{len(finished(study))}.",
             f"Chosen: {' '.join(f'{k}={v}' for k, v in choices.items())}",
-            f"From: {' '.join(f'{d.key}={d}' for d in plan.space)}",
+            f"From: {' '.join(f'{d.key}={d.text}' for d in plan.space)}",
             "The value chose the settings, so it flatters them; the test split has the honest one.",
         ],
     )
     outcome = Outcome(
-        plan.name,
-        plan.metric,
-        plan.direction,
-        best.value,
-        best.number,
-        choices,
-        counts,
-        importance,
-        path.relative_to(project).as_posix(),
-        parent.run_id,
+        name=plan.name,
+        metric=plan.metric,
+        direction=plan.direction,
+        value=best.value,
+        trial=best.number,
+        best=choices,
+        counts=counts(study),
+        importance=importances(study),
+        experiment=path.relative_to(project).as_posix(),
+        run=parent.run_id,
     )
-    _log_outcome(parent, study, outcome, path)
-    return outcome
-
-
-def _log_outcome(parent: SweepRun, study: optuna.Study, outcome: Outcome, experiment: Path) -> None:
     parent.run.log_metrics(
         {
-            f"best.{outcome.metric}": outcome.value,
+            f"best.{plan.metric}": best.value,
             **{f"trials.{state}": float(count) for state, count in outcome.counts.items()},
             **{f"importance.{key}": share for key, share in outcome.importance.items()},
         }
     )
-    parent.run.set_tags({f"best.{key}": value for key, value in outcome.best.items()})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for picture, content in study_pictures(study, outcome.importance).items():
-            (folder / f"{picture}.png").write_bytes(content)
-        trials_table(study).to_csv(folder / "trials.csv", index=False, lineterminator="\n")
-        write_json(folder / "best.json", {"value": outcome.value, "choices": outcome.best})
-        parent.run.log_files(folder, "sweep")
-    parent.run.log_files(experiment, "sweep")
+    parent.run.set_tags({f"best.{key}": value for key, value in choices.items()})
+    parent.run.log_files(path, "sweep")
+    return outcome
 
 
-def _speaker(say: bool) -> Callable[[str], None]:
-    return (lambda text: print(text, file=sys.stderr, flush=True)) if say else (lambda text: None)
+def _speak(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends the sweep as cleanly as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def trial_line(study: optuna.Study, metric: str, trial: FrozenTrial) -> str:
+    """What a person is told when a trial has ended."""
+    result = f"failed: {trial.user_attrs.get(REASON, '')}"
+    if trial.state is TrialState.PRUNED:
+        result = f"pruned after {len(trial.intermediate_values)} epochs"
+    elif trial.value is not None:
+        result = f"{metric} {trial.value:.4f}"
+        if study.best_trial.number == trial.number:
+            result += "  best so far"
+    choices = "  ".join(f"{key}={spelled(value)}" for key, value in trial.params.items())
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    return f"trial {trial.number}  {choices}  {result}  ({seconds:.0f} s)"
 
 
 def as_lines(outcome: Outcome) -> str:
     """An outcome for a person."""
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(outcome.counts.items()))
+    states = ", ".join(f"{count} {state}" for state, count in outcome.counts.items())
     lines = [
-        f"{outcome.name}: {counts}",
+        f"{outcome.name}: {states}",
         f"best {outcome.metric} {outcome.value:.4f} (trial {outcome.trial}): "
         + " ".join(f"{key}={value}" for key, value in outcome.best.items()),
     ]

@@ -1,1 +1,1 @@
-"""Readers: everything that turns a file into a Scan."""
+"""From files of many kinds to scans: reading one, and listing a data set."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.aliases import resolve_alias
-from scanlens.sources.archive import is_archive, list_members, unpacked
+from scanlens.privacy.aliases import resolve_alias
+from scanlens.reference import Reference, parse_reference
 from scanlens.sources.locate import A_FOLDER, base_folder, locate
-from scanlens.sources.reference import Reference, parse_reference
-from scanlens.sources.series_index import archive_series, folder_series
+from scanlens.sources.readers.archive import is_archive, list_members, unpacked
+from scanlens.sources.readers.series_index import archive_series, folder_series
 
 _HEAD_BYTES = 4
 _NPZ = ".npz"  # a zip file too, read by rows
@@ -41,7 +41,7 @@ def opened(root: Path, reference: str) -> Iterator[Content]:
 
     Args:
         root: The data root: a folder, or a MedMNIST ``.npz`` file.
-        reference: As :mod:`scanlens.sources.reference` describes it, or an alias. Reasons name it as given.
+        reference: As :mod:`scanlens.reference` describes it, or an alias. Reasons name it as given.
 
     Raises:
         UnreadableScan: It leads outside the root, to nothing, to a folder or archive of several series, or to

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 from scanlens.errors import UnreadableScan
-from scanlens.sources.aliases import is_alias
-from scanlens.sources.reference import parse_reference
+from scanlens.privacy.aliases import is_alias
+from scanlens.reference import parse_reference
 
 _REASONS = {
     errno.ENOENT: "file not found",

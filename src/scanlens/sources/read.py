@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from scanlens.errors import ScanlensError, UnreadableScan
-from scanlens.sources.archive import is_archive
 from scanlens.sources.content import Content, opened, refuse_other_dims
-from scanlens.sources.dicom import read_dicom
-from scanlens.sources.dicom_file import is_dicom
-from scanlens.sources.itk import is_itk, read_itk
 from scanlens.sources.locate import os_reason
-from scanlens.sources.medmnist import read_npz_row, row_values
-from scanlens.sources.nifti import is_nifti, read_nifti
-from scanlens.sources.quiet import quiet
-from scanlens.sources.raster import is_raster, read_raster
-from scanlens.sources.series import read_series
+from scanlens.sources.readers.archive import is_archive
+from scanlens.sources.readers.dicom import read_dicom
+from scanlens.sources.readers.dicom_file import is_dicom
+from scanlens.sources.readers.itk import is_itk, read_itk
+from scanlens.sources.readers.medmnist import read_npz_row, row_values
+from scanlens.sources.readers.nifti import is_nifti, read_nifti
+from scanlens.sources.readers.quiet import quiet
+from scanlens.sources.readers.raster import is_raster, read_raster
+from scanlens.sources.readers.series import read_series
 from scanlens.types import Scan
 
 _HEAD_BYTES = 4096
@@ -39,7 +39,7 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256:
 
     Args:
         root: The data root: a folder, or a MedMNIST ``.npz`` file.
-        reference: Any of :mod:`scanlens.sources.reference`, or an alias.
+        reference: Any of :mod:`scanlens.reference`, or an alias.
         dims: 2 for images, 3 for volumes.
         max_pixels: Files whose header declares more pixels (all frames together) are refused unread.
         sha256: What :func:`content_sha256` said of it, or None: other content is refused undecoded.

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from scanlens.preprocess.store import IntArray, Store
+from scanlens.preprocess.store import Store
 from scanlens.synthesis.fidelity import features, frechet_distance, intensity
 from scanlens.synthesis.memorisation import descriptors, nearest_distances, report
-from scanlens.types import FloatArray, ImageArray
+from scanlens.types import FloatArray, ImageArray, IntArray
 
-BLOCK = 32
+_BLOCK = 32
 """Scans in memory at one time."""
 QUERIES = 256
 """Made scans, and training scans, whose nearest training scan is looked for."""
@@ -70,7 +70,7 @@ def _memorisation(
     real = _vectors(store, _sample(rows, QUERIES, random))
     near_made = np.full(len(drawn), 2.0)
     near_real = np.full(len(real), 2.0)
-    total = -(-len(rows) // BLOCK)
+    total = -(-len(rows) // _BLOCK)
     for block in tqdm(_blocks(store, rows), total=total, desc="synthesis audit", unit="block"):
         others = descriptors(block)
         near_made = np.minimum(near_made, nearest_distances(drawn, [others]))
@@ -85,8 +85,8 @@ def _sample(rows: IntArray, most: int, random: np.random.Generator) -> IntArray:
 
 def _blocks(store: Store, rows: IntArray) -> Iterator[ImageArray]:
     """Read rows a few at a time."""
-    for start in range(0, len(rows), BLOCK):
-        yield store.read(rows[start : start + BLOCK])
+    for start in range(0, len(rows), _BLOCK):
+        yield store.read(rows[start : start + _BLOCK])
 
 
 def _vectors(store: Store, rows: IntArray) -> FloatArray:

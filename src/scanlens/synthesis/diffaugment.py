@@ -21,7 +21,7 @@ TRANSLATION = 1 / 8
 
 
 @dataclass(frozen=True)
-class Changes:
+class BatchChanges:
     """What was drawn for a batch.
 
     Attributes:
@@ -35,17 +35,17 @@ class Changes:
     shifts: Tensor
 
 
-def draw_changes(batch: int, dims: int, side: int, random: torch.Generator) -> Changes:
+def draw_changes(batch: int, dims: int, side: int, random: torch.Generator) -> BatchChanges:
     """Draw the changes of a batch."""
     reach = int(side * TRANSLATION)
-    return Changes(
+    return BatchChanges(
         brightness=BRIGHTNESS * (2 * torch.rand(batch, generator=random) - 1),
         contrast=1 + CONTRAST * (2 * torch.rand(batch, generator=random) - 1),
         shifts=torch.randint(-reach, reach + 1, (batch, dims), generator=random),
     )
 
 
-def apply_changes(scans: Tensor, changes: Changes) -> Tensor:
+def apply_changes(scans: Tensor, changes: BatchChanges) -> Tensor:
     """Change each scan of a batch; what is shifted in is 0.
 
     Args:

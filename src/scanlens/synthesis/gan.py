@@ -17,11 +17,12 @@ from tqdm import tqdm
 
 from scanlens.config.schema import Synthesis
 from scanlens.errors import SettingsError
-from scanlens.preprocess.store import IntArray, Store
+from scanlens.preprocess.store import Store
 from scanlens.synthesis.diffaugment import apply_changes, draw_changes
 from scanlens.synthesis.networks import Discriminator, Generator, working_side
 from scanlens.synthesis.resize import from_store
 from scanlens.synthesis.sketch import fit_sketch
+from scanlens.types import IntArray
 
 BETAS = (0.0, 0.99)
 """Adam's betas; no momentum, as usual with spectral normalisation."""
@@ -38,7 +39,7 @@ VOLUME_SAVING = 8
 
 
 @dataclass(frozen=True)
-class Plan:
+class _Plan:
     """The sizes in effect.
 
     Attributes:
@@ -56,35 +57,26 @@ class Plan:
     bf16: bool
 
 
-def plan(shape: tuple[int, ...], config: Synthesis, device: str) -> Plan:
+def plan(shape: tuple[int, ...], config: Synthesis, device: str, *, bf16: bool = False) -> _Plan:
     """Sizes for a store.
 
     Args:
         shape: ``(channel, *spatial)`` of the store.
         config: The settings.
         device: ``cpu`` or ``cuda``.
-
-    Raises:
-        SettingsError: A setting is out of its range.
+        bf16: Whether bfloat16 is wanted; processors gain nothing from it in volumes.
     """
-    for name, least in (("max_side", 8), ("latent", 1), ("width", 4), ("steps", 1), ("batch_size", 4)):
-        if getattr(config, name) < least:
-            raise SettingsError(
-                f"synthesis.{name}: expected at least {least}, got {getattr(config, name)}.", "Raise it."
-            )
-    if config.lr <= 0:
-        raise SettingsError(f"synthesis.lr: expected a number above 0, got {config.lr}.", "Raise it.")
     dims = len(shape) - 1
     if dims == 3:
         side = working_side(shape[1:], min(config.max_side, MAX_VOLUME_SIDE))
         batch_size = max(4, config.batch_size // VOLUME_SAVING)
-        return Plan(dims, side, batch_size, config.width // 2, bf16=device != "cpu")
-    # Other CPUs compute bfloat16 more slowly than float32.
-    bf16 = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16=bf16)
+        return _Plan(dims, side, batch_size, config.width // 2, bf16 and device != "cpu")
+    return _Plan(dims, working_side(shape[1:], config.max_side), config.batch_size, config.width, bf16)
 
 
-def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str = "cpu") -> Generator:
+def train_generator(
+    store: Store, rows: IntArray, config: Synthesis, device: str = "cpu", *, bf16: bool = False
+) -> Generator:
     """Train on the given rows.
 
     Args:
@@ -92,6 +84,7 @@ def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str
         rows: Rows of the training split.
         config: The settings.
         device: ``cpu`` or ``cuda``.
+        bf16: Whether images are learnt in bfloat16 where that is exact enough.
 
     Returns:
         The moving average of the generator, in evaluation mode on the CPU. The same on every run on one
@@ -102,7 +95,7 @@ def train_generator(store: Store, rows: IntArray, config: Synthesis, device: str
     """
     if not len(rows):
         raise SettingsError("synthesis: the training split is empty.", "Check manifest.split.")
-    sizes = plan(store.shape, config, device)
+    sizes = plan(store.shape, config, device, bf16=bf16)
     random = np.random.default_rng(config.seed)
     noise = torch.Generator().manual_seed(config.seed)
     generator, discriminator = _networks(store, sizes, config)
@@ -144,7 +137,7 @@ def hinge_loss(real: Tensor, made: Tensor) -> Tensor:
     return functional.relu(1 - real.float()).mean() + functional.relu(1 + made.float()).mean()
 
 
-def _networks(store: Store, sizes: Plan, config: Synthesis) -> tuple[Generator, Discriminator]:
+def _networks(store: Store, sizes: _Plan, config: Synthesis) -> tuple[Generator, Discriminator]:
     """Both networks with weights drawn from the seed, the caller's random state untouched."""
     channels, classes = store.shape[0], len(store.labels)
     with torch.random.fork_rng(devices=[]):
@@ -164,7 +157,7 @@ def _start_from_sketch(
     generator: Generator,
     store: Store,
     members: dict[int, IntArray],
-    sizes: Plan,
+    sizes: _Plan,
     random: np.random.Generator,
 ) -> None:
     """Fit the sketch to a sample of the training rows, as many of each class as there are."""
@@ -179,7 +172,7 @@ def _start_from_sketch(
 
 
 def _draw_batch(
-    store: Store, members: dict[int, IntArray], sizes: Plan, random: np.random.Generator
+    store: Store, members: dict[int, IntArray], sizes: _Plan, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Class indices ``(batch,)`` and real scans ``(batch, channel, *spatial)`` at the working side."""
     targets = random.choice(np.array(list(members), dtype=np.int64), size=sizes.batch_size)

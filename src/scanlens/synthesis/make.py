@@ -14,10 +14,9 @@ from safetensors.torch import load_file, save_file
 
 from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
-from scanlens.preprocess.store import IntArray
 from scanlens.synthesis.networks import Generator
-from scanlens.synthesis.resize import resize
-from scanlens.types import FloatArray
+from scanlens.synthesis.resize import resize_batch
+from scanlens.types import FloatArray, IntArray
 
 MADE_AT_ONCE = 16
 """Scans in memory at one time."""
@@ -79,7 +78,7 @@ def make_from_seeds(
     latent = np.stack([np.random.default_rng(seed).standard_normal(size, dtype=np.float32) for seed in seeds])
     with torch.inference_mode():
         scans = generator(torch.from_numpy(latent), torch.from_numpy(targets))
-        return resize(scans, spatial).clamp(0, 1).numpy()
+        return resize_batch(scans, spatial).clamp(0, 1).numpy()
 
 
 def save_generator(generator: Generator, path: Path) -> None:

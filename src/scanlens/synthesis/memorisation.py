@@ -16,7 +16,7 @@ import torch
 from scanlens.synthesis.resize import from_store
 from scanlens.types import FloatArray, ImageArray
 
-SIDE = {2: 32, 3: 16}
+_SIDE = {2: 32, 3: 16}
 """Side at which scans are compared, by dimension."""
 PERCENTILE = 1.0
 """Made scans nearer than this percentile of the training scans' own distances are reported."""
@@ -33,7 +33,7 @@ def descriptors(scans: ImageArray) -> FloatArray:
     Returns:
         float32 ``(scan, value)``; a constant scan becomes zeros.
     """
-    flat = from_store(torch.as_tensor(scans), SIDE[scans.ndim - 2]).flatten(1).numpy()
+    flat = from_store(torch.as_tensor(scans), _SIDE[scans.ndim - 2]).flatten(1).numpy()
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.divide(flat, length, out=np.zeros_like(flat), where=length > 1e-6)

@@ -19,7 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 BASE_SIDE = 4
 """Places along each axis of the coarsest grid."""
-WIDEST = 4
+_WIDEST = 4
 """The coarsest levels have this many times the width of the finest one."""
 CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 SLOPE = 0.2
@@ -28,7 +28,7 @@ SKETCH_MARGIN = 0.005
 """The sketch is kept this far from 0 and 1, where the logit has no end."""
 DETAIL_GAIN = 4
 """The discriminator sees fine detail (scan minus its local mean) this many times stronger beside the scan."""
-POOLS = {2: functional.avg_pool2d, 3: functional.avg_pool3d}
+_POOLS = {2: functional.avg_pool2d, 3: functional.avg_pool3d}
 
 
 def working_side(shape: tuple[int, ...], max_side: int) -> int:
@@ -59,7 +59,7 @@ def level_widths(side: int, width: int) -> list[int]:
         n + 1 numbers, none above ``WIDEST * width``.
     """
     levels = (side // BASE_SIDE).bit_length()
-    return [width * min(2**level, WIDEST) for level in reversed(range(levels))]
+    return [width * min(2**level, _WIDEST) for level in reversed(range(levels))]
 
 
 class ClassNorm(nn.Module):
@@ -148,7 +148,7 @@ class Generator(nn.Module):
         features = functional.leaky_relu(self.norms[0](features, condition), SLOPE)
         for norm, convolution in zip(list(self.norms)[1:], self.convolutions, strict=True):
             features = functional.interpolate(features, scale_factor=2, mode=self.upsampling)
-            coarse = POOLS[len(self.grid)](sketch, sketch.shape[-1] // features.shape[-1])
+            coarse = _POOLS[len(self.grid)](sketch, sketch.shape[-1] // features.shape[-1])
             features = torch.cat([features, 2 * coarse - 1], dim=1)
             features = functional.leaky_relu(norm(convolution(features), condition), SLOPE)
         return torch.sigmoid(torch.logit(sketch) + self.draw(features).float())
@@ -187,7 +187,7 @@ class Discriminator(nn.Module):
     def __init__(self, dims: int, channels: int, side: int, classes: int, width: int) -> None:
         super().__init__()
         convolution = CONVOLUTIONS[dims]
-        self.pool = POOLS[dims]
+        self.pool = _POOLS[dims]
         widths = [2 * channels, *reversed(level_widths(side, width)[:-1])]
         self.convolutions = nn.ModuleList(
             spectral_norm(convolution(fine, coarse, kernel_size=4, stride=2, padding=1))

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def resize(scans: Tensor, size: tuple[int, ...]) -> Tensor:
+def resize_batch(scans: Tensor, size: tuple[int, ...]) -> Tensor:
     """Resize to any size: area mean where an axis shrinks, linear interpolation where one grows.
 
     Args:
@@ -29,7 +29,7 @@ def resize(scans: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def resize_cube(scans: Tensor, side: int) -> Tensor:
     """Resize every axis to ``side``."""
-    return resize(scans, (side,) * (scans.ndim - 2))
+    return resize_batch(scans, (side,) * (scans.ndim - 2))
 
 
 def from_store(scans: object, side: int) -> Tensor:

@@ -15,24 +15,26 @@ import pandas as pd
 from tqdm import tqdm
 
 from scanlens.config.schema import Synthesis
-from scanlens.errors import SettingsError
-from scanlens.preprocess.sheet import SheetRow, write_sheet
-from scanlens.preprocess.shown import is_colour, shown
-from scanlens.preprocess.store import IntArray, Store, StoreWriter
+from scanlens.pictures.sheet import SheetRow, write_sheet
+from scanlens.pictures.shown import is_colour, shown
+from scanlens.preprocess.store import Store, StoreWriter
 from scanlens.synthesis.audit import audit
 from scanlens.synthesis.gan import plan, train_generator
 from scanlens.synthesis.make import make_scans, save_generator
+from scanlens.types import IntArray
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-SHARD_ROWS = 1024
-COLUMNS = ("scan_id", "patient", "label", "split", "site", "path", "parents", "seed")
+_SHARD_ROWS = 1024
+_COLUMNS = ("scan_id", "patient", "label", "split", "site", "path", "parents", "seed")
 """Of the index."""
-SHOWN = 8
+_SHOWN = 8
 """Scans of each class and kind on the contact sheet."""
 
 
-def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> dict[str, Any]:
+def synthesise(
+    store: Store, config: Synthesis, output: Path, device: str, *, bf16: bool = False
+) -> dict[str, Any]:
     """Write a store of made scans, ``generator.safetensors`` and ``sheet.png``.
 
     The index's ``parents`` names the whole training split by its hash: every training scan has a part in
@@ -44,28 +46,25 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
         config: The settings.
         output: The folder to write.
         device: ``cpu`` or ``cuda``.
+        bf16: Whether images are learnt in bfloat16 where that is exact enough.
 
     Returns:
         ``made``, ``training_scans``, ``lineage``, ``working`` (the sizes in effect), ``fidelity`` and
         ``memorisation``.
 
     Raises:
-        SettingsError: A setting is out of range, or the training split is empty.
+        SettingsError: The training split is empty.
     """
-    if config.scans_per_class < 1:
-        raise SettingsError(
-            f"synthesis.scans_per_class: expected at least 1, got {config.scans_per_class}.", "Raise it."
-        )
     rows = store.rows("train")
-    if store.task == "regression":
+    if not store.task.has_classes:
         return _nothing_made(store, len(rows), output)
-    sizes = plan(store.shape, config, device)
-    generator = train_generator(store, rows, config, device)
+    sizes = plan(store.shape, config, device, bf16=bf16)
+    generator = train_generator(store, rows, config, device, bf16=bf16)
     lineage = lineage_of(store.index["scan_id"].iloc[rows])
     counts = {int(label): config.scans_per_class for label in np.unique(store.targets(rows))}
     identifiers = label_slugs(store.labels)
     entries: list[dict[str, Any]] = []
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
+    with StoreWriter(output, store.shape, store.labels, _SHARD_ROWS, store.task.name) as writer:
         total = config.scans_per_class * len(counts)
         with tqdm(total=total, desc="synthesis make", unit="scan") as progress:
             for made in make_scans(generator, counts, store.shape[1:], config.seed):
@@ -100,9 +99,9 @@ def synthesise(store: Store, config: Synthesis, output: Path, device: str) -> di
 
 def _nothing_made(store: Store, training_scans: int, output: Path) -> dict[str, Any]:
     """An empty store: the generator is asked for classes, and numbers have none."""
-    logger.warning("data.task=regression: no scans are made, the generator knows classes only.")
-    with StoreWriter(output, store.shape, store.labels, SHARD_ROWS, store.task) as writer:
-        writer.close(pd.DataFrame(columns=list(COLUMNS), dtype="str"))
+    _logger.warning("data.task=regression: no scans are made, the generator knows classes only.")
+    with StoreWriter(output, store.shape, store.labels, _SHARD_ROWS, store.task.name) as writer:
+        writer.close(pd.DataFrame(columns=list(_COLUMNS), dtype="str"))
     return {"made": 0, "training_scans": training_scans, "reason": "data.task=regression has no classes"}
 
 
@@ -127,8 +126,8 @@ def _write_sheet(path: Path, store: Store, rows: IntArray, made: Store) -> None:
     lines = []
     colour = is_colour(store)
     for label, name in enumerate(store.labels):
-        real = rows[store.targets(rows) == label][:SHOWN]
-        drawn = np.flatnonzero(made.targets(np.arange(len(made))) == label)[:SHOWN]
+        real = rows[store.targets(rows) == label][:_SHOWN]
+        drawn = np.flatnonzero(made.targets(np.arange(len(made))) == label)[:_SHOWN]
         if not len(drawn):
             continue
         seeds = [f"seed {seed}" for seed in made.index["seed"].iloc[drawn]]

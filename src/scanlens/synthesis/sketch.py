@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scanlens.preprocess.store import IntArray
 from scanlens.synthesis.networks import Generator
-from scanlens.types import FloatArray
+from scanlens.types import FloatArray, IntArray
 
 PRIOR_SCANS = 16
 """A class's own mean and covariance count as n / (n + PRIOR_SCANS) beside the common ones."""

@@ -20,10 +20,17 @@ from scanlens.tracking.runs import PREDICTIONS, short_reason, unreachable, witho
 from scanlens.tracking.sweeps import SWEEP
 from scanlens.tracking.trial import CHOICES, PARENT, STATE
 
+LOWER_IS_BETTER = ("loss", "mae", "rmse", "nll", "brier", "ece")
+"""Last words of the metrics of which the smallest is best."""
 NEWEST = 8
 """Runs shown where none is named."""
 _PAGE = 1000
 """Runs asked for at a time."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether the best run has the smallest value."""
+    return metric.replace(".", "_").rsplit("_", 1)[-1] in LOWER_IS_BETTER
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,6 @@ class TrackedRun:
         settings: ``{section.key: text}``, without the machine's.
         choices: What a sweep chose for it, or empty.
         data: Hash of the data, or "".
-        changed: The settings that are not the same in all runs read together.
     """
 
     name: str
@@ -50,7 +56,6 @@ class TrackedRun:
     settings: dict[str, str] = field(repr=False)
     choices: dict[str, str]
     data: str
-    changed: dict[str, str]
 
 
 class RunStore:
@@ -82,7 +87,7 @@ class RunStore:
     def newest(self, limit: int) -> list[TrackedRun]:
         """The newest runs, newest first; sweeps themselves have no metrics and are left out."""
         found = self._search("", limit + _PAGE)
-        return _tracked([run for run in found if SWEEP not in run.data.tags][:limit])
+        return [_tracked(run) for run in found if SWEEP not in run.data.tags][:limit]
 
     def named(self, words: Sequence[str]) -> list[TrackedRun]:
         """The runs of these ids, beginnings of ids, or names (the newest of a name), in this order.
@@ -92,10 +97,10 @@ class RunStore:
         """
         everything = self._search("", 10 * _PAGE)
         runs = [_one(word, everything) for word in dict.fromkeys(words)]
-        return _tracked(list({run.info.run_id: run for run in runs}.values()))
+        return [_tracked(run) for run in {run.info.run_id: run for run in runs}.values()]
 
     def trials(self, study: str, limit: int | None) -> tuple[str, list[TrackedRun]]:
-        """The parent run's id and the child runs of the newest sweep of this name, first trial first.
+        """The metric that the newest sweep of this name optimised, and its child runs, first trial first.
 
         Raises:
             ScanlensError: There is no such sweep, or it has no run yet.
@@ -107,16 +112,11 @@ class RunStore:
                 {run.data.tags[SWEEP] for run in self._search("", _PAGE) if SWEEP in run.data.tags}
             )
             raise ScanlensError(f"No sweep {study} is tracked.", f"Sweeps: {', '.join(known) or 'none'}.")
-        parent = parents[0].info.run_id
-        children = self._search(f"tags.`{PARENT}` = '{parent}'", limit or 10 * _PAGE)
+        parent = parents[0]
+        children = self._search(f"tags.`{PARENT}` = '{parent.info.run_id}'", limit or 10 * _PAGE)
         if not children:
             raise ScanlensError(f"The sweep {study} has no trial yet.")
-        return parent, _tracked(children[::-1])
-
-    def objective(self, parent: str) -> str:
-        """The metric that the sweep of this parent run optimised, or ""."""
-        with _asking():
-            return str(self._client.get_run(parent).data.params.get("metric", ""))
+        return parent.data.params.get("metric", ""), [_tracked(run) for run in children[::-1]]
 
     def at_chosen_epoch(self, run: TrackedRun) -> TrackedRun:
         """The run with training's ``val_*`` of the epoch whose weights were kept, not of the last one."""
@@ -141,11 +141,6 @@ class RunStore:
             if not any(file.path == PREDICTIONS for file in self._client.list_artifacts(run.id)):
                 return None
             return pd.read_parquet(self._client.download_artifacts(run.id, PREDICTIONS, folder))
-
-    def log_file(self, run_id: str, path: Path) -> None:
-        """Log a file as an artefact of a run."""
-        with _asking():
-            self._client.log_artifact(run_id, str(path), "comparison")
 
     def _search(self, wanted: str, limit: int) -> list[MlflowRun]:
         found: list[MlflowRun] = []
@@ -189,25 +184,17 @@ def _one(word: str, runs: Sequence[MlflowRun]) -> MlflowRun:
     raise ScanlensError(f"No run is named {word} or has such an id.", "scanlens compare --json lists them.")
 
 
-def _tracked(runs: Sequence[MlflowRun]) -> list[TrackedRun]:
-    settings = [
-        {k: v for k, v in run.data.params.items() if k.split(".")[0] not in NOT_IDENTITY} for run in runs
-    ]
-    keys = differing(settings)
-    return [
-        TrackedRun(
-            name=run.info.run_name,
-            id=run.info.run_id,
-            started=pd.Timestamp(run.info.start_time, unit="ms").isoformat(timespec="seconds"),
-            status=run.data.tags.get(STATE, run.info.status),
-            metrics=dict(sorted(run.data.metrics.items())),
-            settings=mapping,
-            choices=json.loads(run.data.tags.get(CHOICES, "{}")),
-            data=run.data.tags.get("scanlens.data_hash", ""),
-            changed={key: mapping.get(key, "") for key in keys},
-        )
-        for run, mapping in zip(runs, settings, strict=True)
-    ]
+def _tracked(run: MlflowRun) -> TrackedRun:
+    return TrackedRun(
+        name=run.info.run_name,
+        id=run.info.run_id,
+        started=pd.Timestamp(run.info.start_time, unit="ms").isoformat(timespec="seconds"),
+        status=run.data.tags.get(STATE, run.info.status),
+        metrics=dict(sorted(run.data.metrics.items())),
+        settings={k: v for k, v in run.data.params.items() if k.split(".")[0] not in NOT_IDENTITY},
+        choices=json.loads(run.data.tags.get(CHOICES, "{}")),
+        data=run.data.tags.get("scanlens.data_hash", ""),
+    )
 
 
 def differing(settings: Sequence[Mapping[str, str]]) -> list[str]:

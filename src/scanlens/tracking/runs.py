@@ -26,10 +26,11 @@ from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.ranks import is_first
+from scanlens.tasks import task_of
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
 from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
-WEIGHTS = "scanlens.weights_sha256"
+WEIGHTS_TAG = "scanlens.weights_sha256"
 SETTINGS = "scanlens.settings_sha256"
 MEMBER = "scanlens.member"
 """Number of the network whose training this run is, where several make the classifier."""
@@ -135,7 +136,7 @@ class Run:
             code: A "model from code" script that loads it.
             name: Registered name.
             labels: Classes, for the signature.
-            task: With ``regression`` the signature has a value and its interval.
+            task: Its name: which columns the signature has.
 
         Returns:
             The registered version, or an empty string.
@@ -144,11 +145,8 @@ class Run:
         from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
         outputs: list[ColSpec | TensorSpec] = [
-            ColSpec("string", "label"),
-            *(ColSpec("double", f"probability_{label}") for label in labels),
+            ColSpec(kind, column) for column, kind in task_of(task).outputs(labels).items()
         ]
-        if task == "regression":
-            outputs = [ColSpec("double", column) for column in ("value", "low", "high")]
         signature = ModelSignature(Schema([ColSpec("string", "path")]), Schema(outputs))
         version = ""
 
@@ -224,7 +222,7 @@ def open_run(
         client = MlflowClient(tracking.uri)
         experiment = _experiment(client, tracking.experiment, tracking.uri)
         if weights is not None:
-            wanted = f"tags.`{WEIGHTS}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
+            wanted = f"tags.`{WEIGHTS_TAG}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
             if trial is not None:
                 # Weights from DVC's cache may be another run's; a trial has a run of its own.
                 wanted += f" and tags.`{STUDY}` = '{trial.study}' and tags.`{NUMBER}` = '{trial.number}'"
@@ -243,7 +241,7 @@ def open_run(
         entries = [Param(k, v[:6000]) for k, v in flatten(_logged(settings)).items()]
         for start in range(0, len(entries), 100):
             client.log_batch(run.run_id, params=entries[start : start + 100])
-        run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS: weights} if weights else {})})
+        run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS_TAG: weights} if weights else {})})
     except Exception as error:  # as above
         print(f"warning: not tracked: {short_reason(error)}. The work goes on.", file=sys.stderr)
         return Run(None)

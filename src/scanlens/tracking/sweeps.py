@@ -72,6 +72,14 @@ class SweepRun:
             return
         self._client, self.run = client, Run(client, run_id)
 
+    def __enter__(self) -> SweepRun:
+        """The sweep's run; leaving the block closes it as finished, killed or failed."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        status = "FINISHED" if kind is None else "KILLED" if kind is KeyboardInterrupt else "FAILED"
+        self.run._try(lambda client: client.set_terminated(self.run_id, status))
+
     @property
     def run_id(self) -> str:
         """Of the parent run, or ""."""

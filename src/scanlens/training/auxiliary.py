@@ -2,7 +2,7 @@
 
 They shape the features and are dropped afterwards: their layers live beside the network, never in it
 (Caruana 1997, "Multitask learning"). Values are anonymous already: numbers are places in their order, text is
-hashed (:mod:`scanlens.sources.metadata`).
+hashed (:mod:`scanlens.sources.listing.metadata`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MANIFEST_COLUMNS = ("site", "modality", "photometric", "bits", "channels", "orie
 
 
 @dataclass(frozen=True)
-class Task:
+class AuxiliaryTarget:
     """One column as a target.
 
     Attributes:
@@ -50,7 +50,7 @@ class AuxiliaryTargets:
         values: Indexed by scan_id, one column a task: class numbers or standardised numbers, NaN = unknown.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[AuxiliaryTarget, ...]
     values: pd.DataFrame
 
     def of(self, index: pd.DataFrame) -> FloatArray:
@@ -94,11 +94,9 @@ def read_auxiliary(
                 f"training.auxiliary: no column {task.column!r}.",
                 f"Columns there are: {', '.join(table.columns) or 'none'}.",
             )
-        if task.column in values:
-            raise SettingsError(f"training.auxiliary: column {task.column!r} stands there twice.")
         kind, column = _as_targets(table[task.column], task, pd.Index(scan_ids))
         values[task.column] = column
-        made.append(Task(task.column, task.weight, kind))
+        made.append(AuxiliaryTarget(task.column, task.weight, kind))
     return AuxiliaryTargets(tuple(made), pd.DataFrame(values))
 
 
@@ -153,7 +151,7 @@ class AuxiliaryHeads(nn.Module):
         seed: Of the first weights.
     """
 
-    def __init__(self, tasks: Sequence[Task], features: int, seed: int) -> None:
+    def __init__(self, tasks: Sequence[AuxiliaryTarget], features: int, seed: int) -> None:
         super().__init__()
         self.tasks = tuple(tasks)
         with torch.random.fork_rng(devices=[]):

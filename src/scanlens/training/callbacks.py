@@ -15,7 +15,7 @@ from scanlens.errors import ScanlensError
 from scanlens.training.distributed import group, mean_over_processes
 from scanlens.training.telemetry import Telemetry
 
-SHOWN = ("train_loss", "val_loss", "val_auc", "val_mae")
+_SHOWN = ("train_loss", "val_loss", "val_auc", "val_mae")
 """Metrics in the line an epoch."""
 EpochHook = Callable[[dict[str, float], int], None]
 
@@ -48,7 +48,7 @@ class Reseed(Callback):
 
 
 class TrainLoss(Callback):
-    """The mean loss of an epoch, also of one that a resumed run does not see the whole of.
+    """The mean loss of an epoch.
 
     Args:
         micro: Parts a batch is worked on in.
@@ -60,10 +60,8 @@ class TrainLoss(Callback):
         self._batches = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin at zero, unless this epoch was resumed in its middle."""
-        if not trainer.fit_loop.restarted_mid_epoch:
-            self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0.0
-        self._sum = self._sum.to(pl_module.device)
+        """Begin at zero."""
+        self._sum, self._batches = torch.zeros((), dtype=torch.float64, device=pl_module.device), 0.0
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -76,15 +74,6 @@ class TrainLoss(Callback):
     def value(self) -> float:
         """The mean so far, over all processes."""
         return float(mean_over_processes(self._sum / (self._batches or 1.0)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The sum so far."""
-        return {"sum": float(self._sum), "batches": self._batches}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The sum of an interrupted epoch."""
-        self._sum = torch.tensor(state_dict["sum"], dtype=torch.float64)
-        self._batches = state_dict["batches"]
 
 
 class History(Callback):
@@ -132,7 +121,7 @@ class History(Callback):
         self.machine.append(self.telemetry.values(trainer, self.seconds[-1]))
         if not trainer.is_global_zero:
             return
-        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
+        numbers = "  ".join(f"{name} {metrics[name]:.3f}" for name in _SHOWN if name in metrics)
         print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {numbers}  {self.seconds[-1]:.1f} s",
             flush=True,
@@ -150,7 +139,7 @@ class History(Callback):
         self.seconds = list(state_dict["seconds"])
 
 
-class Bar(TQDMProgressBar):
+class ProgressBar(TQDMProgressBar):
     """Epoch, loss and speed on a terminal.
 
     Args:
@@ -172,4 +161,4 @@ class Bar(TQDMProgressBar):
 
 def progress_bar(batch_size: int) -> list[Callback]:
     """A bar on a terminal; a log has the line an epoch that :class:`History` prints."""
-    return [Bar(batch_size)] if sys.stderr.isatty() else []
+    return [ProgressBar(batch_size)] if sys.stderr.isatty() else []

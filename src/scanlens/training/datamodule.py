@@ -14,8 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,6 @@ from torch.utils.data import DataLoader, Dataset
 from scanlens.augmentation.policy import BatchPolicy
 from scanlens.preprocess.intensity import standardise
 from scanlens.preprocess.store import Store
-from scanlens.training.crew import Crew
 from scanlens.training.distributed import BatchShares, RowShares
 from scanlens.training.sampling import BalancedOrder, EpochOrder
 from scanlens.types import FloatArray
@@ -60,9 +58,8 @@ class Part:
     rows: np.ndarray
 
 
-SHARED_NUMBERS = 2**16
-"""Numbers of a batch that are prepared at a time, at least: fewer are not worth handing to another thread,
-and many more would leave the processor's cache between two steps."""
+NUMBERS_AT_A_TIME = 2**16
+"""Numbers of a batch that are prepared at a time, about: many more would leave the processor's cache."""
 
 
 def empty_input(shape: tuple[int, ...]) -> FloatArray:
@@ -84,7 +81,6 @@ class ScanBatches(Dataset[Batch]):
 
     Attributes:
         targets: Class indices or numbers of all positions.
-        crew: Threads that help to prepare a batch.
         ahead: Whether a batch is work enough to be prepared while the network works on another.
         patients: Patients of all positions; "" where a scan has none.
     """
@@ -101,7 +97,6 @@ class ScanBatches(Dataset[Batch]):
         self.parts = [part for part in parts if len(part.rows)]
         self.statistics = statistics
         self.policy = policy
-        self.crew = Crew()
         self.part_of = np.repeat(np.arange(len(self.parts)), [len(part.rows) for part in self.parts])
         self.row_of = np.concatenate([part.rows for part in self.parts] or [np.zeros(0, int)])
         targets = np.concatenate([p.store.targets(p.rows) for p in self.parts] or [np.zeros(0, int)])
@@ -137,9 +132,10 @@ class ScanBatches(Dataset[Batch]):
         positions = np.array([position for position, _ in drawn], np.int64)
         seeds = [seed for _, seed in drawn]
         made = empty_input((len(drawn), *self.parts[0].store.shape))
-        size = max(1, SHARED_NUMBERS // math.prod(made.shape[1:]))
+        size = max(1, NUMBERS_AT_A_TIME // math.prod(made.shape[1:]))
         shares = [slice(first, first + size) for first in range(0, len(drawn), size)]
-        self.crew.share(partial(self._prepare, positions[s], seeds[s], made[s]) for s in shares)
+        for share in shares:
+            self._prepare(positions[share], seeds[share], made[share])
         return Batch(
             torch.from_numpy(made),
             torch.from_numpy(self.targets[positions]),
@@ -170,18 +166,16 @@ def _step_back() -> None:
 class PreparedAhead(DataLoader[Batch]):
     """A loader that prepares the next batch in a thread while the network works on this one.
 
-    The thread takes what the arithmetic leaves of the cores, and what it has not done when the batch is
-    wanted both threads do. A process would have to be forked under torch's threads. Order and content of the
-    batches are those of a plain loader.
+    The thread takes what the arithmetic leaves of the cores. A process would have to be forked under torch's
+    threads. Order and content of the batches are those of a plain loader.
     """
 
     def __iter__(self) -> Any:
         """Batches in the loader's own order."""
         batches = super().__iter__()
-        crew = cast(ScanBatches, self.dataset).crew
         with ThreadPoolExecutor(1, "batches", _step_back) as thread:
             coming = thread.submit(next, batches, None)
-            while (batch := crew.result_of(coming)) is not None:
+            while (batch := coming.result()) is not None:
                 coming = thread.submit(next, batches, None)
                 yield batch
 
@@ -197,7 +191,6 @@ class ScanData(pl.LightningDataModule):
         epoch_scans: Scans an epoch draws at least.
         workers: Processes that prepare batches; 0 prepares them between steps.
         micro: Parts a batch is worked on in.
-        resume: ``(epoch, parts done)`` of an interrupted run.
         sampling: ``plain``, or ``balanced`` by class.
     """
 
@@ -210,7 +203,6 @@ class ScanData(pl.LightningDataModule):
         epoch_scans: int,
         workers: int = 0,
         micro: int = 1,
-        resume: tuple[int, int] = (0, 0),
         sampling: str = "plain",
     ) -> None:
         super().__init__()
@@ -221,7 +213,6 @@ class ScanData(pl.LightningDataModule):
         self.epoch_scans = epoch_scans
         self.workers = workers
         self.micro = micro
-        self.resume = resume
         self.sampling = sampling
 
     def _order(self, batches: ScanBatches, shuffle: bool) -> EpochOrder:
@@ -237,9 +228,7 @@ class ScanData(pl.LightningDataModule):
     def _loader(self, batches: ScanBatches, shuffle: bool) -> DataLoader[Batch]:
         order = self._order(batches, shuffle)
         shares = (
-            BatchShares(order, self.batch_size, self.micro, self.resume)
-            if shuffle
-            else RowShares(order, self.batch_size)
+            BatchShares(order, self.batch_size, self.micro) if shuffle else RowShares(order, self.batch_size)
         )
         kind = PreparedAhead if self.workers == 0 and batches.ahead else DataLoader
         return kind(

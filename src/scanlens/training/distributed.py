@@ -64,17 +64,15 @@ class BatchShares:
         order: Draws of an epoch.
         size: Scans a step, over all processes.
         micro: Parts a batch is worked on in, where it does not fit into memory as a whole.
-        resume: ``(epoch, parts done)`` of an interrupted run; these are not drawn again.
 
     Raises:
         SettingsError: Where a batch has fewer scans than there are parts.
     """
 
-    def __init__(self, order: Order, size: int, micro: int = 1, resume: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, order: Order, size: int, micro: int = 1) -> None:
         self.sampler = order
         self.size = min(size, len(order))
         self.micro = micro
-        self.resume = resume
         self.rank, self.world = group()
         if self.size < self.parts:
             raise SettingsError(
@@ -88,13 +86,12 @@ class BatchShares:
         return self.micro * self.world
 
     def __len__(self) -> int:
-        """Parts of an epoch, also where some of them are skipped once."""
+        """Parts of an epoch."""
         return len(self.sampler) // self.size * self.micro
 
     def __iter__(self) -> Iterator[list[Draw]]:
         draws = list(self.sampler)
-        epoch, done = self.resume
-        for number in range(done if self.sampler.epoch == epoch else 0, len(self)):
+        for number in range(len(self)):
             batch, part = divmod(number, self.micro)
             whole = draws[batch * self.size : (batch + 1) * self.size]
             yield whole[self.rank + self.world * part :: self.parts]

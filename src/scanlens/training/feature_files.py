@@ -9,7 +9,6 @@ the schedule finds them ready. Features that no run used for ``KEPT_DAYS`` days 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -28,19 +27,17 @@ from tqdm import tqdm
 
 import scanlens
 from scanlens.atomic import replacing
-from scanlens.errors import ScanlensError
+from scanlens.errors import ScanlensError, shortage
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.memory import is_shortage
 
 FEATURES = Path(".scanlens/features")
 """Outside DVC's outputs, like the checkpoints: a matter of this machine's time, not of results."""
-KEPT_DAYS = 30.0
+_KEPT_DAYS = 30.0
 KEPT_BYTES = 16 << 30
 SHARD_BYTES = 32 << 20
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HEAD_ONLY = ("classes", "dropout", "head", "hidden", "centre", "spread")
 """Keys of an architecture that its features do not depend on; ``activation`` is a layer pattern's too."""
 PACKAGE = Path(scanlens.__file__).parent
@@ -156,14 +153,14 @@ def _said_clearly(machine: Machine) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if shortage(error) != "disk":
             raise
         raise ScanlensError(
             f"{FEATURES}: no space left on the disk for kept features.",
             "Free some, or set transfer.cache_features=false or fewer transfer.views.",
         ) from error
     except (MemoryError, RuntimeError) as error:
-        if not is_shortage(error):
+        if shortage(error) != "memory":
             raise
         raise ScanlensError(
             f"Out of memory at runtime.batch_size={machine.batch_size} while features are computed.",
@@ -183,7 +180,7 @@ def _forward(network: Classifier, scans: Tensor, machine: Machine) -> np.ndarray
     return pooled
 
 
-def prune(folder: Path, days: float = KEPT_DAYS, most: int = KEPT_BYTES) -> None:
+def prune_features(folder: Path, days: float = _KEPT_DAYS, most: int = KEPT_BYTES) -> None:
     """Remove features that were not used for ``days`` days, and the longest unused beyond ``most`` bytes."""
     kept = 0
     found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []

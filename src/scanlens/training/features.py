@@ -22,10 +22,10 @@ from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.scaling.device import Machine
 from scanlens.training.datamodule import Batch, ScanBatches
-from scanlens.training.feature_files import FEATURES, compute, feature_key, prune
+from scanlens.training.feature_files import FEATURES, compute, feature_key, prune_features
 from scanlens.training.recipe import Recipe
 
-MOST_BYTES = 8 << 30
+MOST_FEATURE_BYTES = 8 << 30
 """Features of one set of scans beyond which the backbone runs each epoch instead; flattened ones reach it."""
 
 
@@ -112,8 +112,8 @@ def _obstacle(recipe: Recipe, machine: Machine, size: int) -> str | None:
         return "training.mixing mixes scans, not features"
     if machine.devices * machine.nodes > 1:
         return "several processes train"
-    if size > MOST_BYTES:
-        return f"they would take {size / 2**30:.1f} GiB, more than {MOST_BYTES / 2**30:.0f}"
+    if size > MOST_FEATURE_BYTES:
+        return f"they would take {size / 2**30:.1f} GiB, more than {MOST_FEATURE_BYTES / 2**30:.0f}"
     nearest = next(path for path in (FEATURES.absolute(), *FEATURES.absolute().parents) if path.is_dir())
     if size > shutil.disk_usage(nearest).free / 2:
         return f"they would take {size / 2**30:.1f} GiB, more than half of what is free"
@@ -159,7 +159,7 @@ def with_features(
     if reason is not None:
         print(f"features are not kept: {reason}", flush=True)
         return network, seen, val
-    prune(FEATURES)
+    prune_features(FEATURES)
     made: list[ScanBatches] = []
     for scans, count, policy in ((seen, views, train.policy), (val, 1, val.policy)):
         changes = {}

@@ -19,21 +19,26 @@ from typing import Literal
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from scanlens.atomic import write_json
-from scanlens.errors import TERMINATED, ScanlensError
+from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.models.classifier import Classifier
 from scanlens.models.heads import HEADS
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine, Precision
 from scanlens.scaling.opencv import one_thread
-from scanlens.training import memory
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.averaging import averaging_callbacks
 from scanlens.training.callbacks import EpochHook, History, NotFinite, Reseed, TrainLoss, progress_bar
-from scanlens.training.checkpoints import Checkpoints, KeptFiles, Position, best_weights, newest, prune
+from scanlens.training.checkpoints import (
+    LAST,
+    Patience,
+    WholeFiles,
+    best_weights,
+    checkpoints,
+    prune_checkpoints,
+)
 from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loader_workers
 from scanlens.training.distributed import PartLoss, barrier, environment, group, strategy
 from scanlens.training.losses import ScanLoss, build_loss
@@ -52,8 +57,8 @@ SILENCED = (
     ".*No (positive|negative) samples in targets.*",
     ".*number of training batches.*",
     ".*isinstance.treespec, LeafSpec.*",
-    # The order of the batches is a function of the epoch, and those that are done are skipped.
-    ".*your dataloader is not resumable.*",
+    # That of an interrupted fit.
+    ".*Checkpoint directory .* exists and is not empty.*",
     # What is frozen keeps its batch norms in evaluation mode.
     ".*in eval mode at the start of training.*",
     # The sums it would synchronise are equal already.
@@ -94,51 +99,44 @@ class Fit:
         """Training processes on all nodes."""
         return self.machine.devices * self.machine.nodes
 
-    def attempt(self, start: Position, resume: Path | None) -> tuple[History, Telemetry]:
-        """Train from ``start`` to the end."""
+    def attempt(self, micro: int, resume: Path | None) -> tuple[History, Telemetry]:
+        """Train to the end, each batch in ``micro`` parts, from a checkpoint where there is one."""
         recipe = self.recipe
         data = ScanData(
             self.train, self.val, recipe.batch_size, recipe.seed, self.draws,
-            loader_workers(self.machine.device), start.micro, (start.epoch, start.done), recipe.sampling,
+            loader_workers(self.machine.device), micro, recipe.sampling,
         )  # fmt: skip
         size = min(recipe.batch_size, data.drawn)
-        loss = (
-            PartLoss(self.loss, size, parts) if size % (parts := start.micro * self.processes) else self.loss
-        )
+        loss = PartLoss(self.loss, size, parts) if size % (parts := micro * self.processes) else self.loss
         module = self.step(self.network, recipe, loss, self.auxiliary)
         telemetry = Telemetry(data.drawn // size * size, self.began)
-        history = History(self.listener, mean := TrainLoss(start.micro), telemetry)
-        trainer = self._trainer([mean, telemetry, history], start)
+        history = History(self.listener, mean := TrainLoss(micro), telemetry)
+        trainer = self._trainer([mean, telemetry, history], micro)
         # The checkpoint is this project's own, in a folder keyed by these settings.
         trainer.fit(module, data, ckpt_path=resume, weights_only=False)
         return history, telemetry
 
-    def _trainer(self, watching: list[pl.Callback], start: Position) -> pl.Trainer:
+    def _trainer(self, watching: list[pl.Callback], micro: int) -> pl.Trainer:
         recipe, machine = self.recipe, self.machine
         callbacks = [
             ThawCallback(recipe.thaw),
             Reseed(recipe.seed),
             *averaging_callbacks(recipe.averaging, recipe.epochs),
             *watching,
-            *progress_bar(recipe.batch_size // start.micro),
-            Checkpoints(self.checkpoints, recipe.checkpoint_steps, start),
+            *progress_bar(recipe.batch_size // micro),
+            *checkpoints(self.checkpoints),
         ]
         if recipe.patience is not None:
-            callbacks.append(
-                # A loss that is not a number counts as one that is not better.
-                EarlyStopping(
-                    "val_loss", patience=recipe.patience, check_on_train_epoch_end=False, check_finite=False
-                )
-            )
+            callbacks.append(Patience(recipe.patience))
         return pl.Trainer(
             accelerator="cpu" if machine.device == "cpu" else "gpu",
             strategy=strategy(machine, changes(recipe.thaw)),
             devices=machine.devices,
             num_nodes=machine.nodes,
-            plugins=[KeptFiles(), environment()],
+            plugins=[WholeFiles(), environment()],
             precision=PRECISIONS[machine.precision],
             max_epochs=recipe.epochs,
-            accumulate_grad_batches=recipe.accumulate * start.micro,
+            accumulate_grad_batches=recipe.accumulate * micro,
             gradient_clip_val=recipe.gradient_clip or None,
             deterministic="warn",
             callbacks=callbacks,
@@ -159,24 +157,34 @@ class Fit:
         first = copy.deepcopy(self.network.state_dict())
         micro = 1
         while True:
-            resume = newest(self.checkpoints)
-            start = Position.of(resume)
-            start = start.divided(max(micro, start.micro))
+            last = self.checkpoints / LAST
+            resume = last if last.is_file() else None
             if resume is None:
                 self.network.load_state_dict(first)
             elif group()[0] == 0:
                 print(f"resuming from {resume}", flush=True)
             try:
-                return self.attempt(start, resume)
+                return self.attempt(micro, resume)
             except (MemoryError, RuntimeError) as error:
-                if not memory.is_shortage(error):
+                if shortage(error) != "memory":
                     raise
-                micro = start.micro * 2
                 again = isinstance(error, torch.OutOfMemoryError) and self.processes == 1
-                if not again or micro > self.recipe.batch_size:
-                    raise memory.shortage(self.recipe.batch_size, start.micro) from None
-            memory.release()
+                if not again or 2 * micro > self.recipe.batch_size:
+                    raise _out_of_memory(self.recipe.batch_size, micro) from None
+                micro *= 2
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
             print(f"out of memory: batches of {self.recipe.batch_size} are now worked on in {micro} parts")
+
+
+def _out_of_memory(batch_size: int, parts: int) -> ScanlensError:
+    """The end of a fit for want of memory, with the way out."""
+    tried = f" in {parts} parts" if parts > 1 else ""
+    return ScanlensError(
+        f"Out of memory at training.batch_size={batch_size}{tried}.",
+        "Lower training.batch_size (and raise training.accumulate by as much), or choose a smaller network; "
+        "the same command goes on from the last checkpoint where settings are unchanged.",
+    )
 
 
 def _dims(train: ScanBatches) -> int:
@@ -235,15 +243,14 @@ def fit(
         the training speed in scans a second.
 
     Raises:
-        ScanlensError: Where the loss is not finite, a split is empty, memory does not suffice or a checkpoint
-            can't be written.
+        ScanlensError: Where the loss is not finite, a split is empty or memory does not suffice.
         KeyboardInterrupt: Where a person stopped it; the last checkpoint is kept.
         SystemExit: With :data:`scanlens.errors.TERMINATED` where SIGTERM did, after the step.
     """
     if not len(train) or not len(val):
         raise ScanlensError("Nothing to train on: the training or the validation split is empty.")
     began = time.perf_counter()
-    prune(checkpoints.parent)
+    prune_checkpoints(checkpoints.parent)
     dims = _dims(train)
     if dims == 2:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

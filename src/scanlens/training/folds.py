@@ -10,20 +10,19 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from scanlens.errors import SettingsError
+from scanlens.types import IntArray
 
-IntArray = npt.NDArray[np.int64]
-NO_FOLD = -1
+NO_TRAINING_FOLD = -1
 """Of scans that no member learns from or validates on."""
 DEALT = ("train", "val")
 """Splits whose scans are dealt."""
 
 
-def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
+def training_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
     """Number the fold of each scan of the training and validation splits.
 
     Args:
@@ -33,12 +32,12 @@ def deal_folds(index: pd.DataFrame, folds: int, seed: int) -> IntArray:
         seed: The same seed deals the same folds.
 
     Returns:
-        ``(scan,)`` numbers from 0 to ``folds - 1``, :data:`NO_FOLD` for the other scans.
+        ``(scan,)`` numbers from 0 to ``folds - 1``, :data:`NO_TRAINING_FOLD` for the other scans.
 
     Raises:
         SettingsError: Where a class has fewer patients than there are folds, or a fold would lack a class.
     """
-    numbers = np.full(len(index), NO_FOLD, dtype=np.int64)
+    numbers = np.full(len(index), NO_TRAINING_FOLD, dtype=np.int64)
     rows = np.flatnonzero(index["split"].isin(DEALT))
     labels = index["label"].to_numpy(dtype=str)[rows]
     own = pd.Series([f"row {row}" for row in range(len(index))], index=index.index)

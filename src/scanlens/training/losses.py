@@ -15,17 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scanlens.config.schema import Loss
-from scanlens.errors import SettingsError
-from scanlens.models.heads import ordinal_logits
+from scanlens.config.settings import FITTING
+from scanlens.models.heads import HEADS, ordinal_logits
 
-FITTING: dict[str, tuple[str, ...]] = {
-    "softmax": ("cross_entropy", "focal"),
-    "sigmoid": ("bce", "focal"),
-    "linear": ("mse",),
-    "ordinal": ("bce", "cross_entropy"),
-    "regression": ("mse",),
-}
-"""Losses of each head; ``auto`` takes the first."""
 NOVELTY = 0.999
 """Chance that one more scan of a class shows something new: beta of Cui et al. 2019."""
 LEAST = 1e-7
@@ -57,7 +49,7 @@ def soft_targets(targets: Tensor, classes: int) -> Tensor:
     return targets.float() if targets.ndim == 2 else F.one_hot(targets.long(), classes).float()
 
 
-def as_numbers(targets: Tensor) -> Tensor:
+def label_values(targets: Tensor) -> Tensor:
     """Numbers ``(batch,)`` from numbers, class indices, or shares of classes ``(batch, class)``."""
     if targets.ndim == 2:
         return targets.float() @ torch.arange(targets.shape[1], dtype=torch.float32, device=targets.device)
@@ -92,7 +84,7 @@ class NumberLoss(ScanLoss):
             targets: Numbers or class indices ``(batch,)``, or shares of classes ``(batch, class)``, which
                 stand for the mean of their class numbers.
         """
-        return F.mse_loss(outputs[:, 0] / self.spread, as_numbers(targets) / self.spread)
+        return F.mse_loss(outputs[:, 0] / self.spread, label_values(targets) / self.spread)
 
 
 class ClassLoss(ScanLoss):
@@ -202,30 +194,16 @@ def build_loss(loss: Loss, head: str, classes: int, targets: np.ndarray) -> Scan
     ==========  ===========================================================================================
 
     Label smoothing and class weights act on every loss of classes; a number has no classes, so smoothing
-    leaves it alone and class weights are refused.
+    leaves it alone.
 
     Args:
         loss: The settings.
         head: Key of :data:`scanlens.models.heads.HEADS`.
         classes: Number of labels.
         targets: Of the training scans, for class weights.
-
-    Raises:
-        SettingsError: Loss and head, or class weights and head, do not fit.
     """
-    fitting = FITTING[head]
-    name = fitting[0] if loss.name == "auto" else loss.name
-    if name not in fitting:
-        raise SettingsError(
-            f"training.loss.name={name} does not fit model.head={head}.",
-            f"Choose training.loss.name=auto or {' or '.join(fitting)}, or another model.head.",
-        )
-    if head == "regression":
-        if loss.class_weights != "none":
-            raise SettingsError(
-                f"training.loss.class_weights={loss.class_weights} does not fit model.head=regression.",
-                "Set training.loss.class_weights=none: a number has no classes.",
-            )
+    name = FITTING[head][0] if loss.name == "auto" else loss.name
+    if HEADS[head].is_number:
         numeric = np.issubdtype(targets.dtype, np.floating)
         return NumberLoss(float(targets.std()) or 1.0) if numeric else NumberLoss()
     weights = None

@@ -15,10 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from scanlens.config.schema import Mixing
-from scanlens.errors import SettingsError
 from scanlens.training.losses import soft_targets
 
-Box = tuple[slice, ...]
+_Box = tuple[slice, ...]
 """A range along each spatial axis."""
 
 
@@ -32,7 +31,7 @@ class Mix:
     """
 
     share: float
-    box: Box | None
+    box: _Box | None
 
 
 def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix | None:
@@ -49,18 +48,10 @@ def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix 
 
     Returns:
         None where the batch stays as it is.
-
-    Raises:
-        SettingsError: CutMix of features.
     """
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(mixing, kind)]
     if not kinds:
         return None
-    if not spatial and "cutmix" in kinds:
-        raise SettingsError(
-            "training.mixing.cutmix does not fit transfer.cache_features=true.",
-            "Set one of them off: cached features have no places to cut.",
-        )
     rng = np.random.default_rng(list(key))
     if rng.random() >= mixing.share:
         return None
@@ -74,7 +65,7 @@ def draw_mix(mixing: Mixing, spatial: Sequence[int], key: Sequence[int]) -> Mix 
     return Mix(float(1 - replaced), box)
 
 
-def cut(share: float, centre: Sequence[int], spatial: Sequence[int]) -> Box:
+def cut(share: float, centre: Sequence[int], spatial: Sequence[int]) -> _Box:
     """The box around ``centre`` that holds ``1 - share`` of a scan, cut at the scan's border."""
     half = 0.5 * (1 - share) ** (1 / len(spatial))
     box = []

@@ -16,7 +16,7 @@ from scanlens.models.classifier import Classifier
 from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Batch
 from scanlens.training.distributed import gather_rows, group, of_first
-from scanlens.training.losses import NumberLoss, ScanLoss, as_numbers
+from scanlens.training.losses import NumberLoss, ScanLoss, label_values
 from scanlens.training.mixing import draw_mix, mix_scans, mix_targets
 from scanlens.training.optimisers import configure
 from scanlens.training.penalties import penalty
@@ -82,7 +82,7 @@ class ScanClassifier(pl.LightningModule):
         self._targets.clear()
         metrics = {"val_loss": self.plain_loss(outputs, targets)}
         if isinstance(self.plain_loss, NumberLoss):
-            metrics["val_mae"] = (outputs[:, 0] - as_numbers(targets)).abs().mean()
+            metrics["val_mae"] = (outputs[:, 0] - label_values(targets)).abs().mean()
         if not targets.is_floating_point():
             metrics |= class_metrics(self.network.to_logits(outputs), targets)
         self.log_dict(metrics, prog_bar=True)

@@ -45,7 +45,7 @@ def smoothed(losses: np.ndarray) -> np.ndarray:
     return result
 
 
-def choose(rates: np.ndarray, losses: np.ndarray) -> float:
+def choose_rate(rates: np.ndarray, losses: np.ndarray) -> float:
     """A tenth of the rate at the least smoothed loss, to two digits.
 
     Args:
@@ -91,7 +91,7 @@ def find_rate(
         torch.manual_seed(recipe.seed)
         rates = np.geomspace(LOWEST, HIGHEST, STEPS)
         losses = np.array(list(_losses(network, train, recipe, loss, machine, rates)))
-    return choose(rates[: len(losses)], smoothed(losses))
+    return choose_rate(rates[: len(losses)], smoothed(losses))
 
 
 def _losses(

@@ -61,7 +61,6 @@ class Recipe:
     thaw: Thaw = ALL_AT_ONCE
     patience: int | None = None
     gradient_clip: float = 1.0
-    checkpoint_steps: int = 0
 
 
 def training_recipe(training: Training, transfer: Transfer) -> Recipe:
@@ -91,7 +90,6 @@ def training_recipe(training: Training, transfer: Transfer) -> Recipe:
         ),
         patience=training.patience,
         gradient_clip=training.gradient_clip,
-        checkpoint_steps=training.checkpoint_steps,
     )
 
 

@@ -1,4 +1,4 @@
-"""Stage members: from the store to one trained network; ``training.folds`` of them are the classifier."""
+"""Stage training: from the store to one trained network; ``training.folds`` of them are the classifier."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
 from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
-from scanlens.models.displacement import AT_ONCE, measure, scans_to_see
+from scanlens.models.displacement import AT_ONCE, measure_displacement, scans_to_see
 from scanlens.models.predict import to_input
-from scanlens.models.registry import build, resolve
+from scanlens.models.registry import build, resolve_model
 from scanlens.models.saved import HISTORY, JUDGED, save_model
 from scanlens.models.transfer import initialise
 from scanlens.preprocess.store import Store
@@ -30,7 +30,7 @@ from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.features import with_features
 from scanlens.training.fit import fit
-from scanlens.training.folds import deal_folds, descends_from
+from scanlens.training.folds import descends_from, training_folds
 from scanlens.training.recipe import training_recipe
 
 CHECKPOINTS = Path(".scanlens/checkpoints")
@@ -54,7 +54,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
     """The scans of one member.
 
     With one fold these are the training and the validation split. With more, both are dealt anew by patient
-    (:func:`scanlens.training.folds.deal_folds`): fold ``member`` is judged, and the others are learnt from,
+    (:func:`scanlens.training.folds.training_folds`): fold ``member`` is judged, the others are learnt from,
     with those copies of the bank whose parents are among them.
 
     Args:
@@ -77,13 +77,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
                 made = Store.open(folders[name])
                 learnt.append(Part(made, np.arange(len(made))))
         return Lessons(learnt, Part(store, store.rows("val")))
-    if training.use_synthetic:
-        raise SettingsError(
-            "training.use_synthetic does not go with training.folds: every training scan has a part in every "
-            "made scan, so each member would validate on what its lessons descend from.",
-            "Set training.use_synthetic=false, or training.folds=1.",
-        )
-    numbers = deal_folds(store.index.assign(label=store.strata), training.folds, training.seed)
+    numbers = training_folds(store.index.assign(label=store.strata), training.folds, training.seed)
     rows = np.flatnonzero((numbers >= 0) & (numbers != member))
     learnt = [Part(store, rows)]
     if training.use_bank:
@@ -94,10 +88,7 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
 
 def number_scale(store: Store) -> tuple[float, float]:
     """Mean and standard deviation of the training split's numbers; (0, 1) where labels are classes."""
-    if store.task != "regression":
-        return 0.0, 1.0
-    numbers = store.targets(store.rows("train"))
-    return float(numbers.mean()), float(numbers.std()) or 1.0
+    return store.task.scale(store.targets(store.rows("train")))
 
 
 def train(
@@ -132,7 +123,7 @@ def train(
     """
     parts, judged = lessons(folders, training, member)
     store = judged.store
-    architecture = resolve(model, store.shape, len(store.labels), store.task, number_scale(store))
+    architecture = resolve_model(model, store.shape, len(store.labels), store.task.name, number_scale(store))
     recipe = training_recipe(training, transfer)
     recipe = replace(recipe, seed=training.seed + member)
     network = build(architecture, recipe.seed)
@@ -208,7 +199,7 @@ def settle_displacement(
         to_input(part.store.read(rows[start : start + step]), statistics, machine.device)
         for start in range(0, wanted, step)
     )
-    found = measure(network, batches)
+    found = measure_displacement(network, batches)
     network.cpu().displacement.copy_(found)
     return float((found.abs() * torch.tensor(part.store.shape[1:])).max())
 

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
-from scanlens.errors import SettingsError
-
 
 class EpochOrder(Sampler[tuple[int, int]]):
     """A fresh order and fresh seeds every epoch, the same for the same ``(seed, epoch)``.
@@ -61,18 +59,10 @@ class BalancedOrder(EpochOrder):
         patients: Patient of every scan; scans without one ("") are patients of their own.
         seed: Of the run.
         at_least: Draws an epoch at least; never less than there are scans.
-
-    Raises:
-        SettingsError: Targets are numbers, not classes.
     """
 
     def __init__(self, targets: np.ndarray, patients: np.ndarray, seed: int, at_least: int = 0) -> None:
         super().__init__(len(targets), seed, True, at_least)
-        if not np.issubdtype(targets.dtype, np.integer):
-            raise SettingsError(
-                "training.sampling=balanced does not fit model.head=regression.",
-                "Set training.sampling=plain: a number has no classes.",
-            )
         named = np.where(patients == "", [f"\0{place}" for place in range(len(patients))], patients)
         codes, _ = pd.factorize(named)
         self._classes = []

@@ -15,9 +15,13 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from scanlens.ranks import is_first
+
 EVERY = 16
 """Steps between two measurements of the gradient: one costs about as much as a hundredth of a step."""
 MIB = 1 << 20
+FORECAST = (4, 20)
+"""Batches between which a fit is timed to say how long it will take; the first ones are slower."""
 
 
 def _gradient_norm(module: pl.LightningModule) -> Tensor:
@@ -35,6 +39,22 @@ def _gpu() -> dict[str, float]:
     return values
 
 
+def forecast(epoch_s: float, epochs: int) -> str:
+    """How long a fit will take on this machine, in words.
+
+    Args:
+        epoch_s: Seconds of an epoch, validation not counted.
+        epochs: At most so many are left.
+
+    Example:
+        >>> forecast(12.0, 18)
+        'about 4 minutes for at most 18 epochs on this machine (12.0 s each)'
+    """
+    minutes = max(1, round(epoch_s * epochs / 60))
+    unit = "minute" if minutes == 1 else "minutes"
+    return f"about {minutes} {unit} for at most {epochs} epochs on this machine ({epoch_s:.1f} s each)"
+
+
 class Telemetry(Callback):
     """Measures an epoch.
 
@@ -50,6 +70,8 @@ class Telemetry(Callback):
         self._norms: list[Tensor] = []
         self._process = psutil.Process()
         self._done = self._steps = 0
+        self._timed_from = 0.0
+        self._forecast = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring; psutil counts from one call to the next."""
@@ -59,10 +81,17 @@ class Telemetry(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note when the first batch is done."""
+        """Note when the first batch is done, and say early how long all will take."""
         self._done += 1
         if self.first_batch_s != self.first_batch_s:
             self.first_batch_s = time.perf_counter() - self.began
+        if self._done == FORECAST[0]:
+            self._timed_from = time.perf_counter()
+        elif self._done == FORECAST[1] and not self._forecast and is_first():
+            self._forecast = True
+            batch_s = (time.perf_counter() - self._timed_from) / (FORECAST[1] - FORECAST[0])
+            epochs = (trainer.max_epochs or 1) - trainer.current_epoch
+            print(forecast(batch_s * float(trainer.num_training_batches), epochs), flush=True)
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer

@@ -92,10 +92,6 @@ class ThawCallback(Callback):
         """
         self._apply(pl_module, AT_THE_END)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A run that is resumed amid an epoch does not start this epoch anew."""
-        self._apply(pl_module, trainer.current_epoch)
-
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Freeze or thaw by the epoch alone, so that a resumed run does the same."""
         self._apply(pl_module, trainer.current_epoch)

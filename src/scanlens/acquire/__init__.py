@@ -1,0 +1,1 @@
+"""Stage acquire: list the data set, or draw the phantoms."""

@@ -1,0 +1,1 @@
+"""Tracked runs side by side, the two best tested against each other."""

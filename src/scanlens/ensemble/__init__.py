@@ -1,0 +1,1 @@
+"""Stage ensemble: the trained networks as one classifier."""

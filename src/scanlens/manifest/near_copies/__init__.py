@@ -1,0 +1,1 @@
+"""Near copies among scans: flipped, cropped, re-encoded, re-exposed."""

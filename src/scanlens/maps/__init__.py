@@ -1,0 +1,1 @@
+"""Evidence and probability maps: values, geometry, regions, masks, files."""

@@ -1,0 +1,195 @@
+"""Probability maps: what the evidence at each place alone argues for. Array code, no framework.
+
+A network that ends in global average pooling and a linear head has a logit at every place of its last
+feature map: the head applied there (:mod:`scanlens.models.classifier` gives the same for flattening, hidden
+layers and other heads, and :mod:`scanlens.models.refine` brings it to where it was seen). Their mean over the
+places is the image's logit, exactly, so the
+softmax of the local logits (divided by the calibration temperature) says what the image's probability
+would be if all of it looked like that place. It is a probability, never rescaled per image, and can be
+compared between patients. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016,
+gives the linear part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import logsumexp, softmax
+
+from scanlens.errors import ScanlensError
+from scanlens.types import FloatArray
+
+
+def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """Calibrated probability of each class from the evidence at each place alone.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``, any finite float.
+        temperature: The temperature fitted on the validation split, > 0.
+
+    Returns:
+        float32 ``(batch, class, *grid)`` in [0, 1], summing to one over the classes.
+
+    Raises:
+        ScanlensError: A logit is not a finite number.
+        ValueError: The axes or the temperature are impossible.
+    """
+    local_logits = np.asarray(local_logits)
+    if local_logits.ndim < 3:
+        raise ValueError(f"expected local logits (batch, class, *grid), got shape {local_logits.shape}")
+    if not temperature > 0:
+        raise ValueError(f"expected a temperature above 0, got {temperature}")
+    if not np.isfinite(local_logits).all():
+        raise ScanlensError(
+            "The network's local logits hold values that are not finite, so there is no map.",
+            "Train again with a lower training.lr or a smaller training.gradient_clip.",
+        )
+    return softmax(local_logits.astype(np.float32) / np.float32(temperature), axis=1)
+
+
+def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
+    """Logarithm of the odds of each class against the others: orders places as their probability does.
+
+    A place alone may argue so strongly that its probability is 1 to the last digit. Of several such places
+    this still tells the strongest.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``.
+        temperature: As for :func:`probability_maps`.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, any finite number.
+
+    Example:
+        >>> odds = np.exp(log_odds(np.log([[[1.0], [3.0]]])))
+        >>> [round(float(odd), 2) for odd in odds.ravel()]
+        [0.33, 3.0]
+    """
+    scaled = np.asarray(local_logits, np.float64) / temperature
+    others = np.empty_like(scaled)
+    for index in range(scaled.shape[1]):
+        others[:, index] = logsumexp(np.delete(scaled, index, axis=1), axis=1)
+    return (scaled - others).astype(np.float32)
+
+
+def evidence_maps(local_logits: FloatArray, rest: FloatArray) -> npt.NDArray[np.float32]:
+    """What each place adds to each class's logit, where it was seen: the local logits without what none adds.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``; their mean is the logit (linear heads).
+        rest: Logits no place adds (biases), ``(batch, class)``.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, >= 0, in units of the logit: the positive part, as in Grad-CAM.
+    """
+    local_logits = np.asarray(local_logits, np.float32)
+    places = tuple(range(2, local_logits.ndim))
+    added = local_logits - np.expand_dims(rest, places).astype(np.float32)
+    return np.maximum(added / np.float32(np.prod(local_logits.shape[2:])), 0)
+
+
+def grad_cam(cams: FloatArray) -> npt.NDArray[np.float32]:
+    """Raw Grad-CAM of every class: the positive part of what the network gives.
+
+    Of ordinal heads the logits are log-probabilities: a place counts for a class as far as it raises the
+    probability of that very class.
+
+    Args:
+        cams: ``(batch, class, *grid)`` of :class:`scanlens.models.predict.Local`.
+
+    Returns:
+        float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
+    """
+    return np.maximum(np.asarray(cams, dtype=np.float32), 0)
+
+
+PROBABILITY_MAP, EVIDENCE_MAP, GRAD_CAM = "probability_map", "evidence_map", "grad_cam"
+"""Kinds of map that come with the judgement itself."""
+
+
+class Kinds(NamedTuple):
+    """Maps of some scans by kind.
+
+    Attributes:
+        maps: ``(batch, class, *grid)`` by kind.
+        orders: What ranks the places of a map, of its shape: of the probability map its log-odds, for its
+            places are often 1 to the last digit. Other kinds rank their places themselves.
+    """
+
+    maps: dict[str, npt.NDArray[np.float32]]
+    orders: dict[str, npt.NDArray[np.float32]]
+
+
+def map_kinds(
+    local_logits: FloatArray, rest: FloatArray, cams: FloatArray, temperature: float, *, linear: bool
+) -> Kinds:
+    """All kinds of map from what a network says of some scans.
+
+    Args:
+        local_logits: ``(batch, class, *grid)``.
+        rest: Logits no place adds, ``(batch, class)``.
+        cams: ``(batch, class, *coarser)``, signed.
+        temperature: The calibration's.
+        linear: Whether logits are sums over places; only then there are evidence maps.
+
+    Raises:
+        ScanlensError: A logit is not a finite number.
+    """
+    maps = {PROBABILITY_MAP: probability_maps(local_logits, temperature)}
+    if linear:
+        maps[EVIDENCE_MAP] = evidence_maps(local_logits, rest)
+    maps[GRAD_CAM] = grad_cam(cams)
+    return Kinds(maps, {PROBABILITY_MAP: log_odds(local_logits, temperature)})
+
+
+def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Linear interpolation of the last axes to ``size``; nothing is invented between the places.
+
+    Coordinates are half-pixel: place ``i`` of ``n`` has its centre at ``(i + 0.5) / n`` of the axis, and
+    beyond the outermost centres the edge value holds. This is ``torch.nn.functional.interpolate`` with
+    ``align_corners=False`` and ``scipy.ndimage.zoom`` with ``grid_mode=True, mode="nearest"``.
+
+    Args:
+        maps: ``(*leading, *grid)``; as many trailing axes as ``size`` has are interpolated.
+        size: Wanted spatial size, e.g. ``(height, width)`` or ``(depth, height, width)``.
+
+    Returns:
+        float32 ``(*leading, *size)`` within the range of ``maps``.
+
+    Example:
+        >>> upsample(np.array([[0.0, 1.0]]), (1, 4)).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
+    """
+    if len(size) > np.ndim(maps):
+        raise ValueError(f"expected maps with at least {len(size)} axes, got shape {np.shape(maps)}")
+    result = np.asarray(maps, dtype=np.float32)
+    first = result.ndim - len(size)
+    for axis, length in enumerate(size, start=first):
+        if result.shape[axis] != length:
+            places = result.shape[axis]
+            centres = (np.arange(length) + 0.5) * (places / length) - 0.5
+            weights = linear_weights(np.clip(centres, 0, places - 1), places)
+            result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
+    return np.ascontiguousarray(result)
+
+
+def linear_weights(at: npt.NDArray[np.float64], places: int) -> npt.NDArray[np.float32]:
+    """Matrix ``(length, places)`` of linear interpolation between places; every row sums to one.
+
+    Args:
+        at: ``(length,)`` where to interpolate, in places from 0 to ``places - 1``.
+        places: How many there are.
+
+    Example:
+        >>> linear_weights(np.array([0.0, 0.5]), 2).tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
+    """
+    lower = np.floor(at).astype(np.intp)
+    upper = np.minimum(lower + 1, places - 1)
+    weights = np.zeros((len(at), places))
+    np.add.at(weights, (np.arange(len(at)), lower), 1 - (at - lower))
+    np.add.at(weights, (np.arange(len(at)), upper), at - lower)
+    return weights.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Ways to look into a network: Grad-CAM, occlusion, attributions, activations, filters."""

@@ -1,0 +1,1 @@
+"""Stage packaging: the bundle, its model card and its exported network."""

@@ -1,0 +1,1 @@
+"""Maps and scans as pictures: overlays, legend, slices, contact sheets."""

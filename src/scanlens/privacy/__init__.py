@@ -1,0 +1,1 @@
+"""What keeps patients unknown: pseudonyms, aliases, de-identification, burned-in text."""

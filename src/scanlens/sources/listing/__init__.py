@@ -1,0 +1,1 @@
+"""Which scans a data set holds and what is said about each."""

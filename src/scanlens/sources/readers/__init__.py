@@ -1,0 +1,1 @@
+"""One reader a kind of file: DICOM, NIfTI, NRRD and MetaImage, rasters, series, archives."""

@@ -1,0 +1,101 @@
+"""Raster images (PNG, JPEG, TIFF, BMP, WebP) through Pillow.
+
+``pixels`` keep the file's units: 0-255, 0-65535 for 16-bit grey, the stored values for 32-bit. Pillow reads
+colour, and grey with transparency, of 16 bits as 8. One-bit images arrive as 0 and 255. A raster's resolution
+tag is a printing hint, so ``spacing`` stays unknown.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from scanlens.errors import UnreadableScan
+from scanlens.sources.readers.quiet import quiet_tiff
+from scanlens.types import ImageArray, Scan
+
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM")
+_BITS = {"I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16}
+_PHOTOMETRIC = 262
+_WHITE_IS_ZERO = 0
+_PILLOW_LIMIT = threading.Lock()
+
+
+def is_raster(head: bytes) -> bool:
+    """Tell from the first bytes whether Pillow should be asked."""
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
+    """Read an image the way a viewer shows it: EXIF rotation applied, transparency laid on black.
+
+    Returns:
+        ``pixels`` (channel, height, width), one channel for grey and three for colour files.
+
+    Raises:
+        UnreadableScan: More than ``max_pixels``, several pages, or ``dims`` is 3.
+        Exception: Whatever Pillow raises on a damaged file; the caller turns it into a reason.
+    """
+    quiet_tiff()
+    # A file, not a path: Pillow 13 maps raw TIFFs it knows the path of, and scrambles those whose orientation
+    # exchanges the sides.
+    with path.open("rb") as file, _open(file, reference, max_pixels) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UnreadableScan(
+                reference, f"too large: {height} x {width} pixels, more than the {max_pixels} allowed"
+            )
+        if dims != 2:
+            raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
+        # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
+        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+            raise UnreadableScan(reference, "holds several images: save each page as a file of its own")
+        mode = image.mode
+        inverted = _white_is_zero(image)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        pixels = _pixels(image)
+    if inverted:
+        pixels = np.float32(np.iinfo(np.uint16).max) - pixels
+    return Scan(pixels=pixels, photometric=mode, bits=1 if mode == "1" else _BITS.get(mode, 8))
+
+
+def _open(file: BinaryIO, reference: str, max_pixels: int) -> Image.Image:
+    # Pillow's bomb check is a global: the lock keeps two threads' limits apart while headers are read.
+    with _PILLOW_LIMIT:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            return Image.open(file, formats=_FORMATS)
+        except UnidentifiedImageError as error:
+            raise UnreadableScan(reference, "a damaged header, or a variant Pillow does not read") from error
+        except Image.DecompressionBombError as error:
+            raise UnreadableScan(
+                reference, f"too large: more than the {max_pixels} pixels allowed"
+            ) from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Tell whether a 16-bit TIFF stores white as zero; up to 8 bits Pillow inverts such files itself."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _pixels(image: Image.Image) -> ImageArray:
+    if image.mode in _BITS:
+        return np.asarray(image).astype(np.float32)[None]
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.asarray(image, dtype=np.float32)[None]
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        opaque = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), opaque)
+    colour = np.asarray(image.convert("RGB"), dtype=np.float32)
+    return np.ascontiguousarray(colour.transpose(2, 0, 1))

@@ -1,0 +1,98 @@
+"""Class folders: the first level is the label, and nothing below it is lost or followed for ever."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scanlens.config.schema import Data
+from scanlens.errors import SettingsError
+from scanlens.sources.listing.folder import list_folder
+
+Make = Callable[..., Data]
+
+
+def test_labels_are_the_first_level(scans: Path, settings: Make) -> None:
+    (scans / "ill" / "deep" / "er").mkdir(parents=True)
+    shutil.copy(scans / "ill" / "0.png", scans / "ill" / "deep" / "er" / "x.png")
+    (scans / "ill" / "notes.txt").write_text("listed, quarantined later")
+    (scans / "ill" / ".hidden").write_text("")
+    (scans / "readme.md").write_text("")
+    listing = list_folder(settings("folder"), scans)
+    assert dict(zip(listing["path"], listing["label"], strict=True)) == {
+        "ill/0.png": "ill",
+        "ill/2.png": "ill",
+        "ill/4.png": "ill",
+        "ill/deep/er/x.png": "ill",
+        "ill/notes.txt": "ill",
+        "well/1.png": "well",
+        "well/3.png": "well",
+        "well/5.png": "well",
+    }
+    assert (listing["problem"] == "").all()
+
+
+def test_links_end(scans: Path, settings: Make, tmp_path: Path) -> None:
+    shutil.copy(scans / "ill" / "0.png", tmp_path / "secret.png")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(scans / "ill" / "0.png", tmp_path / "elsewhere" / "a.png")
+    (scans / "ill" / "loop").symlink_to("../ill")
+    (scans / "ill" / "self.png").symlink_to("self.png")
+    (scans / "ill" / "out").symlink_to(tmp_path / "elsewhere")
+    (scans / "ill" / "secret.png").symlink_to(tmp_path / "secret.png")
+    listing = list_folder(settings("folder"), scans).set_index("path")["problem"]
+    assert listing[listing != ""].to_dict() == {
+        "ill/loop": "a link to a folder that is listed already",
+        "ill/self.png": "a loop of symbolic links",
+        "ill/out": "outside the data root",
+        "ill/secret.png": "outside the data root",
+    }
+
+
+def test_masks_are_no_scans(scans: Path, settings: Make) -> None:
+    for name in ("0_mask_10.png", "0_mask_2.png", "0_mask.png", "0_mask_1.png", "lonely_mask.png"):
+        shutil.copy(scans / "ill" / "0.png", scans / "ill" / name)
+    listing = list_folder(settings("folder"), scans).set_index("path")["mask"]
+    assert listing["ill/0.png"] == "ill/0_mask.png|ill/0_mask_1.png|ill/0_mask_2.png|ill/0_mask_10.png"
+    assert "ill/lonely_mask.png" in listing
+    assert len(listing) == 7
+
+
+def test_a_folder_that_cannot_be_entered(
+    scans: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scans / "ill" / "closed").mkdir()
+    listed = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    listing = list_folder(settings("folder"), scans).set_index("path")["problem"]
+    assert listing["ill/closed"] == "permission denied"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "changes", "reason"),
+    [
+        (lambda root: (root / "empty").mkdir(), {}, "empty is empty"),
+        (lambda root: None, {"labels": ["ill"]}, "Folder .*well.*'well' is not in data.labels"),
+        (lambda root: [shutil.rmtree(root / name) for name in ("ill", "well")], {}, "no class folders"),
+    ],
+)
+def test_refused(
+    scans: Path, settings: Make, prepare: Callable[[Path], object], changes: dict[str, object], reason: str
+) -> None:
+    prepare(scans)
+    with pytest.raises(SettingsError, match=reason):
+        list_folder(settings("folder", **changes), scans)
+
+
+def test_a_file_is_no_root(scans: Path, settings: Make) -> None:
+    with pytest.raises(SettingsError, match="not a folder"):
+        list_folder(settings("folder"), scans / "ill" / "0.png")
