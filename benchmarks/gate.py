@@ -17,10 +17,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.table import Row, publish
+from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.manifest.near_copies.find import near_copies
 from scanlens.manifest.near_copies.thumbnails import thumbnail
 from scanlens.phantom.image import draw_phantom
-from scanlens.phantom.lesion import LABELS
 from scanlens.privacy.burned_in import has_text
 
 LINES = ("MUELLER^ANNA", "DOE, JOHN 47", "12.03.1956", "ID 00471-1B", "WARD NORTH 3")

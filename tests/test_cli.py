@@ -1,4 +1,4 @@
-"""The command line: exit codes, one line a refusal, JSON for programs, and a quick --help."""
+"""The command line: exit codes, one line per refusal, JSON for programs, and a quick --help."""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.explanation.number_run import VALUES, explain_numbers
+from scanlens.explanation.number_run import explain_numbers
+from scanlens.maps.files import MAPS
 from scanlens.models.predict import Local, local_logits
 from scanlens.pictures.diverging import SCALE_HEIGHT
 from scanlens.pictures.overlays import OUTLINE
@@ -78,7 +79,7 @@ def run(case: Numbers, output: Path, batches: Any = None, **changes: Any) -> dic
 def test_values_index_pictures_and_page_fit_each_other(case: Numbers, tmp_path: Path) -> None:
     out = tmp_path / "out"
     facts = run(case, out)
-    values = np.load(out / VALUES)
+    values = np.load(out / MAPS)
     assert values.dtype == np.float32
     assert np.array_equal(values, case.local[1:, 0])
     index = pd.read_parquet(out / "index.parquet")
@@ -126,7 +127,7 @@ def test_a_network_says_the_same_as_the_mean_of_its_places(tmp_path: Path) -> No
     case.predictions = case.predictions.sort_index().assign(predicted=numbers)
     assert np.ptp(numbers) > 0.1
     assert run(case, tmp_path / "out", batches)["identity"]["max_difference_in_std"] < 1e-4
-    values = np.load(tmp_path / "out" / VALUES)
+    values = np.load(tmp_path / "out" / MAPS)
     assert values.reshape(7, -1).mean(1) == pytest.approx(numbers, abs=1e-3)
 
 
@@ -170,14 +171,14 @@ def test_what_does_not_fit_the_store_is_refused_and_looks_like_no_result(
         run(case, tmp_path / "out", list(case.batches())[:-1])
     with pytest.raises(ScanlensError, match="Maps came for 0 of 7"):
         run(case, tmp_path / "out", [])
-    nothing_but(f"{VALUES}.partial", "overlays.partial")
+    nothing_but(f"{MAPS}.partial", "overlays.partial")
     case.predictions = case.predictions.iloc[2:]
     with pytest.raises(SettingsError, match="lack 2 of 7 test scans"):
         run(case, tmp_path / "out")
     case.store.rows = lambda split: np.zeros(0, int)  # type: ignore[method-assign]
     with pytest.raises(SettingsError, match="test split is empty"):
         run(case, tmp_path / "out", [])
-    nothing_but(f"{VALUES}.partial", "overlays.partial")
+    nothing_but(f"{MAPS}.partial", "overlays.partial")
 
 
 def test_numbers_that_are_not_finite_and_scans_that_come_twice_are_refused(

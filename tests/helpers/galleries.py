@@ -207,7 +207,9 @@ class Browser:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Start the system's Chromium, or Playwright's own; skip where there is neither."""
-    sync_api = pytest.importorskip("playwright.sync_api")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="the extra 'dev' is not installed: no browser driver"
+    )
     with sync_api.sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
         try:

@@ -69,7 +69,7 @@ def test_a_number_is_learnt_measured_explained_and_predicted(
     assert metrics["spearman"]["value"] == pytest.approx(expected)
     assert test["predicted"].between(80, 160).all(), "predictions are not in the labels' unit"
 
-    maps = np.load(checkout / "data/08_maps/values-00000.npy")
+    maps = np.load(checkout / "data/08_maps/maps-00000.npy")
     index = pd.read_parquet(checkout / "data/08_maps/index.parquet")
     assert np.allclose(maps.reshape(len(maps), -1).mean(1), index["predicted"], rtol=1e-4)
     assert (checkout / "data/08_maps/gallery.html").is_file()

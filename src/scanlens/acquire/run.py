@@ -113,7 +113,7 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
             listing is: refusals before that name real files and folders, later ones aliases.
 
     Returns:
-        One row a scan, sorted by path, with the columns of
+        One row per scan, sorted by path, with the columns of
         :data:`~scanlens.sources.listing.columns.LISTING_COLUMNS` and, of a table, its further columns,
         anonymous, their names behind
         :data:`~scanlens.sources.listing.columns.FURTHER`.

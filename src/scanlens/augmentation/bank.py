@@ -109,7 +109,7 @@ def _choose_parents(
 
 
 def _index(store: Store, parents: IntArray, seeds: IntArray) -> pd.DataFrame:
-    """One row a copy."""
+    """One row per copy."""
     table = store.index.iloc[parents][["scan_id", "patient", "label", "split", "site"]].reset_index(drop=True)
     table = table.rename(columns={"scan_id": "parents"})
     number = table.groupby("parents").cumcount().astype(str)

@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--workers", type=_positive, metavar="N", help="reading processes (default: all cores)"
     )
-    check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row a file")
+    check.add_argument("--report", type=Path, metavar="FILE.csv", help="write one row per file")
     check.add_argument("--json", action="store_true", help="print every file as JSON")
     check.set_defaults(run=commands.run_check)
 

@@ -19,8 +19,6 @@ from scanlens.errors import SettingsError
 _T = TypeVar("_T")
 
 SECTIONS = {name: kind for name, kind in fields_of(Settings).items() if section_in(kind)}
-DERIVED = ("members", "member_lists")
-"""Keys beside the sections that only DVC reads."""
 
 
 def check_sections(settings: Mapping[str, Any]) -> None:

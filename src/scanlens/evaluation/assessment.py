@@ -22,7 +22,7 @@ class Predicted:
 
     Attributes:
         outputs: ``(scan, output)``: a logit a class, or the number.
-        index: One row a scan: scan_id, patient, split (val, test, maybe train), site, label.
+        index: One row per scan: scan_id, patient, split (val, test, maybe train), site, label.
         labels: Class names in the logits' order, of two the second is positive; or the number's name.
         members: ``(scan,)`` the one of several networks that said it of a validation scan because it alone
             never learnt from it; negative where all of them did. None: there is one network.
@@ -46,7 +46,7 @@ class Assessment:
     """What is written of an evaluation.
 
     Attributes:
-        table: The predictions, one row a scan.
+        table: The predictions, one row per scan.
         facts: Of ``evaluation.json``; ``warnings`` among them.
         calibration: Of ``calibration.json``: what turns outputs into predictions.
         plots: Tables behind the pictures, by name.

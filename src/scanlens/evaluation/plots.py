@@ -27,7 +27,7 @@ def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -
 
 
 def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row a scan: columns actual, predicted."""
+    """One row per scan: columns actual, predicted."""
     return pd.DataFrame({"actual": predictions["label"], "predicted": predictions["predicted"]})
 
 

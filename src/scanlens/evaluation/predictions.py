@@ -1,4 +1,4 @@
-"""The predictions table: one row a scan, in the order the logits came."""
+"""The predictions table: one row per scan, in the order the logits came."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build_predictions(
 
     Args:
         logits: ``(scan, class)``, finite.
-        index: One row a logit row, with :data:`PREDICTION_COLUMNS`.
+        index: One row per logit row, with :data:`PREDICTION_COLUMNS`.
         labels: Class names in the logits' order.
         temperature: Of the calibration.
 
@@ -63,7 +63,7 @@ def check_parts(logits: FloatArray, index: pd.DataFrame, labels: list[str]) -> N
         raise ScanlensError(f"evaluation: expected two or more distinct labels, got {labels}.")
     if np.shape(logits) != (len(index), len(labels)):
         raise ScanlensError(
-            f"evaluation: expected logits of shape ({len(index)}, {len(labels)}), one row a scan and one "
+            f"evaluation: expected logits of shape ({len(index)}, {len(labels)}), one row per scan and one "
             f"column a label, got {np.shape(logits)}."
         )
     if not len(index):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scanlens.config.schema import Explanation
 from scanlens.evaluation.evaluated import Evaluated
 from scanlens.explanation.neighbours import nearest_training
-from scanlens.explanation.number_run import VALUES, explain_numbers
+from scanlens.explanation.number_run import explain_numbers
 from scanlens.explanation.ranking import pictured_rows
 from scanlens.explanation.run import Aids, explain_classes
 from scanlens.maps.export import export_maps
@@ -65,7 +65,7 @@ def _(task: Number, inputs: Evaluated, config: Explanation, machine: Machine, ou
         output,
         _masks(inputs),
     )
-    values = np.load(output / VALUES, mmap_mode="r")[:, None]
+    values = np.load(output / MAPS, mmap_mode="r")[:, None]
     return {**facts, "files": _export(inputs, config, values, output, inputs.store.labels[0])}
 
 

@@ -1,4 +1,4 @@
-"""What the gallery shows: one card a scan, and what stands above them. No patient is in any of it."""
+"""What the gallery shows: one card per scan, and what stands above them. No patient is in any of it."""
 
 from __future__ import annotations
 

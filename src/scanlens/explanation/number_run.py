@@ -17,6 +17,7 @@ from scanlens.config.schema import Explanation
 from scanlens.errors import ScanlensError
 from scanlens.explanation.album import OVERLAYS as OVERLAYS
 from scanlens.explanation.ranking import predictions_of_test
+from scanlens.maps.files import MAPS
 from scanlens.pictures.diverging import number_picture, number_png
 from scanlens.pictures.shown import is_colour, shown
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from scanlens.models.predict import Local
     from scanlens.preprocess.store import Store
 
-VALUES = "values-00000.npy"
-"""float32 ``(scan, *grid)``: the number each place argues for, rows as in ``index.parquet``."""
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>Where the number comes from</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:66rem;padding:0 1rem}
@@ -51,7 +50,7 @@ def explain_numbers(
         predictions: Evaluation's table; it holds every test scan of the store.
         scale: Mean and standard deviation of the training labels: the colours' scale.
         config: Section ``explanation``.
-        output: Folder that receives :data:`VALUES`, ``index.parquet``, ``overlays/`` and ``gallery.html``.
+        output: Folder that receives :data:`MAPS`, ``index.parquet``, ``overlays/`` and ``gallery.html``.
         masks: From a scan_id to its lesion mask in the store's geometry, or None; outlined, not scored: a
             number has no map of a class.
 
@@ -76,7 +75,7 @@ def explain_numbers(
     colour, difference = is_colour(store), 0.0
     done: set[int] = set()
     maps: np.memmap | None = None
-    partial = output / f"{VALUES}.partial"
+    partial = output / f"{MAPS}.partial"
     for batch in batches:
         values = batch.local[:, 0]
         if not np.isfinite(values).all():
@@ -108,7 +107,7 @@ def explain_numbers(
     shutil.rmtree(output / OVERLAYS, ignore_errors=True)
     pictures.replace(output / OVERLAYS)
     grid = list(maps.shape[1:])
-    partial.replace(output / VALUES)
+    partial.replace(output / MAPS)
     index = table[["scan_id", "label", "predicted", "error"]].assign(
         row=np.arange(len(rows)), store_row=rows, overlay=overlays, slice=slices
     )

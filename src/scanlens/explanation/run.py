@@ -270,7 +270,7 @@ def _summary(table: pd.DataFrame, explained: dict[int, _Explained], kind: str) -
 def _index(
     table: pd.DataFrame, rows: npt.NDArray[np.integer], explained: dict[int, _Explained]
 ) -> pd.DataFrame:
-    """One row a test scan, in the order of the map arrays.
+    """One row per test scan, in the order of the map arrays.
 
     Columns: ``scan_id``; ``row`` (of the map arrays); ``store_row``; ``label``, ``predicted``,
     ``uncertainty``; ``overlay`` (relative to the index; empty where none was drawn); ``slice`` (the one

@@ -62,8 +62,8 @@ def write_index(reports: Path) -> Facts:
         reports: Holds ``<stage>.json`` of the stages that ran; the other outputs lie beside it.
 
     Returns:
-        Facts for ``index.json``: ``seconds`` by stage (evaluation keeps none: two runs write the same bytes)
-        and ``links``, the paths that the page leads to.
+        Facts for ``index.json``: ``seconds_by_stage`` (evaluation keeps none: two runs write the same
+        bytes) and ``links``, the paths that the page leads to.
     """
     found = {stage: _read(reports / f"{stage}.json") for stage in _STAGES}
     members = [_read(path) for path in sorted((reports / "members").glob("*.json"))]

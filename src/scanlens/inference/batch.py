@@ -1,4 +1,4 @@
-"""Batch inference: files in, one row a scan out, failures in a table of their own."""
+"""Batch inference: files in, one row per scan out, failures in a table of their own."""
 
 from __future__ import annotations
 

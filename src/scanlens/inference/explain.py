@@ -119,7 +119,7 @@ def facts_text(facts: dict[str, Any], output: Path) -> str:
 
 
 def _region(region: dict[str, Any]) -> str:
-    """One line a suspicious region; places in the scan's own pixels."""
+    """One line per suspicious region; places in the scan's own pixels."""
     sides = zip(region["scan_box_low"], region["scan_box_high"], strict=True)
     box = " x ".join(f"{low}:{high}" for low, high in sides)
     sizes = ((region["area_mm2"], "mm2"), (region["volume_mm3"], "mm3"))
@@ -128,6 +128,6 @@ def _region(region: dict[str, Any]) -> str:
 
 
 def report_failures(facts: dict[str, Any]) -> None:
-    """One line a failed scan on the standard error stream: its name and the reason."""
+    """One line per failed scan on the standard error stream: its name and the reason."""
     for failure in facts["failures"]:
         print(f"scanlens explain: {failure['path']}: {failure['reason']}", file=sys.stderr)

@@ -73,7 +73,7 @@ def build_manifest(
     """Build the manifest: each row of the listing once, accepted with its split or quarantined with a reason.
 
     Args:
-        listing: One row a scan: :data:`scanlens.sources.listing.columns.LISTING_COLUMNS`.
+        listing: One row per scan: :data:`scanlens.sources.listing.columns.LISTING_COLUMNS`.
         root: The data root that the paths are relative to.
         source: ``kind``, ``dims`` and ``labels`` of the data set; ``header_patients`` false where no patient
             may be taken from the files.

@@ -105,7 +105,7 @@ def collect(
 
 
 def metadata_table(manifest: pd.DataFrame, notes: Notes, metadata: pd.DataFrame | None) -> pd.DataFrame:
-    """Put everything but the pixels that is known of accepted scans side by side, one column an item.
+    """Put everything but the pixels that is known of accepted scans side by side, one column per item.
 
     Args:
         manifest: The manifest.

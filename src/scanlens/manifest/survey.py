@@ -129,7 +129,7 @@ def survey(path: Path, *, dims: int | None, checks: Checks, engine: Engine, prog
 
 
 def as_table(found: Survey) -> str:
-    """Lay a survey out for a person: one line a file class, and a last line of totals."""
+    """Lay a survey out for a person: one line per file class, and a last line of totals."""
     classes = sorted(
         {scan.file_class for scan in found.scans}, key=lambda name: (name.startswith("refused"), name)
     )
@@ -147,7 +147,7 @@ def as_table(found: Survey) -> str:
 
 
 def write_survey(found: Survey, path: Path) -> None:
-    """Write one row a scan as CSV, whole or not at all.
+    """Write one row per scan as CSV, whole or not at all.
 
     Raises:
         ScanlensError: It cannot be written: no permission, or the disk is full.

@@ -11,7 +11,8 @@ from scanlens.errors import ScanlensError
 from scanlens.types import FloatArray
 
 MAPS = "maps-00000.npy"
-"""float32 ``(scan, class, *grid)``: calibrated probability at each place, rows as in ``index.parquet``."""
+"""float32 ``(scan, class, *grid)``: calibrated probability at each place, rows as in ``index.parquet``.
+Where a number is predicted ``(scan, *grid)``: what each place argues for."""
 GRADCAM = "gradcam-00000.npy"
 """float32 ``(scan, class, *coarser)``: raw Grad-CAM at the places of the last feature map, in units of the
 logit, rows as in ``index.parquet``."""

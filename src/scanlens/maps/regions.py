@@ -253,7 +253,7 @@ def region_rows(
 
 
 def region_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """One row a region, the scans in the order given.
+    """One row per region, the scans in the order given.
 
     Columns: ``scan_id``, ``predicted``, ``label`` (the region's class), ``number`` (in the scan, from 1 by
     peak), ``peak``, ``mean``, ``share``, ``pixels``, ``area_mm2`` and ``volume_mm3`` (NaN where unknown or of

@@ -20,8 +20,6 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from scanlens.models.baselines import EdgeFeatures
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
-BOUNDED = (nn.Sigmoid, nn.Softmax, nn.Softmax2d)
-"""Activations that a positive copy keeps: gates and attention, whose products would run away without them."""
 _ACTIVATIONS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardtanh, nn.Tanh, nn.Mish,
     nn.PReLU,

@@ -59,7 +59,7 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
         seed: Of everything random.
 
     Returns:
-        The label table, one row a scan, sorted by path.
+        The label table, one row per scan, sorted by path.
     """
     cases = draw_cohort(np.random.default_rng([seed, 0]), config)
     for folder in ("scans", "masks"):

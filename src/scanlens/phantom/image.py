@@ -60,7 +60,7 @@ def draw_recipe(
 
     Args:
         rng: Source of randomness.
-        label: One of :data:`scanlens.phantom.lesion.LABELS`.
+        label: One of :data:`scanlens.config.data.PHANTOM_LABELS`.
         anatomy: The patient.
         site: A key of :data:`scanlens.phantom.exposure.SITES`.
         difficulty: 0 (plain lesions) to 1 (barely there).
@@ -101,7 +101,7 @@ def draw_phantom(
 
     Args:
         rng: Source of randomness; the same state gives the same picture.
-        label: One of :data:`scanlens.phantom.lesion.LABELS`.
+        label: One of :data:`scanlens.config.data.PHANTOM_LABELS`.
         size: (height, width) in pixels.
         difficulty: 0 to 1.
         shortcut: 0 to 1.

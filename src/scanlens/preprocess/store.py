@@ -101,7 +101,7 @@ class StoreWriter:
         """Finish the last shard and write the index and ``store.json``.
 
         Args:
-            index: One row a stored array, in the order of appending; at least
+            index: One row per stored array, in the order of appending; at least
                 :data:`scanlens.preprocess.store_files.INDEX_COLUMNS`.
 
         Raises:
@@ -127,7 +127,7 @@ class Store:
         folder: Where it is.
         shape: ``(channel, *spatial)`` of every row.
         labels: The classes in order; for task ``regression`` the number's name alone.
-        index: One row a scan, in the order of the rows; ``label`` is text for every task.
+        index: One row per scan, in the order of the rows; ``label`` is text for every task.
         task: What the labels are.
     """
 

@@ -1,7 +1,7 @@
 """What a store's folder holds besides its shards: the index and the description, written and checked.
 
 A store is a folder: ``shard-00000.npy``… (NumPy format, uint16, ``(row, channel, *spatial)``, value =
-round(65535 x) for x in [0, 1]), ``index.parquet`` (one row a scan, in the order of the rows) and
+round(65535 x) for x in [0, 1]), ``index.parquet`` (one row per scan, in the order of the rows) and
 ``store.json``, which lists the rows of each shard and is written last: a folder without it is no store.
 """
 
@@ -82,7 +82,7 @@ def describe_store(folder: Path, description: Description, index: pd.DataFrame) 
     Args:
         folder: Holds the shards.
         description: Of the shards.
-        index: One row a stored array, in the order of the shards; at least :data:`INDEX_COLUMNS`.
+        index: One row per stored array, in the order of the shards; at least :data:`INDEX_COLUMNS`.
 
     Raises:
         ValueError: The index does not fit.

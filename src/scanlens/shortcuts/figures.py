@@ -20,7 +20,7 @@ VERDICT_COLOURS = {"found": CLASS_COLOURS[1], "not found": CLASS_COLOURS[2], "ca
 def draw_examples(
     path: Path, examples: dict[int, dict[str, ImageArray]], labels: Sequence[str], colour: bool
 ) -> None:
-    """One row a scan, one column a view: exactly what the network was shown.
+    """One row per scan, one column per view: exactly what the network was shown.
 
     Args:
         path: PNG to write.

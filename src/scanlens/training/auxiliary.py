@@ -47,7 +47,7 @@ class AuxiliaryTargets:
 
     Attributes:
         tasks: One a column.
-        values: Indexed by scan_id, one column a task: class numbers or standardised numbers, NaN = unknown.
+        values: Indexed by scan_id, one column per task: class numbers or standardised numbers, NaN = unknown.
     """
 
     tasks: tuple[AuxiliaryTarget, ...]

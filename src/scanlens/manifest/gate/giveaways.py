@@ -63,7 +63,7 @@ def find_shortcuts(
     Classes with fewer than two patients are left out; without two classes there is no verdict.
 
     Args:
-        table: One row a scan, one column a piece of metadata, text or numbers; "", None and NaN = absent,
+        table: One row per scan, one column per piece of metadata, text or numbers; "", None and NaN = absent,
             which may tell the label too.
         labels: Class of each row.
         patients: Patient of each row; cross-validation keeps a patient in one fold.

@@ -55,7 +55,7 @@ def assign_splits(scans: pd.DataFrame, config: SplitConfig, links: Links = ()) -
     """Name the split of each accepted scan, and its fold.
 
     Args:
-        scans: One row a scan: path, patient, label, sha256, pixel_sha256, site, split (declared; empty =
+        scans: One row per scan: path, patient, label, sha256, pixel_sha256, site, split (declared; empty =
             none) and date (text that sorts by time; empty = unknown).
         config: Method, fractions, folds and seed; see ``conf/manifest/default.yaml``.
         links: Pairs of places in ``scans``, from 0, that must stay together: near copies.

@@ -96,7 +96,7 @@ def _load(data: Data, root: Path) -> tuple[str, pd.DataFrame]:
     table.columns = [str(column) for column in table.columns]
     if table.empty:
         raise SettingsError(
-            f"The label table {name} has no rows.", "Give it one row a scan below its header."
+            f"The label table {name} has no rows.", "Give it one row per scan below its header."
         )
     return name, table
 
