@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,26 +115,26 @@ def _run(project: Path, plan: SweepPlan, study: optuna.Study, speak: Callable[[s
         if done:
             speak(f"{plan.name}: {done} of {wanted} trials are there")
 
-        def observe(study: optuna.Study, trial: FrozenTrial) -> None:
+        def observe(trial: FrozenTrial) -> None:
             speak(f"[{len(finished(study))}/{wanted}] {trial_line(study, plan.metric, trial)}")
 
-        run = TrialRunner(project, plan, parent, override)
+        run = TrialRunner(project, plan, parent, override, observe)
+        tickets, asking = iter(range(wanted - done)), threading.Lock()
+
+        def work() -> None:
+            while True:
+                # One at a time: SQLite would give two threads that ask at once the same queued trial.
+                with asking:
+                    if run.stopping.is_set() or next(tickets, None) is None:
+                        return
+                    trial = study.ask()
+                run(trial)
+
         # Signals go to this thread: in another one a stop meets no transaction of the study.
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(plan.jobs) as pool:
             try:
-                ended = -1
-                # Again while that brings something: threads that meet at the queue may leave a trial in it.
-                while ended < len(finished(study)) < wanted:
-                    ended = len(finished(study))
-                    pool.submit(
-                        study.optimize,
-                        run,
-                        n_trials=wanted - ended,
-                        n_jobs=plan.jobs,
-                        catch=(Exception,),
-                        callbacks=[observe],
-                    ).result()
-                    take_up(study, plan)
+                for future in as_completed([pool.submit(work) for _ in range(plan.jobs)]):
+                    future.result()
             finally:
                 run.stopping.set()
         outcome = _conclude(project, plan, study, parent)

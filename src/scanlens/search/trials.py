@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import FrozenTrial, TrialState
 
 from scanlens.atomic import write_text
 from scanlens.config.compose import PARAMS, compose_text
@@ -38,16 +40,25 @@ _COMPOSING = threading.Lock()
 
 
 class TrialRunner:
-    """Runs the trials of one sweep; Optuna's objective, called in threads.
+    """Runs the trials of one sweep, each in the thread that asked the study for it.
 
     Args:
         project: The project, an absolute path.
         plan: The sweep.
         parent: MLflow run of the sweep.
         tracking: Overrides of section tracking with absolute places.
+        observe: Called with each trial that has ended.
     """
 
-    def __init__(self, project: Path, plan: SweepPlan, parent: SweepRun, tracking: list[str]) -> None:
+    def __init__(
+        self,
+        project: Path,
+        plan: SweepPlan,
+        parent: SweepRun,
+        tracking: list[str],
+        observe: Callable[[FrozenTrial], None],
+    ) -> None:
+        self._observe = observe
         self._project, self._plan, self._parent, self._tracking = project, plan, parent, tracking
         self.stopping = threading.Event()
         """Set to have the running trials stopped; they are queued again."""
@@ -60,36 +71,38 @@ class TrialRunner:
         # The first trial fills DVC's cache with the stages that all share; the others wait for that.
         self._warm = threading.Event()
 
-    def __call__(self, trial: optuna.Trial) -> float:
-        """Run one trial and return its metric.
+    def __call__(self, trial: optuna.Trial) -> None:
+        """Run one trial and tell the study what came of it.
 
         Raises:
-            optuna.TrialPruned: Its stage stopped by pruning.
-            KeyboardInterrupt: The sweep is being stopped.
-            ScanlensError: A stage failed; with its reason.
+            KeyboardInterrupt: The sweep is being stopped; the trial is queued again.
         """
         choices = {dimension.key: dimension.suggest(trial) for dimension in self._plan.space}
         worker = self._free.get()
-        workspace, state, reason = None, "failed", ""
+        workspace, value, reason = None, None, ""
         try:
-            value = self._run(trial, choices, worker)
-            workspace, state = self._workspaces[worker], "complete"
-            return value
-        except optuna.TrialPruned:
-            state = "pruned"
-            raise
-        except KeyboardInterrupt:
-            state = "interrupted"
-            # Before Optuna marks it as failed: a kill between the two must not lose it.
-            requeue(trial.study, trial.study.trials[trial.number])
-            raise
-        except Exception as error:
-            reason = str(error) if isinstance(error, ScanlensError) else f"{type(error).__name__}: {error}"
-            trial.set_user_attr(REASON, reason)
-            reason = shared_reason(reason, trial.number)
-            raise
+            state, said = TrialState.COMPLETE, "complete"
+            try:
+                value = self._run(trial, choices, worker)
+                workspace = self._workspaces[worker]
+            except optuna.TrialPruned:
+                state, said = TrialState.PRUNED, "pruned"
+            except KeyboardInterrupt:
+                # Queued before it is told: a kill between the two must not lose it.
+                requeue(trial.study, trial.study.trials[trial.number])
+                trial.study.tell(trial, state=TrialState.FAIL)
+                self._parent.close_trial(trial.number, "interrupted", choices, None)
+                raise
+            except Exception as error:
+                state, said = TrialState.FAIL, "failed"
+                named = isinstance(error, ScanlensError)
+                reason = str(error) if named else f"{type(error).__name__}: {error}"
+                trial.set_user_attr(REASON, reason)
+            self._parent.close_trial(
+                trial.number, said, choices, workspace, reason and shared_reason(reason, trial.number)
+            )
+            self._observe(trial.study.tell(trial, value, state))
         finally:
-            self._parent.close_trial(trial.number, state, choices, workspace, reason)
             self._warm.set()
             self._free.put(worker)
 
