@@ -19,12 +19,11 @@ from pydicom.uid import JPEG2000Lossless
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.manifest import survey as module
 from scanlens.manifest.survey import CHECKS, Survey, as_table, file_class, survey, write_survey
-from scanlens.scaling.engine import Engine
+from scanlens.scaling.engine import IN_PROCESS, Engine
 from scanlens.types import Scan
 from tests.helpers.hostile import nifti, picture, seeds, write_oddities
 
 LOCAL = Engine("local", 2, None)
-IN_PROCESS = Engine("local", 0, None)
 
 
 def look(path: Path, dims: int | None = None, engine: Engine = IN_PROCESS) -> Survey:

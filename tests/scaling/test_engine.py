@@ -19,13 +19,12 @@ from pebble import ProcessFuture, ProcessPool
 
 from scanlens.errors import UnreadableScan
 from scanlens.scaling.cores import available_cores
-from scanlens.scaling.engine import Engine, Failed, Limits, engine_of, map_ordered
+from scanlens.scaling.engine import IN_PROCESS, Engine, Failed, Limits, engine_of, map_ordered
 from scanlens.scaling.local import Guard
 from tests.helpers.crashes import act, process_id, slow, threads
 from tests.helpers.tiny import runtime
 
 LOCAL = Engine("local", 2, None)
-IN_PROCESS = Engine("local", 0, None)
 LIMITS = Limits(seconds=3, memory_mib=256)
 
 

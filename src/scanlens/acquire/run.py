@@ -17,6 +17,7 @@ from scanlens.errors import SettingsError
 from scanlens.phantom.cohort import write_phantoms
 from scanlens.privacy.aliases import record_aliases
 from scanlens.privacy.pseudonym import load_key
+from scanlens.scaling.engine import IN_PROCESS, Engine
 from scanlens.sources.acquired import HERE, LISTING, METADATA, SOURCE
 from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS
 from scanlens.sources.listing.folder import list_folder
@@ -27,7 +28,7 @@ from scanlens.tasks import task_of
 _PHANTOM_TABLE = "labels.csv"
 
 
-def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
+def acquire(data: Data, config: Acquire, output: Path, engine: Engine = IN_PROCESS) -> dict[str, Any]:
     """Write ``listing.parquet`` and ``source.json`` (and for phantoms the scans themselves) into a folder.
 
     ``source.json`` holds ``kind``, ``root`` (as the settings give it; for phantoms
@@ -40,6 +41,7 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
         data: The data set.
         config: How much of it to take.
         output: The stage's folder; made where it does not exist.
+        engine: Where phantoms are drawn.
 
     Returns:
         Facts for the stage's report: counts of scans, unusable rows, classes, patients, sites and splits,
@@ -51,7 +53,7 @@ def acquire(data: Data, config: Acquire, output: Path) -> dict[str, Any]:
     root = Path(data.root).expanduser()
     if data.phantom is not None and data.kind == "phantom":
         output.mkdir(parents=True, exist_ok=True)
-        write_phantoms(data.phantom, output, config.seed)
+        write_phantoms(data.phantom, output, config.seed, engine)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
     listing = list_scans(data, root, aliases=config.paths == "alias")
     task = task_of(data.task)

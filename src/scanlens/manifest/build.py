@@ -26,13 +26,11 @@ from scanlens.manifest.splits.assign import assign_splits, check_split_settings,
 from scanlens.manifest.splits.groups import group_names
 from scanlens.manifest.splits.site import LEFT_OUT
 from scanlens.privacy.pseudonym import load_key
-from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.scaling.engine import IN_PROCESS, Engine, Failed, Limits, map_ordered
 from scanlens.sources.read import read_scan
 from scanlens.tasks import Task, task_of
 from scanlens.types import FloatArray
 
-IN_PROCESS = Engine("local", 0, None)
-"""Reads in the caller's own process, without limits."""
 THUMBNAILS = "thumbnails.npy"
 
 _Thumbnails = npt.NDArray[np.uint8]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -17,13 +18,16 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from scanlens.atomic import replacing
 from scanlens.config.data import PHANTOM_LABELS as LABELS
 from scanlens.config.schema import Phantom
+from scanlens.errors import ScanlensError
 from scanlens.phantom.anatomy import draw_anatomy
 from scanlens.phantom.arithmetic import uniform
 from scanlens.phantom.dicom import draw_header, draw_person, phantom_dataset, write_dataset
 from scanlens.phantom.exposure import SITES
 from scanlens.phantom.image import PhantomImage, apply_recipe, draw_recipe
+from scanlens.scaling.engine import IN_PROCESS, Engine, Failed, map_ordered
 
 TABLE_COLUMNS = ("path", "label", "patient", "site", "mask")
 """Columns of ``labels.csv``; paths are relative to the data root, ``mask`` is empty for a normal scan."""
@@ -47,7 +51,7 @@ class Case:
     site: str
 
 
-def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
+def write_phantoms(config: Phantom, output: Path, seed: int, engine: Engine = IN_PROCESS) -> pd.DataFrame:
     """Draw the cohort and write it.
 
     Writes ``scans/*.dcm``, ``masks/*.png`` (8-bit, 255 on the lesion, same rows and columns as the scan)
@@ -57,9 +61,13 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
         config: Number, sides, balance, difficulty and shortcut.
         output: The data root; made if missing.
         seed: Of everything random.
+        engine: Where they are drawn.
 
     Returns:
         The label table, one row per scan, sorted by path.
+
+    Raises:
+        ScanlensError: A process that draws was killed.
     """
     cases = draw_cohort(np.random.default_rng([seed, 0]), config)
     for folder in ("scans", "masks"):
@@ -67,15 +75,19 @@ def write_phantoms(config: Phantom, output: Path, seed: int) -> pd.DataFrame:
     plan = [
         (case, label, turn) for case in cases for turn, label in enumerate(_labels_of(case, config, seed))
     ]
+    names = [f"{number:05d}" for number in range(1, len(plan) + 1)]
+    draw = partial(_write_scan, config, output.absolute(), seed)
+    drawn = map_ordered(draw, zip(plan, names, strict=True), engine=engine, total=len(plan))
     rows = []
-    for index, (case, label, turn) in enumerate(tqdm(plan, desc="acquire", unit="scan")):
-        name = f"{index + 1:05d}"
-        mask = _write_scan(config, output, seed, case, label, turn, name)
+    for (case, label, _), name, mask in zip(
+        plan, names, tqdm(drawn, total=len(plan), desc="acquire", unit="scan"), strict=True
+    ):
+        if isinstance(mask, Failed):
+            raise ScanlensError(f"Phantom {name}: {mask.reason}.", "Run the same command again.")
         rows.append((f"scans/{name}.dcm", label, f"PHANTOM-{case.number:04d}", case.site, mask))
     table = pd.DataFrame(rows, columns=list(TABLE_COLUMNS), dtype=str)
-    partial = output / "labels.csv.part"
-    table.to_csv(partial, index=False, lineterminator="\n")
-    partial.replace(output / "labels.csv")
+    with replacing(output / "labels.csv") as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
     return table
 
 
@@ -112,10 +124,9 @@ def _labels_of(case: Case, config: Phantom, seed: int) -> list[str]:
     return labels
 
 
-def _write_scan(
-    config: Phantom, output: Path, seed: int, case: Case, label: str, turn: int, name: str
-) -> str:
+def _write_scan(config: Phantom, output: Path, seed: int, item: tuple[tuple[Case, str, int], str]) -> str:
     """Draw and write one scan and its mask; return the mask's path relative to ``output``, or ''."""
+    (case, label, turn), name = item
     patient_rng = np.random.default_rng([seed, 2, case.number])
     anatomy = draw_anatomy(patient_rng)
     person = draw_person(patient_rng, case.number, anatomy.sex)
@@ -140,8 +151,6 @@ def _draw_size(rng: np.random.Generator, limits: Sequence[int]) -> tuple[int, in
 
 
 def _write_mask(phantom: PhantomImage, output: Path, name: str) -> str:
-    path = output / "masks" / f"{name}.png"
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(cv2.imencode(".png", phantom.mask.astype(np.uint8) * 255)[1].tobytes())
-    partial.replace(path)
+    with replacing(output / "masks" / f"{name}.png") as temporary:
+        temporary.write_bytes(cv2.imencode(".png", phantom.mask.astype(np.uint8) * 255)[1].tobytes())
     return f"masks/{name}.png"

@@ -27,7 +27,7 @@ from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_sc
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store
 from scanlens.preprocess.store_files import DEFAULT_TASK, Description, clear_store, describe_store
-from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
+from scanlens.scaling.engine import IN_PROCESS, Engine, Failed, Limits, map_ordered
 from scanlens.scaling.opencv import one_thread
 from scanlens.tasks import task_of
 
@@ -45,8 +45,6 @@ KEPT_COLUMNS = [
     "spacing",
 ]
 """Columns of the manifest that the store's index keeps."""
-_IN_PROCESS = Engine("local", 0, None)
-"""Decodes in the caller's own process."""
 POOL_FROM_PIXELS = 600_000_000
 """Pixels to decode from which starting processes pays: what one decodes in about the time of the start."""
 SECONDS_A_ROW = 10
@@ -97,7 +95,7 @@ def preprocess(
     source: dict[str, Any],
     config: Preprocess,
     output: Path,
-    engine: Engine = _IN_PROCESS,
+    engine: Engine = IN_PROCESS,
     *,
     cache: Path | None = None,
 ) -> dict[str, Any]:

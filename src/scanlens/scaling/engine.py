@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from scanlens.config.schema import Runtime
 from scanlens.scaling.cores import available_cores
-from scanlens.scaling.limits import Engine, Failed, Limits
+from scanlens.scaling.limits import IN_PROCESS, Engine, Failed, Limits
 
-__all__ = ["Engine", "Failed", "Limits", "engine_of", "map_ordered"]
+__all__ = ["IN_PROCESS", "Engine", "Failed", "Limits", "engine_of", "map_ordered"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

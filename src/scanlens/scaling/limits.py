@@ -35,6 +35,10 @@ class Engine:
     address: str | None
 
 
+IN_PROCESS = Engine("local", 0, None)
+"""The caller's own process, without limits."""
+
+
 @dataclass(frozen=True)
 class Failed:
     """Takes the place of the result of an item that hit a limit or ended its process.

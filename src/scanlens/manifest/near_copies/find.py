@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -39,8 +40,8 @@ _GATE = 0.25
 """So much below the minimum a correlation at 32 pixels rules a pair out."""
 _EMPTY = 0.04
 """Thumbnails with a smaller part than this off their commonest grey show nothing to compare."""
-_KEPT = 256
-"""Originals kept in memory at once."""
+_KEPT = 1024
+"""Originals kept in memory at once, 64 KiB each."""
 
 Reread = Callable[[int], FloatArray]
 
@@ -125,24 +126,35 @@ def _among(
     candidates = _proposed(thumbnails, order, workers, progress)
     blocks = [candidates[start : start + BLOCK] for start in range(0, len(candidates), BLOCK)]
 
-    def compare(block: list[Candidate]) -> list[Compared]:
-        found = (_compare(candidate, thumbnails, order, minimum) for candidate in block)
-        return [compared for compared in found if compared is not None]
+    reading = Lock()
 
-    original = lru_cache(_KEPT)(lambda row: _original(reread, row) if reread else None)
-    pairs = []
-    with ThreadPoolExecutor(workers) as pool:
-        results = tqdm(
-            pool.map(compare, blocks), total=len(blocks), desc="aligning", unit="block", disable=not progress
-        )
-        for compared in (compared for block in results for compared in block):
-            rows = firsts[compared.candidate.scan], firsts[compared.candidate.copy]
-            correlation = compared.correlation
+    @lru_cache(_KEPT)
+    def kept(row: int) -> Floats | None:
+        return _original(reread, row) if reread else None
+
+    def original(row: int) -> Floats | None:
+        # One at a time: readers hold archives open, which threads can't share.
+        with reading:
+            return kept(row)
+
+    def compare(block: list[Candidate]) -> list[Pair]:
+        pairs = []
+        for candidate in block:
+            compared = _compare(candidate, thumbnails, order, minimum)
+            if compared is None:
+                continue
+            rows, correlation = (firsts[candidate.scan], firsts[candidate.copy]), compared.correlation
             if correlation < minimum + UNDECIDED[1]:
                 correlation = _again(original, rows, compared)
             if correlation >= minimum:
                 pairs.append(Pair(min(rows), max(rows), min(correlation, 1.0)))
-    return pairs
+        return pairs
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = tqdm(
+            pool.map(compare, blocks), total=len(blocks), desc="aligning", unit="block", disable=not progress
+        )
+        return [pair for block in results for pair in block]
 
 
 def _proposed(
