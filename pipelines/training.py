@@ -9,7 +9,6 @@ from pipelines.stage import (
     MEMBERS,
     PREPROCESSED,
     PRETRAINED,
-    RAW,
     REPORTS,
     SYNTHETIC,
     stage,
@@ -22,10 +21,7 @@ from scanlens.tracking.runs import MEMBER, WEIGHTS_TAG, data_tags, open_run
 from scanlens.tracking.trial import with_sweep
 from scanlens.training.run import train
 
-FOLDERS = {
-    "store": PREPROCESSED, "bank": AUGMENTED, "synthetic": SYNTHETIC, "pretrained": PRETRAINED,
-    "manifest": MANIFEST, "raw": RAW,
-}  # fmt: skip
+FOLDERS = {"store": PREPROCESSED, "bank": AUGMENTED, "synthetic": SYNTHETIC, "pretrained": PRETRAINED}
 
 if __name__ == "__main__":
     member = int(sys.argv[1])

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 
 from scanlens.config.schema import Averaging, Mixing, Schedule
@@ -24,8 +22,6 @@ from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
-from scanlens.training import fit as fitting
-from scanlens.training.auxiliary import AuxiliaryTarget, AuxiliaryTargets, auxiliary_heads
 from scanlens.training.checkpoints import LAST
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.fit import fit
@@ -85,9 +81,6 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
         die_while_saving(kill["save"])
     if "epoch" in kill:
         die_behind_the_last(kill["epoch"])
-    if "rates" in settings:
-        # As if each process had found another.
-        fitting.find_rate = lambda *_: settings["rates"][int(os.environ.get("RANK", "0"))]
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.set_num_threads(1)
     changes = {k: TYPES[k](**v) if k in TYPES else v for k, v in settings.get("recipe", {}).items()}
@@ -99,18 +92,9 @@ def run(folder: Path, store: Store, settings: dict[str, Any]) -> None:
     val = ScanBatches([Part(store, store.rows("val"))], store.statistics, None)
     if settings.get("opposed"):
         val.targets = 1 - val.targets
-    heads = None
-    if settings.get("auxiliary"):
-        # A number that half of the scans lack.
-        values = np.random.default_rng(0).normal(size=(len(train), 1)).astype(np.float32)
-        values[::2] = np.nan
-        train.auxiliary = values
-        heads = auxiliary_heads(
-            AuxiliaryTargets((AuxiliaryTarget("age", 0.5, 0),), pd.DataFrame()), network, 3
-        )
     machine = Machine("cpu", "32", 1, 4, **settings.get("machine", {}))
     own = folder / settings["name"]
-    history, _ = fit(network, train, val, recipe, machine, own / "checkpoints", auxiliary=heads)
+    history, _ = fit(network, train, val, recipe, machine, own / "checkpoints")
     if not is_first():
         return
     save_weights(network, own / "model.safetensors")

@@ -38,7 +38,6 @@ def main(how: str) -> None:
             os.kill(os.getpid(), signal.Signals[how])
 
     wide = model(width=16.0) if how.startswith("memory") else model()
-    changes = {"lr": "auto"} if how == "memory of the rate finder" else {}
     folders = {name: Path(name) for name in ("store", "bank", "synthetic", "pretrained")}
     with stage("training", Path("report.json")) as run:
         output = run.folder(Path("out"))
@@ -48,7 +47,7 @@ def main(how: str) -> None:
         if how == "disk":
             full_at_the_end()
         facts = training_run.train(
-            folders, wide, transfer(), training(epochs=3, **changes), augmentation(),
+            folders, wide, transfer(), training(epochs=3), augmentation(),
             Machine("cpu", "32", 1, 4), output, listener,
         )  # fmt: skip
         run.report(facts, "done")

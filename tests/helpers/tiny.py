@@ -119,7 +119,7 @@ def training(**changes: Any) -> Training:
         "optimiser": Optimiser("adamw", 0.9), "schedule": Schedule("one_cycle", 0.25, 0.01),
         "loss": Loss("auto", 0.0, 2.0, "none"), "penalties": Penalties(none, none),
         "averaging": Averaging("none", 0.9, 0.5), "mixing": Mixing(0.0, 0.0, 1.0), "sampling": "plain",
-        "auxiliary": [], "patience": 10, "gradient_clip": 1.0, "augment": True, "augment_share": 1.0,
+        "patience": 10, "gradient_clip": 1.0, "augment": True, "augment_share": 1.0,
         "use_bank": False, "use_synthetic": False, "folds": 1, "seed": 0,
     }  # fmt: skip
     return Training(**{**default, **changes})  # type: ignore[arg-type]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -25,12 +24,11 @@ Make = Callable[..., ScanBatches]
 def test_batches_are_the_stores_scans_standardised(store: Store, batches: Make) -> None:
     made = batches("train")
     positions = [3, 0, 7, 3]
-    scans, targets, auxiliary = made.__getitems__([(position, 0) for position in positions])
+    scans, targets = made.__getitems__([(position, 0) for position in positions])
     rows = store.rows("train")[positions]
     assert np.array_equal(scans.numpy(), standardise(store.read(rows), store.statistics))
     assert np.array_equal(targets.numpy(), store.targets(rows))
     assert targets.dtype == torch.int64
-    assert auxiliary.shape == (4, 0)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 10), (2, 4, 6, 8)])
@@ -59,18 +57,10 @@ def test_numbers_are_targets_too(store: Store, batches: Make, monkeypatch: pytes
     assert np.allclose(targets.numpy(), numbers[store.rows("train")[[3, 0]]])
 
 
-def test_auxiliary_targets_follow_their_scans(store: Store) -> None:
-    def lookup(index: pd.DataFrame) -> np.ndarray:
-        number = index["patient"].str[1:].astype(float).to_numpy(np.float32)
-        return np.stack([number, np.full(len(number), np.nan, np.float32)], axis=1)
-
+def test_patients_follow_their_scans(store: Store) -> None:
     train = store.rows("train")
     parts = [Part(store, train[:5]), Part(store, train[5:])]
-    made = ScanBatches(parts, store.statistics, None, lookup)
-    auxiliary = made.__getitems__([(7, 0), (2, 0)]).auxiliary
-    assert auxiliary.dtype == torch.float32
-    assert auxiliary[:, 0].tolist() == train[[7, 2]].tolist()
-    assert auxiliary[:, 1].isnan().all()
+    made = ScanBatches(parts, store.statistics, None)
     assert made.patients.tolist() == [f"p{row}" for row in train]
 
 
@@ -91,7 +81,7 @@ def test_several_stores_count_through(store: Store, tmp_path: Path) -> None:
     both = ScanBatches(parts, store.statistics, None)
     count = len(store.rows("train"))
     assert len(both) == count + 2
-    scans, targets, _ = both.__getitems__([(count, 0), (1, 0), (count + 1, 0)])
+    scans, targets = both.__getitems__([(count, 0), (1, 0), (count + 1, 0)])
     expected = np.stack([made.read([4])[0], store.read(store.rows("train")[[1]])[0], made.read([1])[0]])
     assert np.array_equal(scans.numpy(), standardise(expected, store.statistics))
     assert targets.tolist() == [

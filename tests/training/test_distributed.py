@@ -158,14 +158,3 @@ def test_two_processes_thaw_what_one_thaws(tmp_path: Path, project: Path) -> Non
     fit_alone(tmp_path, project, {**settings, "name": "one"})
     fit_alone(tmp_path, project, {**settings, "name": "two", "machine": {"devices": 2}})
     assert_close(tmp_path / "one", tmp_path / "two")
-
-
-@pytest.mark.whole
-def test_processes_take_the_rate_that_the_first_one_found(tmp_path: Path, project: Path) -> None:
-    write_tiny_store(tmp_path)
-    recipe = {**SETTINGS["recipe"], "lr": "auto"}
-    settings = {**SETTINGS, "recipe": recipe, "rates": [0.02, 0.01]}
-    fit_alone(tmp_path, project, {**settings, "name": "one"})
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    fit_alone(tmp_path, project, {**settings, "name": "run", "machine": {"devices": 2}}, *torchrun)
-    assert_close(tmp_path / "one", tmp_path / "run")

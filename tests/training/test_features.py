@@ -69,11 +69,11 @@ def head_fit(store: Store, batches: MakeBatches, tmp_path: Path, monkeypatch: py
         whole = build(architecture, 1)
         counter = Counter(whole)
         policy = build_policy(augmentation().policy, 2, 1) if augment else None
-        pupil, seen, held = with_features(
+        learner, train, val = with_features(
             whole, architecture, batches("train", policy), batches("val"), chosen, augmentation(), recipe, CPU
         )  # fmt: skip
-        fit(pupil, seen, held, recipe, CPU, tmp_path / f"fit{next(runs)}")
-        return whole, counter, seen
+        fit(learner, train, val, recipe, CPU, tmp_path / f"fit{next(runs)}")
+        return whole, counter, train
 
     return run
 

@@ -172,19 +172,6 @@ def test_a_stop_by_hand_keeps_the_checkpoint(run_fit: Fit, tmp_path: Path) -> No
     assert (tmp_path / "stopped" / "last.ckpt").is_file()
 
 
-def test_the_rate_is_found_once(run_fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    _, history = run_fit("found", lr="auto", epochs=2)
-    found = float(capsys.readouterr().out.split("training.lr=auto: ")[1].split()[0])
-    _, same = run_fit("given", lr=found, epochs=2)
-    pd.testing.assert_frame_equal(history, same, check_exact=True)
-    with pytest.raises(Killed):
-        run_fit("killed", kill_after(1), lr="auto", epochs=2)
-    capsys.readouterr()
-    _, resumed = run_fit("killed", lr="auto", epochs=2)
-    assert "lr=auto" not in capsys.readouterr().out
-    pd.testing.assert_frame_equal(history, resumed, check_exact=True)
-
-
 def test_accumulated_batches_are_one_step(run_fit: Fit) -> None:
     """Two batches of four give the step of one of eight, for a network without batch norm or dropout."""
     whole, first = run_fit("whole", batch_size=8, **DENSE)

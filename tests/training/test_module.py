@@ -15,7 +15,6 @@ from torch import nn
 
 from scanlens.config.schema import Loss, Mixing, Penalties, Penalty
 from scanlens.models.classifier import Classifier
-from scanlens.training.auxiliary import AuxiliaryHeads, AuxiliaryTarget
 from scanlens.training.datamodule import Batch
 from scanlens.training.losses import build_loss
 from scanlens.training.mixing import draw_mix
@@ -26,16 +25,16 @@ RECIPE = Recipe(epochs=1, batch_size=6, lr=0.1, weight_decay=0.0, epoch_scans=0,
 SMOOTHED = Loss("auto", 0.2, 2.0, "none")
 
 
-def make(head: str = "softmax", classes: int = 3, recipe: Recipe = RECIPE, **more: Any) -> ScanClassifier:
+def make(head: str = "softmax", classes: int = 3, recipe: Recipe = RECIPE) -> ScanClassifier:
     """Around a network whose features are the scans themselves."""
     network = Classifier(nn.Identity(), 3, classes, 0.0, head)
-    module = ScanClassifier(network, recipe, build_loss(SMOOTHED, head, classes, np.arange(classes)), **more)
+    module = ScanClassifier(network, recipe, build_loss(SMOOTHED, head, classes, np.arange(classes)))
     module.trainer = pl.Trainer(logger=False, enable_progress_bar=False, enable_checkpointing=False)
     return module
 
 
-def batch(classes: int = 3, tasks: int = 0) -> Batch:
-    return Batch(torch.randn(6, 3, 4, 4), torch.arange(6) % classes, torch.randn(6, tasks))
+def batch(classes: int = 3) -> Batch:
+    return Batch(torch.randn(6, 3, 4, 4), torch.arange(6) % classes)
 
 
 def validated(module: ScanClassifier, scans: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
@@ -45,7 +44,7 @@ def validated(module: ScanClassifier, scans: torch.Tensor, targets: torch.Tensor
     module.eval()
     with torch.inference_mode():
         for part in (slice(0, 30), slice(30, 40), slice(40, 41)):
-            module.validation_step(Batch(scans[part], targets[part], torch.zeros(0)), 0)
+            module.validation_step(Batch(scans[part], targets[part]), 0)
         module.on_validation_epoch_end()
     assert module._outputs == module._targets == []
     return {name: float(value) for name, value in logged.items()}
@@ -121,31 +120,8 @@ def _by_hand(scans: torch.Tensor, share: float, box: Any) -> torch.Tensor:
     return torch.where(inside, partners, scans)
 
 
-@pytest.mark.parametrize("mixup", [0.0, 0.4])
-def test_auxiliary_tasks_add_their_loss_and_teach_the_backbone(mixup: float) -> None:
-    heads = AuxiliaryHeads([AuxiliaryTarget("age", 0.5, 0)], 3, 0)
-    recipe = replace(RECIPE, mixing=Mixing(mixup, 0.0, 1.0))
-    alone, joint = make(recipe=recipe), make(recipe=recipe, auxiliary=heads)
-    joint.network.load_state_dict(alone.network.state_dict())
-    one = batch(tasks=1)
-    added = float(joint.training_step(one, 0) - alone.training_step(one, 0))
-    mix = draw_mix(recipe.mixing, (4, 4), (2, 0, 0, 0))
-    scans = one.scans if mix is None else _by_hand(one.scans, mix.share, mix.box)
-    guess = heads.layers[0](scans.mean((2, 3)))[:, 0]
-    share = 1.0 if mix is None else mix.share
-    partners = one.auxiliary.roll(1, 0)[:, 0]
-    expected = share * F.mse_loss(guess, one.auxiliary[:, 0]) + (1 - share) * F.mse_loss(guess, partners)
-    assert added == pytest.approx(0.5 * float(expected), rel=1e-4)
-    # The layers learn with the network and are no part of it.
-    assert not any("auxiliary" in name for name in joint.network.state_dict())
-    scans = one.scans.requires_grad_()
-    joint.auxiliary(joint.network.pool(joint.network.features(scans)), one.auxiliary).backward()
-    assert scans.grad.abs().sum() > 0
-
-
-def test_the_optimiser_holds_network_and_auxiliary_layers() -> None:
-    heads = AuxiliaryHeads([AuxiliaryTarget("age", 0.5, 0)], 3, 0)
-    module = make(auxiliary=heads)
+def test_the_optimiser_holds_the_network() -> None:
+    module = make()
 
     class Trainer:
         estimated_stepping_batches = 10
@@ -153,7 +129,7 @@ def test_the_optimiser_holds_network_and_auxiliary_layers() -> None:
     module._trainer = Trainer()
     made = module.configure_optimizers()
     held = {id(p) for group in made["optimizer"].param_groups for p in group["params"]}
-    assert held == {id(p) for p in [*module.network.parameters(), *heads.parameters()]}
+    assert held == {id(p) for p in module.network.parameters()}
     assert made["lr_scheduler"]["interval"] == "step"
 
 

@@ -43,11 +43,10 @@ NETWORKS = [
 @pytest.mark.parametrize(("name", "shape"), NETWORKS)
 def test_groups_hold_every_parameter_once(name: str, shape: tuple[int, ...]) -> None:
     network = make(name, shape, width=1.0 if name in ("dense", "edges") else 0.25)
-    extra = torch.nn.Linear(3, 2)
-    groups = parameter_groups(network, recipe(), extra.parameters())
+    groups = parameter_groups(network, recipe())
     found = [id(p) for group in groups for p in group["params"]]
     assert len(found) == len(set(found))
-    assert set(found) == {id(p) for part in (network, extra) for p in part.parameters()}
+    assert set(found) == {id(p) for p in network.parameters()}
     assert all(group["params"] for group in groups)
     assert len({group["name"] for group in groups}) == len(groups)
     assert groups[-1]["name"] == "head.plain"
@@ -70,10 +69,7 @@ def test_norms_and_biases_are_not_decayed(network: Classifier) -> None:
 
 def test_rates_fall_with_the_distance_from_the_head(network: Classifier) -> None:
     thaw = Thaw(backbone_lr_scale=0.3, layer_decay=0.5)
-    groups = {
-        group["name"]: group
-        for group in parameter_groups(network, recipe(thaw=thaw), [torch.nn.Parameter(torch.ones(2, 2))])
-    }
+    groups = {group["name"]: group for group in parameter_groups(network, recipe(thaw=thaw))}
     by_depth = blocks(network.backbone)
     assert len(by_depth) == 4
     for number, block in enumerate(by_depth):
@@ -84,7 +80,7 @@ def test_rates_fall_with_the_distance_from_the_head(network: Classifier) -> None
         assert {id(p) for group in in_groups for p in group["params"]} == {
             id(p) for p in block_parameters(block)
         }
-    assert groups["head"]["lr"] == groups["auxiliary"]["lr"] == 0.1
+    assert groups["head"]["lr"] == 0.1
     head = [*network.hidden.parameters(), *network.head.parameters()]
     assert {id(p) for name in ("head", "head.plain") for p in groups[name]["params"]} == {id(p) for p in head}
 

@@ -21,7 +21,7 @@ from scanlens.config.schema import (
 from scanlens.training.recipe import Recipe, Thaw, pretraining_recipe, training_recipe
 from tests.helpers.tiny import pretraining, training, transfer
 
-ELSEWHERE = {"auxiliary", "augment", "augment_share", "use_bank", "use_synthetic", "folds"}
+ELSEWHERE = {"augment", "augment_share", "use_bank", "use_synthetic", "folds"}
 """Fields of section training that say what is learnt from, not how."""
 SOURCES = {"source", "weights", "file", "cache_features", "views"}
 """Fields of section transfer that say where the first weights and features come from."""

@@ -20,9 +20,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "opposed": {"opposed": True, "recipe": {"epochs": 6, "patience": 2}},
     "accumulating": {"recipe": {"accumulate": 2}},
     "ema": {"recipe": {"averaging": {"method": "ema", "decay": 0.9, "start": 0.5}}},
-    "mixing, balanced, auxiliary": {
+    "mixing, balanced": {
         "recipe": {"mixing": {"mixup": 0.4, "cutmix": 1.0, "share": 0.7}, "sampling": "balanced"},
-        "auxiliary": True,
     },
     "swa, gradual": {
         "recipe": {

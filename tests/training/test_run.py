@@ -13,7 +13,6 @@ import torch
 
 from scanlens.atomic import write_json
 from scanlens.augmentation.bank import build_bank
-from scanlens.config.schema import AuxiliaryTask
 from scanlens.ensemble.join import join, spread_of
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.models.classifier import Classifier
@@ -26,9 +25,8 @@ from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
 from scanlens.training import run as stage
-from scanlens.training.auxiliary import MANIFEST_COLUMNS
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.run import checkpoint_folder, lessons, train
+from scanlens.training.run import checkpoint_folder, member_scans, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 
 CPU = Machine("cpu", "32", 1, 4)
@@ -167,7 +165,7 @@ def test_a_killed_stage_goes_on_and_ends_the_same(folders: dict[str, Path], tmp_
 
 def folded(folders: dict[str, Path], member: int, **changes: Any) -> tuple[set[str], set[str]]:
     """Scans of the store that a member learns from and validates on, and the parents of its copies."""
-    learnt, judged = lessons(folders, training(folds=2, **changes), member)
+    learnt, judged = member_scans(folders, training(folds=2, **changes), member)
     ids = judged.store.index["scan_id"]
     parents = {str(parent) for part in learnt[1:] for parent in part.store.index["parents"].iloc[part.rows]}
     assert parents <= set(ids.iloc[learnt[0].rows])
@@ -194,17 +192,17 @@ def test_copies_of_validation_scans_are_left_out(folders: dict[str, Path]) -> No
     bank.index.assign(parents=parents).to_parquet(folders["bank"] / "index.parquet")
     used = []
     for member in (0, 1):
-        learnt, judged = lessons(folders, training(folds=2, use_bank=True), member)
+        learnt, judged = member_scans(folders, training(folds=2, use_bank=True), member)
         copies = [parents[row] for row in learnt[1].rows]
         assert not set(copies) & set(store.index["scan_id"].iloc[judged.rows])
         used += copies
-    # With two folds every copy has its parent in the lessons of exactly one member.
+    # With two folds every copy has its parent in the scans of exactly one member.
     assert sorted(used) == sorted(parents)
 
 
 def test_members_that_are_not_there_are_refused(folders: dict[str, Path]) -> None:
     with pytest.raises(SettingsError, match="no member 2"):
-        lessons(folders, training(folds=2), 2)
+        member_scans(folders, training(folds=2), 2)
 
 
 def test_members_differ_and_say_whom_they_judged(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -264,29 +262,6 @@ def test_members_without_a_metric_are_left_out_of_its_mean() -> None:
     assert spread_of([None, 1.0, 3.0]) == {"mean": 2.0, "std": pytest.approx(2**0.5), "low": 1.0, "high": 3.0}
     assert spread_of([None, 1.0]) == {"mean": 1.0, "std": None, "low": 1.0, "high": 1.0}
     assert spread_of([None, None]) == {"mean": None, "std": None, "low": None, "high": None}
-
-
-def test_other_values_of_an_auxiliary_column_are_another_fit(
-    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fit that was interrupted before the label table was corrected must not be resumed after it."""
-    used: list[Path] = []
-
-    def spy(*arguments: Any) -> Any:
-        used.append(arguments[5])
-        raise ScanlensError("enough")
-
-    monkeypatch.setattr(stage, "fit", spy)
-    ids = Store.open(folders["store"]).index["scan_id"]
-    folders = {**folders, "manifest": tmp_path / "manifest", "raw": tmp_path / "raw"}
-    folders["manifest"].mkdir()
-    for every in (2, 2, 3):
-        table = pd.DataFrame({"scan_id": ids, **dict.fromkeys(MANIFEST_COLUMNS, "")})
-        table["site"] = np.where(np.arange(len(ids)) % every == 0, "a", "b")
-        table.to_parquet(folders["manifest"] / "manifest.parquet")
-        with pytest.raises(ScanlensError, match="enough"):
-            call(folders, tmp_path / "out", auxiliary=[AuxiliaryTask("site", "class", 0.5)])
-    assert used[0] == used[1] != used[2]
 
 
 def test_another_setting_is_another_checkpoint_folder() -> None:

@@ -44,9 +44,8 @@ def test_a_stop_is_told_and_the_next_run_goes_on(project: Path, folder: Path, ho
 
 
 @pytest.mark.whole
-@pytest.mark.parametrize("how", ["memory", "memory of the rate finder"])
-def test_want_of_memory_is_one_line(project: Path, folder: Path, how: str) -> None:
-    done = end(project, folder, how)
+def test_want_of_memory_is_one_line(project: Path, folder: Path) -> None:
+    done = end(project, folder, "memory")
     assert done.returncode == 1
     assert "ut of memory" in done.stderr
     assert "training.batch_size" in done.stderr

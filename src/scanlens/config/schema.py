@@ -45,7 +45,6 @@ from scanlens.config.kinds import (
 )
 from scanlens.config.pattern import read_pattern
 from scanlens.config.training import (
-    AuxiliaryTask,
     Averaging,
     Loss,
     Mixing,
@@ -60,7 +59,6 @@ __all__ = [
     "Acquire",
     "Augmentation",
     "Auto",
-    "AuxiliaryTask",
     "Averaging",
     "Checks",
     "Columns",

@@ -9,9 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from scanlens.config.kinds import (
     SECTION,
-    Above,
     Amount,
-    Auto,
     Bool,
     Count,
     Factor,
@@ -87,15 +85,6 @@ class Mixing:
 
 
 @dataclass(frozen=True, config=SECTION)
-class AuxiliaryTask:
-    """A further column learnt jointly; it shapes the features and is dropped afterwards."""
-
-    column: str
-    kind: Literal["auto", "class", "number"]
-    weight: Above
-
-
-@dataclass(frozen=True, config=SECTION)
 class Training:
     """The training loop."""
 
@@ -103,7 +92,7 @@ class Training:
     epoch_scans: Count
     batch_size: Annotated[Int, Field(ge=2)]
     accumulate: Positive
-    lr: Auto | Rate
+    lr: Rate
     weight_decay: Factor
     optimiser: Optimiser
     schedule: Schedule
@@ -112,7 +101,6 @@ class Training:
     averaging: Averaging
     mixing: Mixing
     sampling: Literal["plain", "balanced"]
-    auxiliary: list[AuxiliaryTask]
     patience: Positive
     gradient_clip: Amount
     augment: Bool
@@ -129,7 +117,4 @@ class Training:
                 f"use_synthetic is true; expected false where training.folds is {self.folds}: every training "
                 "scan has a part in every made scan, so each network would validate on what it learnt from."
             )
-        columns = [task.column for task in self.auxiliary]
-        if len(set(columns)) < len(columns):
-            raise ValueError(f"auxiliary names columns {columns}; expected each once.")
         return self

@@ -23,7 +23,7 @@ from scanlens.evaluation.sets import ABSTAINED, abstains, column
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Reader, Ready
-from scanlens.inference.runtime import Judge
+from scanlens.inference.runtime import LogitsFunction
 from scanlens.maps.probability import probability_maps
 from scanlens.pictures.diverging import number_picture, number_png
 from scanlens.pictures.overlays import make_picture, overlay_png
@@ -107,7 +107,9 @@ def read_inputs(
 class _Rows(ABC):
     """Writes predictions batch by batch: memory does not grow with the number of scans."""
 
-    def __init__(self, file: IO[str], bundle: Bundle, run: Judge, maps: Path | None, side: int) -> None:
+    def __init__(
+        self, file: IO[str], bundle: Bundle, run: LogitsFunction, maps: Path | None, side: int
+    ) -> None:
         self.bundle, self.run, self.maps, self.side = bundle, run, maps, side
         self.writer = csv.writer(file, lineterminator="\n")
         self.count = 0
@@ -218,7 +220,7 @@ def _opened(path: Path) -> IO[str]:
 
 def predict_batch(
     bundle: Bundle,
-    run: Judge,
+    run: LogitsFunction,
     path: Path,
     output: Path,
     *,

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from scanlens.models.ensemble import Network
 
 RuntimeName = Literal["auto", "onnx", "torch"]
-Judge = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+LogitsFunction = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """From scans in [0, 1], ``(n, channel, *spatial)``, to logits ``(n, class)`` and local logits
 ``(n, class, *grid)``, float32."""
 
 
-def _onnx(bundle: Bundle, threads: int) -> Judge:
+def _onnx(bundle: Bundle, threads: int) -> LogitsFunction:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -67,7 +67,7 @@ def load_network(bundle: Bundle) -> Network:
         raise BundleError(f"{bundle.folder}: architecture and weights do not fit ({reason}).") from error
 
 
-def _torch(bundle: Bundle, threads: int) -> Judge:
+def _torch(bundle: Bundle, threads: int) -> LogitsFunction:
     import torch
 
     from scanlens.models.predict import to_input
@@ -83,7 +83,7 @@ def _torch(bundle: Bundle, threads: int) -> Judge:
     return run
 
 
-def choose_runtime(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, Judge]:
+def choose_runtime(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, LogitsFunction]:
     """The runtime's name and its function.
 
     Args:

@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Predicted:
     """A scan and what the network says of it.
 
     Attributes:
@@ -152,19 +152,19 @@ class Viewer:
 
     def of_scan(self, ready: Ready, methods: Sequence[str], output: Path) -> dict[str, Any]:
         """Every view of one scan."""
-        judged = self._judge(ready)
+        predicted = self._predict(ready)
         views = []
         for method in methods:
             stem = f"{ready.scan_id}-{method}"
             if method == "activations":
-                views.append(self._activations(judged, output, stem))
+                views.append(self._activations(predicted, output, stem))
             elif method == "receptive_field":
-                views.append(self._receptive_field(judged, output, stem))
+                views.append(self._receptive_field(predicted, output, stem))
             else:
-                views.append(self._of_classes(method, judged, output, stem))
-        return {**judged.facts, "views": views}
+                views.append(self._of_classes(method, predicted, output, stem))
+        return {**predicted.facts, "views": views}
 
-    def _judge(self, ready: Ready) -> Judged:
+    def _predict(self, ready: Ready) -> Predicted:
         """Ask the network; its input is what batch inference would give it."""
         scan = to_input(ready.pixels[np.newaxis], self.bundle.statistics, self.request.device)[0]
         with torch.inference_mode():
@@ -175,19 +175,19 @@ class Viewer:
         labels = self.bundle.labels
         if self.is_number:
             value = float(logits[0, 0])
-            return Judged(ready, scan, [0], [f"{labels[0]} {value:.4g}"], {**facts, "value": value})
+            return Predicted(ready, scan, [0], [f"{labels[0]} {value:.4g}"], {**facts, "value": value})
         probabilities = [float(p) for p in calibrated_probabilities(logits, self.bundle.temperature)[0]]
         predicted = int(np.argmax(probabilities))
         facts["predicted"] = labels[predicted]
         facts["probabilities"] = dict(zip(labels, probabilities, strict=True))
         captions = [f"{label} {p:.2f}" for label, p in zip(labels, probabilities, strict=True)]
-        return Judged(ready, scan, [predicted] if self.classes is None else self.classes, captions, facts)
+        return Predicted(ready, scan, [predicted] if self.classes is None else self.classes, captions, facts)
 
-    def _of_classes(self, method: str, judged: Judged, output: Path, stem: str) -> dict[str, Any]:
-        view = self._class_view(method, judged.scan, judged.classes)
-        regions = self._regions(judged) if method == "probability" and not self.is_number else []
+    def _of_classes(self, method: str, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
+        view = self._class_view(method, predicted.scan, predicted.classes)
+        regions = self._regions(predicted) if method == "probability" and not self.is_number else []
         scale = self._scale(method, view)
-        image, labels = shown(judged.ready.pixels, self.bundle.preprocessor.colour), self.bundle.labels
+        image, labels = shown(predicted.ready.pixels, self.bundle.preprocessor.colour), self.bundle.labels
         # A number has no probability; its map shows the number that each place argues for.
         name = "each place's" if method == "probability" and self.is_number else method.replace("_", " ")
         panels = [
@@ -195,30 +195,30 @@ class Viewer:
                 image,
                 values,
                 scale,
-                f"{name}: {judged.captions[index]}",
+                f"{name}: {predicted.captions[index]}",
                 self.request.side,
                 [_box(region) for region in regions if region.label == labels[index]],
             )
-            for index, values in zip(judged.classes, view.values, strict=True)
+            for index, values in zip(predicted.classes, view.values, strict=True)
         ]
         low, high = scale.ends
         return {
             "method": method,
-            "classes": [labels[index] for index in judged.classes],
+            "classes": [labels[index] for index in predicted.classes],
             **self._write(output, stem, row(panels), view.values, view.unit),
             "scale": {"low": low, "high": high, "same_for_all_scans": scale.note == FIXED},
             **view.facts,
-            "regions": _described(judged, regions),
+            "regions": _described(predicted, regions),
             "notes": list(view.notes),
         }
 
-    def _regions(self, judged: Judged) -> list[Region]:
+    def _regions(self, predicted: Predicted) -> list[Region]:
         """Suspicious regions of every class that is a finding, whether its map is drawn or not."""
-        labels, geometry = self.bundle.labels, judged.ready.geometry
+        labels, geometry = self.bundle.labels, predicted.ready.geometry
         assert geometry is not None
         findings = [labels.index(label) for label in suspicious_labels(labels)]
         maps = upsample(
-            self._class_view("probability", judged.scan, findings).values, self.bundle.preprocessor.size
+            self._class_view("probability", predicted.scan, findings).values, self.bundle.preprocessor.size
         )
         return [
             region
@@ -238,10 +238,10 @@ class Viewer:
             return Scale(REACH_OF_SCALE * spread, True, self.bundle.labels[0], FIXED, centre)
         return Scale(1.0, False, view.unit, FIXED)
 
-    def _activations(self, judged: Judged, output: Path, stem: str) -> dict[str, Any]:
+    def _activations(self, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
         name, layer = find_layer(self.network, self.request.options.layer)
         with torch.no_grad():
-            found = activations(self.network, judged.scan[None], name, layer)[0].float().cpu().numpy()
+            found = activations(self.network, predicted.scan[None], name, layer)[0].float().cpu().numpy()
         drawn = activation_sheet(found, name)
         return {
             "method": "activations",
@@ -249,13 +249,15 @@ class Viewer:
             **self._write(output, stem, drawn, found, "activation"),
         }
 
-    def _receptive_field(self, judged: Judged, output: Path, stem: str) -> dict[str, Any]:
+    def _receptive_field(self, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
         if self._field is None:
             with torch.no_grad():
-                grid = activations(self.network, judged.scan[None], *find_layer(self.network, None)).shape[2:]
-            channels, *size = judged.scan.shape
+                grid = activations(self.network, predicted.scan[None], *find_layer(self.network, None)).shape[
+                    2:
+                ]
+            channels, *size = predicted.scan.shape
             self._field = field_of(self.network, channels, size, grid, self.request.options.seed)
-        image = shown(judged.ready.pixels, self.bundle.preprocessor.colour)
+        image = shown(predicted.ready.pixels, self.bundle.preprocessor.colour)
         drawn = field_panel(image, self._field, self.request.side)
         return {
             "method": "receptive_field",
@@ -279,9 +281,9 @@ def _box(region: Region) -> tuple[slice, ...]:
     return tuple(slice(low, high) for low, high in zip(region.low, region.high, strict=True))
 
 
-def _described(judged: Judged, regions: Sequence[Region]) -> list[dict[str, Any]]:
+def _described(predicted: Predicted, regions: Sequence[Region]) -> list[dict[str, Any]]:
     """Rows of the table that stage explanation writes, less what the scan's facts say already."""
-    if judged.ready.geometry is None:
+    if predicted.ready.geometry is None:
         return []
-    rows = region_rows("", "", regions, judged.ready.geometry)
+    rows = region_rows("", "", regions, predicted.ready.geometry)
     return [{k: v for k, v in row.items() if k not in ("scan_id", "predicted")} for row in rows]

@@ -192,6 +192,11 @@ class Store:
         """Class numbers (places in ``labels``), int64, ``(len(rows),)``; float32 numbers for regression."""
         return self._targets[np.asarray(rows, dtype=np.int64)]
 
+    @property
+    def number_scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the training split's numbers; (0, 1) where labels are classes."""
+        return self.task.scale(self.targets(self.rows("train")))
+
     def rows(self, split: str) -> IntArray:
         """Row numbers of a split, ascending."""
         return np.flatnonzero(self._splits == split)

@@ -18,7 +18,9 @@ from scanlens.errors import SettingsError
 from scanlens.models.classifier import Classifier
 from scanlens.training.datamodule import Batch, ScanBatches
 from scanlens.training.distributed import gather_rows
+from scanlens.training.losses import ScanLoss
 from scanlens.training.module import ScanClassifier
+from scanlens.training.recipe import Recipe
 
 
 class ViewPairs(ScanBatches):
@@ -74,16 +76,29 @@ def build_projector(network: Classifier, shape: tuple[int, ...], width: int, see
 
 
 class ViewLearner(ScanClassifier):
-    """The training step without labels: its ``auxiliary`` is the projector, the loss is of pairs of views.
+    """The training step without labels: the loss is of pairs of views.
 
     Batches are those of :class:`ViewPairs`.
+
+    Args:
+        network: What learns.
+        recipe: The settings of the fit.
+        loss: Not looked at.
+        projector: Learns with the network, and is dropped.
     """
+
+    def __init__(self, network: Classifier, recipe: Recipe, loss: ScanLoss, *, projector: nn.Module) -> None:
+        super().__init__(network, recipe, loss)
+        self.projector = projector
+
+    def learner(self) -> nn.Module:
+        """The backbone, with the projector for a head."""
+        return nn.ModuleDict({"backbone": self.network.backbone, "projector": self.projector})
 
     def _project(self, scans: Tensor) -> Tensor:
         maps = self.network.features(scans)
-        assert self.auxiliary is not None
         with torch.autocast(maps.device.type, enabled=False):
-            projected: Tensor = nn.Module.__call__(self.auxiliary, mean_features(maps))
+            projected: Tensor = self.projector(mean_features(maps))
         return projected
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

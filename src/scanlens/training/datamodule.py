@@ -11,13 +11,12 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -37,17 +36,10 @@ class Batch(NamedTuple):
         scans: Standardised, ``(batch, channel, *spatial)``, images with channels last in memory; or features
             ``(batch, feature)`` of a frozen backbone.
         targets: Class indices (int64) or numbers (float32), ``(batch,)``.
-        auxiliary: Targets of further tasks, ``(batch, task)``, float32, NaN = unknown; no column where there
-            is none.
     """
 
     scans: torch.Tensor
     targets: torch.Tensor
-    auxiliary: torch.Tensor
-
-
-Lookup = Callable[[pd.DataFrame], FloatArray]
-"""From rows of a store's index to auxiliary targets ``(row, task)``."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,6 @@ class ScanBatches(Dataset[Batch]):
         parts: Stores of one shape and their rows; positions count through them in order.
         statistics: Mean and standard deviation a channel, from the training split.
         policy: Random changes, or None for the scans as they are.
-        auxiliary: Knows further targets of the scans.
 
     Attributes:
         targets: Class indices or numbers of all positions.
@@ -87,13 +78,7 @@ class ScanBatches(Dataset[Batch]):
 
     ahead = True
 
-    def __init__(
-        self,
-        parts: Sequence[Part],
-        statistics: dict[str, Any],
-        policy: BatchPolicy | None,
-        auxiliary: Lookup | None = None,
-    ) -> None:
+    def __init__(self, parts: Sequence[Part], statistics: dict[str, Any], policy: BatchPolicy | None) -> None:
         self.parts = [part for part in parts if len(part.rows)]
         self.statistics = statistics
         self.policy = policy
@@ -105,8 +90,6 @@ class ScanBatches(Dataset[Batch]):
         self.patients = np.concatenate(
             [index["patient"].to_numpy(str) for index in indices] or [np.zeros(0, str)]
         )
-        known = [] if auxiliary is None else [auxiliary(index) for index in indices]
-        self.auxiliary = np.concatenate(known) if known else np.zeros((len(self.row_of), 0), np.float32)
 
     def __len__(self) -> int:
         return len(self.row_of)
@@ -136,11 +119,7 @@ class ScanBatches(Dataset[Batch]):
         shares = [slice(first, first + size) for first in range(0, len(drawn), size)]
         for share in shares:
             self._prepare(positions[share], seeds[share], made[share])
-        return Batch(
-            torch.from_numpy(made),
-            torch.from_numpy(self.targets[positions]),
-            torch.from_numpy(self.auxiliary[positions]),
-        )
+        return Batch(torch.from_numpy(made), torch.from_numpy(self.targets[positions]))
 
 
 def _as_is(batch: Any) -> Any:

@@ -164,14 +164,6 @@ def gather_rows(rows: Tensor) -> Tensor:
     return torch.cat([part[: int(count)] for part, count in zip(parts, counts, strict=True)])
 
 
-def of_first(number: float) -> float:
-    """The first process's number, in all of them."""
-    numbers = [number]
-    if group()[1] > 1:
-        dist.broadcast_object_list(numbers, src=0)
-    return numbers[0]
-
-
 def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of a number over the processes."""
     _, world = group()

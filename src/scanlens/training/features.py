@@ -75,11 +75,7 @@ class FeatureBatches(ScanBatches):
         for number in np.unique(shard_of):
             here = shard_of == number
             features[here] = self.shards[number][rows[here] - self.starts[number]]
-        return Batch(
-            torch.from_numpy(features),
-            torch.from_numpy(self.targets[positions]),
-            torch.from_numpy(self.auxiliary[positions]),
-        )
+        return Batch(torch.from_numpy(features), torch.from_numpy(self.targets[positions]))
 
 
 class HeadOnly(Classifier):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import math
 import shutil
@@ -12,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,14 +20,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from scanlens.atomic import write_json
 from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.models.classifier import Classifier
 from scanlens.models.heads import HEADS
-from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine, Precision
 from scanlens.scaling.opencv import one_thread
-from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.averaging import averaging_callbacks
 from scanlens.training.callbacks import EpochHook, History, NotFinite, Reseed, TrainLoss, progress_bar
 from scanlens.training.checkpoints import (
@@ -43,7 +39,6 @@ from scanlens.training.datamodule import ScanBatches, ScanData, least_draws, loa
 from scanlens.training.distributed import PartLoss, barrier, environment, group, strategy
 from scanlens.training.losses import ScanLoss, build_loss
 from scanlens.training.module import ScanClassifier
-from scanlens.training.rate_finder import find_rate
 from scanlens.training.recipe import Recipe
 from scanlens.training.telemetry import Telemetry
 from scanlens.training.thaw import ThawCallback, changes
@@ -77,6 +72,10 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+Step = Callable[[Classifier, Recipe, ScanLoss], ScanClassifier]
+"""Makes what is computed of a batch."""
+
+
 @dataclass
 class Fit:
     """Everything of a fit that does not change between its attempts."""
@@ -89,10 +88,9 @@ class Fit:
     machine: Machine
     checkpoints: Path
     listener: EpochHook | None
-    auxiliary: AuxiliaryHeads | None
     draws: int
     began: float
-    step: type[ScanClassifier]
+    step: Step
 
     @property
     def processes(self) -> int:
@@ -108,7 +106,7 @@ class Fit:
         )  # fmt: skip
         size = min(recipe.batch_size, data.drawn)
         loss = PartLoss(self.loss, size, parts) if size % (parts := micro * self.processes) else self.loss
-        module = self.step(self.network, recipe, loss, self.auxiliary)
+        module = self.step(self.network, recipe, loss)
         telemetry = Telemetry(data.drawn // size * size, self.began)
         history = History(self.listener, mean := TrainLoss(micro), telemetry)
         trainer = self._trainer([mean, telemetry, history], micro)
@@ -196,20 +194,6 @@ def _head(network: Classifier) -> str:
     return next(name for name, kind in HEADS.items() if kind is network.kind)
 
 
-def _found_rate(recipe: Recipe, find: Callable[[], float], checkpoints: Path) -> Recipe:
-    """The recipe with a number for a rate; a resumed fit takes the one it began with."""
-    if recipe.lr != "auto":
-        return recipe
-    note = checkpoints / "rate.json"
-    if not note.is_file():
-        rate = find()
-        if is_first():
-            write_json(note, {"lr": rate})
-            print(f"training.lr=auto: {rate:g}", flush=True)
-        return replace(recipe, lr=rate)
-    return replace(recipe, lr=json.loads(note.read_text(encoding="utf-8"))["lr"])
-
-
 def fit(
     network: Classifier,
     train: ScanBatches,
@@ -218,8 +202,7 @@ def fit(
     machine: Machine,
     checkpoints: Path,
     listener: EpochHook | None = None,
-    auxiliary: AuxiliaryHeads | None = None,
-    step: type[ScanClassifier] = ScanClassifier,
+    step: Step = ScanClassifier,
 ) -> tuple[pd.DataFrame, float]:
     """Train in place and leave the network at its best epoch by validation loss.
 
@@ -235,7 +218,6 @@ def fit(
         machine: Device, precision and processes.
         checkpoints: A folder for this fit alone, outside the stage's outputs.
         listener: Called with each epoch's metrics and what the machine did, in the first process.
-        auxiliary: Further tasks that shape the features; their targets come with the batches.
         step: What is computed of a batch; the default learns the labels.
 
     Returns:
@@ -255,14 +237,11 @@ def fit(
     if dims == 2:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loss = build_loss(recipe.loss, _head(network), network.classes, train.targets)
-    recipe = _found_rate(recipe, lambda: find_rate(network, train, recipe, loss, machine), checkpoints)
     if machine.compile:
         # The backbone alone: it is nearly all of the work, and its parameters keep their names.
         network.backbone.compile()
     draws = least_draws(recipe.epoch_scans, dims)
-    running = Fit(
-        network, train, val, recipe, loss, machine, checkpoints, listener, auxiliary, draws, began, step
-    )  # fmt: skip
+    running = Fit(network, train, val, recipe, loss, machine, checkpoints, listener, draws, began, step)
     try:
         with _quiet(), one_thread():
             history, telemetry = running.run()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_auroc
 
 from scanlens.models.classifier import Classifier
-from scanlens.training.auxiliary import AuxiliaryHeads
 from scanlens.training.datamodule import Batch
-from scanlens.training.distributed import gather_rows, group, of_first
+from scanlens.training.distributed import gather_rows, group
 from scanlens.training.losses import NumberLoss, ScanLoss, label_values
 from scanlens.training.mixing import draw_mix, mix_scans, mix_targets
 from scanlens.training.optimisers import configure
@@ -28,26 +26,22 @@ class ScanClassifier(pl.LightningModule):
 
     Args:
         network: What learns.
-        recipe: The settings of the fit; its rate is a number by now.
+        recipe: The settings of the fit.
         loss: Of outputs ``(batch, output)`` and targets, see :func:`scanlens.training.losses.build_loss`.
-        auxiliary: Further tasks on the pooled features; they are no part of the network.
     """
 
-    def __init__(
-        self, network: Classifier, recipe: Recipe, loss: ScanLoss, auxiliary: AuxiliaryHeads | None = None
-    ) -> None:
+    def __init__(self, network: Classifier, recipe: Recipe, loss: ScanLoss) -> None:
         super().__init__()
         self.network = network
         self.recipe = recipe
         self.loss = loss
         self.plain_loss = loss.plain()
-        self.auxiliary = auxiliary
         self._outputs: list[Tensor] = []
         self._targets: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch: of the label, of the auxiliary tasks, and the penalties."""
-        scans, targets, auxiliary = batch
+        """Loss of one batch, with the penalties."""
+        scans, targets = batch
         rank, _ = group()
         key = (self.recipe.seed, self.current_epoch, batch_idx, rank)
         mix = draw_mix(self.recipe.mixing, scans.shape[2:], key)
@@ -56,13 +50,7 @@ class ScanClassifier(pl.LightningModule):
         maps = self.network.features(scans)
         # A small lesion moves the mean by less than bfloat16 can tell apart: pool and judge in float32.
         with torch.autocast(maps.device.type, enabled=False):
-            pooled = self.network.pool(maps)
-            loss: Tensor = self.loss(self.network.classify(pooled), targets)
-            if self.auxiliary is not None:
-                share = 1.0 if mix is None else mix.share
-                loss = loss + share * self.auxiliary(pooled, auxiliary)
-                if mix is not None:
-                    loss = loss + (1 - share) * self.auxiliary(pooled, auxiliary.roll(1, 0))
+            loss: Tensor = self.loss(self.network.classify(self.network.pool(maps)), targets)
             loss = loss + penalty(self.network, self.recipe.penalties)
         # Logging costs a share of a small network's step, so only a bar that is watched gets the loss.
         if self.trainer.progress_bar_callback is not None:
@@ -107,13 +95,14 @@ class ScanClassifier(pl.LightningModule):
         if not gradient_clip_val / (norm + 1e-6) >= 1:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
+    def learner(self) -> nn.Module:
+        """What learns, for :func:`scanlens.training.optimisers.parameter_groups`."""
+        return self.network
+
     def configure_optimizers(self) -> Any:
         """The recipe's optimiser and schedule, a step at a time."""
-        extra = () if self.auxiliary is None else self.auxiliary.parameters()
         steps = int(self.trainer.estimated_stepping_batches)
-        # Processes that each found a rate on a GPU may differ in its last digit, and would drift apart.
-        recipe = replace(self.recipe, lr=of_first(float(self.recipe.lr)))
-        optimiser, schedule = configure(self.network, recipe, steps, extra)
+        optimiser, schedule = configure(self.learner(), self.recipe, steps)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,8 +43,8 @@ OPTIMISERS: dict[str, Callable[[Groups, Optimiser], torch.optim.Optimizer]] = {
 """By name, from groups that hold their rates."""
 
 
-def parameter_groups(network: nn.Module, recipe: Recipe, extra: Iterable[nn.Parameter] = ()) -> Groups:
-    """Every parameter once: the backbone by depth, ``extra``, hidden layers and head last.
+def parameter_groups(network: nn.Module, recipe: Recipe) -> Groups:
+    """Every parameter once: the backbone by depth, hidden layers and head last.
 
     Each part comes with decay (``head``) and without (``head.plain``): pulling norm scales and biases to zero
     regularises nothing (He et al. 2019, "Bag of tricks", section 3.1). The last block of the backbone learns
@@ -53,14 +53,13 @@ def parameter_groups(network: nn.Module, recipe: Recipe, extra: Iterable[nn.Para
 
     Args:
         network: A classifier, or what stands in for it; all that is not its backbone is its head.
-        recipe: Rate, decay and shares; the rate is a number.
-        extra: Parameters that learn at the head's rate and are not part of the network: auxiliary heads.
+        recipe: Rate, decay and shares.
 
     Returns:
         Groups with ``name`` (``backbone.0``, ``backbone.0.plain`` ... ``head``), ``params``, ``lr``,
         ``weight_decay``; none is empty.
     """
-    rate, thaw = float(recipe.lr), recipe.thaw
+    rate, thaw = recipe.lr, recipe.thaw
     backbone = getattr(network, "backbone", None)
     by_depth = blocks(backbone) if isinstance(backbone, nn.Module) else []
     parts = [
@@ -70,7 +69,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe, extra: Iterable[nn.Para
     ]  # fmt: skip
     taken = {id(parameter) for _, parameters, _ in parts for parameter in parameters}
     rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
-    parts += [("auxiliary", list(extra), rate), ("head", rest, rate)]
+    parts.append(("head", rest, rate))
     groups: Groups = []
     seen: set[int] = set()
     for name, parameters, lr in parts:
@@ -85,9 +84,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe, extra: Iterable[nn.Para
     return groups
 
 
-def configure(
-    network: nn.Module, recipe: Recipe, steps: int, extra: Iterable[nn.Parameter] = ()
-) -> tuple[torch.optim.Optimizer, LRScheduler]:
+def configure(network: nn.Module, recipe: Recipe, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """The optimiser of a fit and its schedule.
 
     The optimiser holds all parameters from the start, also those that thaw later: without a gradient they are
@@ -95,10 +92,9 @@ def configure(
 
     Args:
         network: See :func:`parameter_groups`.
-        recipe: The settings; ``lr`` is a number.
+        recipe: The settings.
         steps: Optimiser steps of the whole training; the schedule moves once a step.
-        extra: See :func:`parameter_groups`.
     """
-    groups = parameter_groups(network, recipe, extra)
+    groups = parameter_groups(network, recipe)
     optimiser = OPTIMISERS[recipe.optimiser.name](groups, recipe.optimiser)
     return optimiser, build_schedule(optimiser, recipe.schedule, steps)

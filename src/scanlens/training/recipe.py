@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scanlens.config.schema import (
-    Auto,
     Averaging,
     Loss,
     Mixing,
@@ -46,7 +45,7 @@ class Recipe:
 
     epochs: int
     batch_size: int
-    lr: Auto | float
+    lr: float
     weight_decay: float
     epoch_scans: int
     seed: int

@@ -25,7 +25,6 @@ from scanlens.models.transfer import initialise
 from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
-from scanlens.training.auxiliary import auxiliary_heads, read_auxiliary
 from scanlens.training.callbacks import EpochHook
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.features import with_features
@@ -37,11 +36,11 @@ CHECKPOINTS = Path(".scanlens/checkpoints")
 """Outside DVC's outputs and keyed by a hash: a kept output would leak from one experiment into the next."""
 
 
-class Lessons(NamedTuple):
+class MemberScans(NamedTuple):
     """Which scans a member learns from, and which it validates on."""
 
-    learnt: list[Part]
-    judged: Part
+    train: list[Part]
+    val: Part
 
 
 def checkpoint_folder(*facts: Any) -> Path:
@@ -50,12 +49,12 @@ def checkpoint_folder(*facts: Any) -> Path:
     return CHECKPOINTS / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Lessons:
+def member_scans(folders: dict[str, Path], training: Training, member: int = 0) -> MemberScans:
     """The scans of one member.
 
     With one fold these are the training and the validation split. With more, both are dealt anew by patient
-    (:func:`scanlens.training.folds.training_folds`): fold ``member`` is judged, the others are learnt from,
-    with those copies of the bank whose parents are among them.
+    (:func:`scanlens.training.folds.training_folds`): fold ``member`` is validated on, the others are learnt
+    from, with those copies of the bank whose parents are among them.
 
     Args:
         folders: Of ``store``, ``bank`` and ``synthetic``; the last two only where they are used.
@@ -76,19 +75,14 @@ def lessons(folders: dict[str, Path], training: Training, member: int = 0) -> Le
             if use:
                 made = Store.open(folders[name])
                 learnt.append(Part(made, np.arange(len(made))))
-        return Lessons(learnt, Part(store, store.rows("val")))
+        return MemberScans(learnt, Part(store, store.rows("val")))
     numbers = training_folds(store.index.assign(label=store.strata), training.folds, training.seed)
     rows = np.flatnonzero((numbers >= 0) & (numbers != member))
     learnt = [Part(store, rows)]
     if training.use_bank:
         bank = Store.open(folders["bank"])
         learnt.append(Part(bank, descends_from(bank.index, set(store.index["scan_id"].iloc[rows]))))
-    return Lessons(learnt, Part(store, np.flatnonzero(numbers == member)))
-
-
-def number_scale(store: Store) -> tuple[float, float]:
-    """Mean and standard deviation of the training split's numbers; (0, 1) where labels are classes."""
-    return store.task.scale(store.targets(store.rows("train")))
+    return MemberScans(learnt, Part(store, np.flatnonzero(numbers == member)))
 
 
 def train(
@@ -103,11 +97,10 @@ def train(
     *,
     member: int = 0,
 ) -> dict[str, Any]:
-    """Train one member: learn from its lessons, choose the epoch by the scans it validates on.
+    """Train one member: learn from its training scans, choose the epoch by the scans it validates on.
 
     Args:
-        folders: Of ``store``, ``bank``, ``synthetic``, ``pretrained``, and of ``manifest`` and ``raw`` where
-            there are auxiliary tasks.
+        folders: Of ``store``, ``bank``, ``synthetic`` and ``pretrained``.
         model: The network.
         transfer: Its first weights, and what learns when.
         training: The loop.
@@ -121,36 +114,28 @@ def train(
     Returns:
         Facts for the report.
     """
-    parts, judged = lessons(folders, training, member)
+    parts, judged = member_scans(folders, training, member)
     store = judged.store
-    architecture = resolve_model(model, store.shape, len(store.labels), store.task.name, number_scale(store))
+    architecture = resolve_model(model, store.shape, len(store.labels), store.task.name, store.number_scale)
     recipe = training_recipe(training, transfer)
     recipe = replace(recipe, seed=training.seed + member)
     network = build(architecture, recipe.seed)
     loaded = initialise(network, architecture, transfer, folders["pretrained"] / "model.safetensors")
-    further = None
-    if training.auxiliary:
-        known = store.index["scan_id"].iloc[parts[0].rows].tolist()
-        further = read_auxiliary(training.auxiliary, known, folders["manifest"], folders["raw"])
     dims = len(store.shape) - 1
     policy = None
     if training.augment:
         policy = build_policy(augmentation.policy, dims, store.shape[0], training.augment_share)
-    lookup = None if further is None else further.of
-    batches = ScanBatches(parts, store.statistics, policy, lookup)
-    val = ScanBatches([judged], store.statistics, None, lookup)
+    batches = ScanBatches(parts, store.statistics, policy)
+    val = ScanBatches([judged], store.statistics, None)
     checkpoints = checkpoint_folder(
         asdict(recipe), asdict(augmentation), architecture.to_json(), asdict(transfer), machine.precision,
         [[part.store.digest, hashlib.sha256(part.rows.tobytes()).hexdigest()] for part in [*parts, judged]],
-        training.augment, training.augment_share, [asdict(one) for one in training.auxiliary],
-        _digest(network),
-        [hashlib.sha256(scans.auxiliary.tobytes()).hexdigest() for scans in (batches, val)],
+        training.augment, training.augment_share, _digest(network),
     )  # fmt: skip
-    heads = auxiliary_heads(further, network, recipe.seed)
-    pupil, seen, held = with_features(
+    learner, learnt, validated = with_features(
         network, architecture, batches, val, transfer, augmentation, recipe, machine
     )
-    history, speed = fit(pupil, seen, held, recipe, machine, checkpoints, listener, heads)
+    history, speed = fit(learner, learnt, validated, recipe, machine, checkpoints, listener)
     best = int(np.nanargmin(history["val_loss"].to_numpy()))
     facts = {**loaded.facts(), "best_epoch": best}
     digest = ""
