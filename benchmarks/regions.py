@@ -36,7 +36,7 @@ from scanlens.types import FloatArray
 DATA = Path("data")
 THRESHOLDS = (0.5, 0.9, 0.99)
 LEAST_PROBABILITIES = (0.0, 0.1, 0.5)
-LEAST_PLACES = (0.25, 1.0, 4.0)
+LEAST_CELLS = (0.25, 1.0, 4.0)
 MOVES = 20
 
 
@@ -95,7 +95,7 @@ def moved(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[
 
 
 def judge(
-    cases: list[Case], labels: list[str], threshold: float, probability: float, places: float
+    cases: list[Case], labels: list[str], threshold: float, probability: float, cells: float
 ) -> dict[str, float]:
     """One row of the table."""
     rng = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def judge(
     for case in cases:
         regions = scan_regions(
             case.maps, labels, list(case.probabilities), case.geometry,
-            threshold=threshold, least_probability=probability, least_places=places,
+            threshold=threshold, least_probability=probability, least_cells=cells,
         )  # fmt: skip
         counts.append(len(regions))
         if case.label not in ill:
@@ -122,7 +122,7 @@ def judge(
             chance.append(float(np.mean(hits)) if hits else 0.0)
     means = [float(np.mean(values)) for values in (counts, healthy, touched, first, chance)]
     names = ("regions_a_scan", "healthy_with_one", "lesions_touched", "by_the_first", "first_moved_at_random")
-    return {"threshold": threshold, "least_probability": probability, "least_places": places} | dict(
+    return {"threshold": threshold, "least_probability": probability, "least_cells": cells} | dict(
         zip(names, means, strict=True)
     )
 
@@ -130,12 +130,12 @@ def judge(
 def main() -> None:
     """Quick: the shipped smallest size alone."""
     labels = Store.open(DATA / "03_preprocessed").labels
-    places = (load_section(Explanation).regions.least_places,) if is_quick() else LEAST_PLACES
+    cells = (load_section(Explanation).regions.least_cells,) if is_quick() else LEAST_CELLS
     cases = validation_cases()
-    grid = itertools.product(LEAST_PROBABILITIES, THRESHOLDS, places)
+    grid = itertools.product(LEAST_PROBABILITIES, THRESHOLDS, cells)
     table = pd.DataFrame([judge(cases, labels, t, p, size) for p, t, size in grid])
     grid_size = " x ".join(map(str, cases[0].maps.shape[1:]))
-    print(f"{len(cases)} validation scans, maps of {grid_size} places")
+    print(f"{len(cases)} validation scans, maps of {grid_size} cells")
     print(table.round(2).to_string(index=False))
     RESULTS.mkdir(exist_ok=True)
     write_text(RESULTS / "regions.json", table.to_json(orient="records", indent=2) + "\n")

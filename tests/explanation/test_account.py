@@ -57,10 +57,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     odds = np.exp(logits - logits.max(1, keepdims=True))
     shares = odds / odds.sum(1, keepdims=True)
     predictions = planted.predictions.assign(uncertainty=1 - shares.max(1))
-    for place, label in enumerate(LABELS):
+    for cell, label in enumerate(LABELS):
         predictions[f"logit_{label}"], predictions[f"probability_{label}"] = (
-            logits[:, place],
-            shares[:, place],
+            logits[:, cell],
+            shares[:, cell],
         )
     return Evaluated(store, folder / "store", folder, network, STATISTICS, (0.0, 1.0), predictions, 1.0)
 

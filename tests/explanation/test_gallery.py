@@ -111,7 +111,7 @@ def test_counts_scores_and_meaning_are_said(tmp_path: Path) -> None:
     reader, _ = read(make_gallery(tmp_path / "scored"))
     text = " ".join("".join(reader.text).split())
     assert "9 test scans · 3 predicted wrongly · here the 6 most uncertain ones" in text
-    assert "evidence at that place alone" in text
+    assert "evidence at that cell alone" in text
     assert "lesion hit in 80 % (chance 3.0 %), to 3 % of the side in 90 % (chance 5.0 %)" in text
     assert "4.20 \N{MULTIPLICATION SIGN} the map's mass in the lesion" in text
     bare, _ = read(make_gallery(tmp_path / "bare", score=False))

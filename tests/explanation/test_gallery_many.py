@@ -100,7 +100,7 @@ def test_the_keyboard_reaches_far_cases(browser: Browser, page: Path) -> None:
         assert box["bottom"] <= 800
         opened.page.evaluate("scrollTo(0, 0)")
         opened.until("document.querySelectorAll('#list li').length > 5 && scrollY === 0")
-        assert opened.page.evaluate(focused) == f"{at:04x}{'0' * 12}", "scrolling away keeps the place"
+        assert opened.page.evaluate(focused) == f"{at:04x}{'0' * 12}", "scrolling away keeps the cell"
         opened.page.keyboard.press("Enter")
         assert f"case={at:04x}" in opened.page.url
         assert opened.page.locator("#viewer .classes li").count() == CLASSES

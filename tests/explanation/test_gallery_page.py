@@ -49,24 +49,24 @@ def hidden(opened: Opened, selector: str) -> bool:
     return bool(opened.page.locator(selector).first.is_hidden())
 
 
-def middle_of_place(seen: np.ndarray, row: int, column: int) -> np.ndarray:
+def middle_of_cell(seen: np.ndarray, row: int, column: int) -> np.ndarray:
     height, width = seen.shape[:2]
     return np.asarray(seen[int((row + 0.5) / 4 * height), int((column + 0.5) / 4 * width)])
 
 
 def test_colours_are_those_of_the_scale_over_the_scan(browser: Browser, page: Path) -> None:
-    with browser.open(page, f"#case={scan_id(0)}&regions=0&outline=0&places=1") as opened:
+    with browser.open(page, f"#case={scan_id(0)}&regions=0&outline=0&cells=1") as opened:
         seen = opened.screen("#viewer .stage .frame:nth-child(2)")
-        np.testing.assert_allclose(middle_of_place(seen, 0, 0), over(255), atol=3)
-        np.testing.assert_allclose(middle_of_place(seen, 2, 2), over(51), atol=3)
+        np.testing.assert_allclose(middle_of_cell(seen, 0, 0), over(255), atol=3)
+        np.testing.assert_allclose(middle_of_cell(seen, 2, 2), over(51), atol=3)
 
 
 def test_the_opacity_slider_changes_what_is_seen(browser: Browser, page: Path) -> None:
     cell = "#list li:last-child .frame"
     with browser.open(page, "#regions=0&outline=0") as opened:
-        full = middle_of_place(opened.screen(cell), 0, 0)
+        full = middle_of_cell(opened.screen(cell), 0, 0)
         opened.page.locator("#opacity").fill("50")
-        half = middle_of_place(opened.screen(cell), 0, 0)
+        half = middle_of_cell(opened.screen(cell), 0, 0)
         opened.page.locator("#opacity").fill("0")
         assert np.abs(opened.screen(cell)[4:-4, 4:-4] - 128).max() <= 1, "at 0 there is the scan alone"
         assert "opacity=0" in opened.page.url
@@ -89,7 +89,7 @@ def test_one_case_may_have_an_opacity_of_its_own(browser: Browser, page: Path) -
 
 @pytest.mark.parametrize("choose", ["click", "key", "select"])
 def test_the_class_switch_shows_another_map(browser: Browser, page: Path, choose: str) -> None:
-    fragment = "#places=1" if choose == "select" else f"#case={scan_id(0)}&places=1"
+    fragment = "#cells=1" if choose == "select" else f"#case={scan_id(0)}&cells=1"
     canvas = f"li[data-id={scan_id(0)}] .map" if choose == "select" else "#viewer .map"
     with browser.open(page, fragment) as opened:
         assert opened.pixel(canvas, 0.125, 0.125) == coloured(255)
@@ -325,7 +325,7 @@ def test_colour_scans_are_grey_under_their_map_alone(browser: Browser, tmp_path:
 
 
 def test_zooming_enlarges_about_the_pointer(browser: Browser, page: Path) -> None:
-    with browser.open(page, f"#case={scan_id(0)}&places=1&regions=0&outline=0") as opened:
+    with browser.open(page, f"#case={scan_id(0)}&cells=1&regions=0&outline=0") as opened:
         frame = opened.page.locator("#viewer .frame").nth(1)
         box = frame.bounding_box()
         opened.page.mouse.move(box["x"] + 2, box["y"] + 2)

@@ -54,8 +54,8 @@ def test_neighbours_are_those_of_an_exact_search(batch: int) -> None:
     batches = [(rows[at : at + batch], features[at : at + batch]) for at in range(0, 60, batch)]
     found = nearest(queries, batches, 4)
     search = NearestNeighbors(n_neighbors=4, metric="cosine", algorithm="brute").fit(features)
-    distances, places = search.kneighbors(queries)
-    assert [[one.row for one in own] for own in found] == rows[places].tolist()
+    distances, cells = search.kneighbors(queries)
+    assert [[one.row for one in own] for own in found] == rows[cells].tolist()
     np.testing.assert_allclose([[one.distance for one in own] for own in found], distances, atol=1e-6)
 
 

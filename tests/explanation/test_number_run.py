@@ -29,7 +29,7 @@ ERRORS = [0.5, -9.0, 3.0, -1.0, 7.0, 0.0, -2.0]
 
 
 class Numbers:
-    """A store whose first row is for training, the number each place argues for, and evaluation's table."""
+    """A store whose first row is for training, the number each cell argues for, and evaluation's table."""
 
     def __init__(self, folder: Path, spatial: tuple[int, ...], grid: tuple[int, ...]) -> None:
         rng = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def test_values_index_pictures_and_page_fit_each_other(case: Numbers, tmp_path: 
     assert np.flatnonzero(index["overlay"] != "").tolist() == [1, 2, 4], "the three largest errors"
     assert (index["slice"] == -1).all()
     page = (out / "gallery.html").read_text(encoding="utf-8")
-    assert re.findall(r'src="([^"]*)"', page) == [index["overlay"][place] for place in (1, 4, 2)]
+    assert re.findall(r'src="([^"]*)"', page) == [index["overlay"][cell] for cell in (1, 4, 2)]
     drawn = sorted(path.relative_to(out).as_posix() for path in (out / "overlays").iterdir())
     assert drawn == sorted(set(index["overlay"]) - {""})
     for name in drawn:
@@ -118,7 +118,7 @@ def test_predictions_of_another_network_show_in_the_identity(case: Numbers, tmp_
     assert found == pytest.approx(0.25, abs=1e-6)
 
 
-def test_a_network_says_the_same_as_the_mean_of_its_places(tmp_path: Path) -> None:
+def test_a_network_says_the_same_as_the_mean_of_its_cells(tmp_path: Path) -> None:
     case = Numbers(tmp_path / "store", SIZES[2], (4, 3))
     network = small_network(head="regression", classes=1, centre=SCALE[0], spread=SCALE[1])
     rows, statistics = case.store.rows("test"), {"mean": [0.5], "std": [0.3]}
@@ -147,8 +147,8 @@ def test_a_lesion_is_outlined_where_its_mask_is(case: Numbers, tmp_path: Path) -
     mask[16:24, 4:12] = True
     case.masks[f"{2:016x}"] = mask
     run(case, tmp_path / "out")
-    for place, outlined in ((1, True), (4, False)):
-        drawn = cv2.imread(str(tmp_path / f"out/overlays/{place:05d}.png"))[:48, :, ::-1]
+    for cell, outlined in ((1, True), (4, False)):
+        drawn = cv2.imread(str(tmp_path / f"out/overlays/{cell:05d}.png"))[:48, :, ::-1]
         rows, columns = np.nonzero((drawn == OUTLINE).all(-1))
         assert (len(rows) > 0) == outlined
         if outlined:

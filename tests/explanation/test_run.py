@@ -165,7 +165,7 @@ def test_predictions_of_another_network_show_in_the_identity(case: Any, tmp_path
 
 
 def test_only_a_linear_head_has_local_logits_whose_mean_is_the_logit(case: Any, tmp_path: Path) -> None:
-    """Log-probabilities of an ordinal head: their mean over places is another number."""
+    """Log-probabilities of an ordinal head: their mean over cells is another number."""
 
     def bent() -> Any:
         for batch in case.batches():

@@ -194,7 +194,7 @@ def test_the_same_bytes_twice_are_two_rows_with_two_maps(call: Any, scans: Path,
     assert len(list((tmp_path / "out" / "maps").glob("*.npy"))) == 2
 
 
-def test_maps_are_probabilities_at_every_place(call: Any, scans: Path, tmp_path: Path) -> None:
+def test_maps_are_probabilities_at_every_cell(call: Any, scans: Path, tmp_path: Path) -> None:
     write_scan(scans / "a.png", 1)
     call(scans, maps=True)
     (path,) = (tmp_path / "out" / "maps").glob("*.npy")

@@ -15,7 +15,7 @@ def test_the_random_map_is_as_coarse_as_the_method_and_belongs_to_the_scan() -> 
     assert 0 <= maps[0].min() < maps[0].max() < 1
     np.testing.assert_array_equal(maps[0], maps[1])
     assert np.abs(np.corrcoef(maps[0].ravel(), maps[2].ravel())[0, 1]) < 0.6
-    # Neighbouring pixels are alike: one place of the grid is eight pixels wide.
+    # Neighbouring pixels are alike: one index of the grid is eight pixels wide.
     assert np.abs(np.diff(maps[0], axis=1)).max() < 0.2
     assert random_map((2, 2, 2), (8, 8, 8), np.random.default_rng(0)).shape == (8, 8, 8)
 

@@ -52,7 +52,7 @@ def test_lesions_in_all_and_by_label(planted: Planted) -> None:
 
 def test_fidelity_in_all_and_by_predicted_class(planted: Planted) -> None:
     sample = planted.sample()
-    places = np.arange(6)
+    indices = np.arange(6)
     heights = {"good": (0.1, 0.9), "random": (0.4, 0.4), "edges": (0.5, 0.5)}
     curves = {
         kind: {
@@ -62,7 +62,7 @@ def test_fidelity_in_all_and_by_predicted_class(planted: Planted) -> None:
         for kind, (low, high) in heights.items()
     }
     facts, verdicts = fidelity_facts(
-        sample, ["good"], curves, places, Estimator(sample.patients, map_scores()), 4
+        sample, ["good"], curves, indices, Estimator(sample.patients, map_scores()), 4
     )
     assert facts["kinds"]["good"]["road"]["value"] == pytest.approx(0.8)
     assert facts["kinds"]["good"]["curves"]["deletion"]["low"] == pytest.approx([0.1] * 5)

@@ -122,7 +122,7 @@ def test_deletion_equals_quantus(planted: Planted, quantus_library: ModuleType) 
 def test_road_equals_quantus(planted: Planted, quantus_library: ModuleType) -> None:
     """Quantus says how many scans are still judged right after so many per cent went, most relevant first."""
     network, batch = bright_network(), next(planted.sample().batches())
-    lesions = batch.places % 2 == 1
+    lesions = batch.indices % 2 == 1
     inputs = batch.inputs[torch.from_numpy(lesions)]
     maps = inputs.numpy() + 0.01 * np.random.default_rng(0).random(inputs.shape).astype(np.float32)
     metric = quantus_library.ROAD(
@@ -156,11 +156,11 @@ def test_the_true_map_beats_the_controls_and_a_wrong_one_does_not(
 
     kinds = MapKinds(1.0, {"wrong": wrong})
     (pictures,) = draw(network, sample, kinds, np.arange(len(sample)), (sample.predicted,))
-    places = np.flatnonzero(sample.predicted == 1)
-    curves = score_curves(network, sample, pictures, places, temperature=1.0, steps=10)
+    indices = np.flatnonzero(sample.predicted == 1)
+    curves = score_curves(network, sample, pictures, indices, temperature=1.0, steps=10)
     assert set(curves["wrong"]) == set(CURVES)
     scores = {kind: areas(own, 10) for kind, own in curves.items()}
-    estimator = Estimator(sample.patients[places], map_scores())
+    estimator = Estimator(sample.patients[indices], map_scores())
     for control in CONTROLS:
         for score, better in BETTER.items():
             right, other = (

@@ -25,7 +25,7 @@ def test_every_kind_of_map(planted: Planted) -> None:
     local, rest = evidence.local.numpy(), evidence.rest.numpy()
     np.testing.assert_array_equal(maps["evidence_map"], evidence_maps(local, rest))
     orders = kinds.ordered(network, batch.inputs)[1]
-    assert list(orders) == ["probability_map"], "the other kinds rank their places themselves"
+    assert list(orders) == ["probability_map"], "the other kinds rank their indices themselves"
     np.testing.assert_array_equal(orders["probability_map"], log_odds(local, 2.0))
     assert maps["gradient"].shape == (5, 2, 32, 32)
     np.testing.assert_array_equal(kinds.given(np.array([3, 1]))["given"], given[[3, 1]])

@@ -15,7 +15,7 @@ from scanlens.map_scores.lesions import (
     lesion_estimates,
     lesion_scores,
     score_all,
-    scored_places,
+    scored_indices,
 )
 from scanlens.map_scores.pictures import Pictures
 from tests.helpers.planted import Planted
@@ -106,17 +106,17 @@ def test_masks_that_mark_nothing_or_all_have_no_score() -> None:
 
 def test_several_kinds_over_a_sample(planted: Planted) -> None:
     sample = planted.sample()
-    places = scored_places(sample)
-    assert places.tolist() == list(range(1, 16, 2))
+    indices = scored_indices(sample)
+    assert indices.tolist() == list(range(1, 16, 2))
 
-    masks = [sample.mask(place) for place in range(16)]
+    masks = [sample.mask(index) for index in range(16)]
     inside = np.stack([np.zeros(sample.size, bool) if mask is None else mask for mask in masks])
     flat = np.ones(inside.shape)
     drawn = {"right": inside * 1.0, "wrong": ~inside * 1.0, "sure": flat}
     pictures = Pictures(sample, drawn, {"sure": inside * 1.0})
-    scores = score_all(sample, pictures, ["right", "wrong", "sure"], places)
+    scores = score_all(sample, pictures, ["right", "wrong", "sure"], indices)
     assert scores["right"]["pointing_game"].shape == (8,)
-    estimator = Estimator(sample.patients[places], map_scores())
+    estimator = Estimator(sample.patients[indices], map_scores())
     right, wrong = (lesion_estimates(scores[kind], estimator) for kind in ("right", "wrong"))
     assert right["average_precision"] == Estimate(1, 1, 1)
     assert right["mass_over_area"].value == pytest.approx(1 / scores["right"][AREA].mean())

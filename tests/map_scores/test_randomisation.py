@@ -9,7 +9,7 @@ from torch import nn
 
 from scanlens.map_scores.estimates import Estimator
 from scanlens.map_scores.kinds import MapKinds
-from scanlens.map_scores.lesions import CHANCE, LESION_SCORES, score_all, scored_places
+from scanlens.map_scores.lesions import CHANCE, LESION_SCORES, score_all, scored_indices
 from scanlens.map_scores.pictures import draw
 from scanlens.map_scores.randomisation import TOLERATED, cascade, randomised, shares
 from scanlens.models.classifier import Classifier
@@ -104,12 +104,12 @@ def test_the_random_network_is_at_chance(level: Planted) -> None:
     network, sample, settings = level_network(), level.sample(), map_scores(levels=2, randomisations=6)
     kinds = MapKinds(1.0)
     (pictures,) = draw(network, sample, kinds, np.arange(16), (sample.targets,))
-    places = scored_places(sample)
-    trained = score_all(sample, pictures, ["probability_map"], places)["probability_map"]
-    steps = cascade(network, sample, kinds, pictures, places, settings)
+    indices = scored_indices(sample)
+    trained = score_all(sample, pictures, ["probability_map"], indices)["probability_map"]
+    steps = cascade(network, sample, kinds, pictures, indices, settings)
     assert [one["grad_cam"]["ssim"].shape for one in steps.alike] == [(16, 1), (16, 6)]
     whole = steps.lesions[-1]["probability_map"]
-    estimator = Estimator(sample.patients[places], settings)
+    estimator = Estimator(sample.patients[indices], settings)
     for score in LESION_SCORES:
         beyond = (whole[score] - whole[CHANCE[score]]).mean()
         assert beyond < TOLERATED * (trained[score] - trained[CHANCE[score]]).mean(), score

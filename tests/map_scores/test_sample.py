@@ -28,7 +28,7 @@ def test_a_smaller_sample_is_part_of_a_larger_one_and_the_seed_counts() -> None:
 def test_batches_cover_the_scans_in_order(planted: Planted) -> None:
     sample = planted.sample(batch_size=5)
     batches = list(sample.batches())
-    assert [len(batch.places) for batch in batches] == [5, 5, 5, 1]
+    assert [len(batch.indices) for batch in batches] == [5, 5, 5, 1]
     np.testing.assert_array_equal(
         np.concatenate([b.scans for b in batches]), planted.store.read(planted.rows)
     )
@@ -49,7 +49,7 @@ def test_masks_are_read_once_and_come_back_as_they_were(planted: Planted) -> Non
 def test_random_numbers_belong_to_the_scan(planted: Planted) -> None:
     whole, part = planted.sample(), planted.sample(rows=planted.rows[4:])
     assert whole.generator(5, 1).random() == part.generator(1, 1).random()
-    numbers = {whole.generator(place, purpose).random() for place in (0, 1) for purpose in (1, 2)}
+    numbers = {whole.generator(index, purpose).random() for index in (0, 1) for purpose in (1, 2)}
     assert len(numbers) == 4
     assert planted.sample(seed=1).generator(5, 1).random() != whole.generator(5, 1).random()
 

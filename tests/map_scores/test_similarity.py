@@ -21,11 +21,11 @@ def test_it_equals_scipy_and_scikit_image() -> None:
     for row, (one, two) in enumerate(zip(first, second, strict=True)):
         assert found["spearman"][row] == pytest.approx(spearmanr(one.ravel(), two.ravel()).statistic)
         greatest = max(one.max(), two.max())
-        _, places = structural_similarity(
+        _, indices = structural_similarity(
             one / greatest, two / greatest, gaussian_weights=True, sigma=1.5, data_range=1.0,
             use_sample_covariance=False, full=True,
         )  # fmt: skip
-        assert found["ssim"][row] == pytest.approx(places.mean(), abs=1e-4)
+        assert found["ssim"][row] == pytest.approx(indices.mean(), abs=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 3), (2, 24, 20), (2, 6, 12, 12)])

@@ -93,7 +93,7 @@ def test_a_mask_of_another_shape_is_refused(store: Store, tmp_path: Path) -> Non
 
 
 def test_scan_mask_map_and_overlay_agree_on_a_planted_dot(store: Store, tmp_path: Path) -> None:
-    """Cropped to the body and enlarged: the lesion is the brightest place of all four."""
+    """Cropped to the body and enlarged: the lesion is the brightest cell of all four."""
     pixels = np.full(SHAPE, 10, np.uint8)
     pixels[12:36, 4:16] = 120
     pixels[28:32, 11:14] = 250
@@ -111,7 +111,7 @@ def test_scan_mask_map_and_overlay_agree_on_a_planted_dot(store: Store, tmp_path
     assert image[0][mask].min() > 0.6
     assert image[0][~mask].mean() < 0.4
     assert mask[np.unravel_index(image[0].argmax(), mask.shape)]
-    # A map that is high in the grid's place which holds the lesion, drawn over the scan.
+    # A map that is high in the grid's cell which holds the lesion, drawn over the scan.
     grid = mask.reshape(6, 8, 6, 8).mean(axis=(1, 3))
     picture = make_picture(image, (grid == grid.max()).astype(np.float32), mask, 96)
     assert picture.outline is not None

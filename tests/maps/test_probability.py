@@ -28,7 +28,7 @@ def test_the_mean_of_the_local_logits_is_the_logit(spatial: tuple[int, ...]) -> 
     np.testing.assert_allclose(local.reshape(3, 4, -1).mean(-1), logits, atol=1e-6)
 
 
-def test_a_map_is_the_softmax_at_every_place() -> None:
+def test_a_map_is_the_softmax_at_every_cell() -> None:
     local = np.random.default_rng(0).normal(0, 5, (2, 3, 4, 5)).astype(np.float32)
     expected = torch.softmax(torch.from_numpy(local) / 1.7, dim=1).numpy()
     maps = probability_maps(local, 1.7)

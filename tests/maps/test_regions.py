@@ -195,7 +195,7 @@ GEOMETRY = scan_geometry(replace(FLAT, size=(48, 48), aspect="stretch"), (96, 96
 
 
 def three_maps() -> np.ndarray:
-    """Normal everywhere; a nodule of two places in the upper left, an opacity of one in the lower right."""
+    """Normal everywhere; a nodule of two cells in the upper left, an opacity of one in the lower right."""
     maps = np.zeros((3, 6, 6), np.float32)
     maps[0] = 1
     maps[1, 1, 1:3], maps[2, 4, 4] = 0.97, 0.95
@@ -211,9 +211,9 @@ def test_the_regions_of_a_scan() -> None:
     nodule, opacity = found()
     assert (nodule.label, opacity.label) == ("nodule", "opacity")
     assert (nodule.low, nodule.high) == ((8, 8), (16, 24))
-    # The nearest pixel's centre is half a pixel, a sixteenth of a place, from the places' middle.
+    # The nearest pixel's centre is half a pixel, a sixteenth of a cell, from the cells' middle.
     assert nodule.peak == pytest.approx(0.97 * 15 / 16)
-    # Above one half a lone place of 8 x 8 pixels is a diamond-like spot within its own square.
+    # Above one half a lone cell of 8 x 8 pixels is a diamond-like spot within its own square.
     assert opacity.low >= (32, 32)
     assert opacity.high <= (40, 40)
     assert nodule.area_mm2 == nodule.pixels
@@ -224,8 +224,8 @@ def test_each_setting_of_a_scans_regions_counts() -> None:
     assert found(least_probability=0.4) == []
     assert [region.label for region in found(threshold=0.88)] == ["nodule"]
     assert [region.label for region in found(sought=["opacity"])] == ["opacity"]
-    assert [region.label for region in found(sought=LABELS, least_places=30)] == ["normal"]
-    assert [region.label for region in found(least_places=1)] == ["nodule"]
+    assert [region.label for region in found(sought=LABELS, least_cells=30)] == ["normal"]
+    assert [region.label for region in found(least_cells=1)] == ["nodule"]
 
 
 def test_a_scans_regions_keep_out_of_the_padding() -> None:

@@ -61,9 +61,9 @@ def test_tokens_and_features_that_come_last_are_put_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", ["head", "hidden.0"])
-def test_a_layer_without_places_is_refused(name: str) -> None:
+def test_a_layer_without_cells_is_refused(name: str) -> None:
     network = small_network(hidden=(5,))
-    with torch.no_grad(), pytest.raises(SettingsError, match="that has no places"):
+    with torch.no_grad(), pytest.raises(SettingsError, match="that has no cells"):
         activations(network, noise(1, 1, SIZES[2]), *find_layer(network, name))
 
 

@@ -38,7 +38,7 @@ PEERS = {
 class Case(NamedTuple):
     """A group of ``conf/model`` with changes that make it small, and layers besides the backbone's output.
 
-    The layers end in an activation or a sum of such. Where features sum to less than zero over places the
+    The layers end in an activation or a sum of such. Where features sum to less than zero over cells the
     quotient of Grad-CAM++ passes through zero and rounding decides; before a norm over features (inside
     ConvNeXt and ViT) HiResCAM is zero by construction, and nothing but rounding.
     """
@@ -104,7 +104,7 @@ class Logits(nn.Module):
     """A classifier whose ``forward`` gives logits, as peers expect it, and that works nowhere in place.
 
     The peers keep a layer's output as it is when the pass has ended: an activation behind it that works in
-    place would have changed it, though the gradient is that of the value before.
+    cell would have changed it, though the gradient is that of the value before.
     """
 
     def __init__(self, network: Classifier) -> None:
@@ -143,9 +143,9 @@ def build_case(case: Case) -> tuple[Classifier, torch.Tensor]:
 
 def difference(ours: np.ndarray, signed: np.ndarray) -> float:
     """Largest difference of maps from the positive part of the peer's, both ``(batch, class, *grid)``."""
-    places = tuple(range(2, signed.ndim))
-    off = np.abs(ours - np.maximum(signed, 0)).max(places)
-    return float((off / np.abs(signed).max(places)).max())
+    cells = tuple(range(2, signed.ndim))
+    off = np.abs(ours - np.maximum(signed, 0)).max(cells)
+    return float((off / np.abs(signed).max(cells)).max())
 
 
 def by_peer(network: Classifier, scans: torch.Tensor, layer: str | None) -> dict[str, np.ndarray]:

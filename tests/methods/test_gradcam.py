@@ -42,9 +42,9 @@ def network_and_scans(
     backbone = nn.Sequential(
         convolution(2, 8, 3, stride=2), nn.ReLU(inplace=True), convolution(8, 7, 3, stride=2)
     )
-    places = 20 if dims == 2 else 80
+    cells = 20 if dims == 2 else 80
     network = Classifier(
-        backbone, 7, 4, 0.3, head=head, pooling=pooling, places=places, hidden=hidden, activation="tanh"
+        backbone, 7, 4, 0.3, head=head, pooling=pooling, cells=cells, hidden=hidden, activation="tanh"
     )
     return network.eval(), torch.randn(3, 2, *([21, 25, 19][:dims]))
 
@@ -57,17 +57,17 @@ def close(ours: Tensor | np.ndarray, theirs: Tensor | np.ndarray) -> None:
 
 
 def written_out(method: str, features: Tensor, gradient: Tensor) -> Tensor:
-    """The papers' formulas for one class, ``(batch, feature, *grid)`` each, place by place."""
-    places = tuple(range(2, features.ndim))
+    """The papers' formulas for one class, ``(batch, feature, *grid)`` each, cell by cell."""
+    cells = tuple(range(2, features.ndim))
     if method == "grad_cam":
-        weights = gradient.mean(places, keepdim=True)
+        weights = gradient.mean(cells, keepdim=True)
     elif method == "hires_cam":
         weights = gradient
     elif method == "layer_cam":
         weights = gradient.clamp(min=0)
     else:
-        alpha = gradient**2 / (2 * gradient**2 + features.sum(places, keepdim=True) * gradient**3 + 1e-6)
-        weights = (alpha * gradient.clamp(min=0)).sum(places, keepdim=True)
+        alpha = gradient**2 / (2 * gradient**2 + features.sum(cells, keepdim=True) * gradient**3 + 1e-6)
+        weights = (alpha * gradient.clamp(min=0)).sum(cells, keepdim=True)
     return (weights * features).sum(1).clamp(min=0)
 
 

@@ -1,4 +1,4 @@
-"""Which layers keep places, what a pass records from one of them on, and what is said where none does."""
+"""Which layers keep cells, what a pass records from one of them on, and what is said where none does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scanlens.config.parse import parse
 from scanlens.config.schema import Model
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.methods.gradcam import CAM_METHODS, class_maps
-from scanlens.methods.target import one_place, split, target_layers
+from scanlens.methods.target import one_cell, split, target_layers
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble
 from scanlens.models.registry import build, resolve_model
@@ -24,7 +24,7 @@ def made(name: str, shape: tuple[int, ...], **changes: Any) -> Classifier:
 
 
 class Branched(nn.Module):
-    """A shortcut round a block, an activation used twice and in place, and a gate without places."""
+    """A shortcut round a block, an activation used twice and in place, and a gate without cells."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def branched() -> tuple[Classifier, Tensor]:
     return Classifier(Branched(), 6, 3, 0.0).eval(), torch.randn(2, 1, 19, 15)
 
 
-def test_layers_come_last_to_first_and_keep_places() -> None:
+def test_layers_come_last_to_first_and_keep_cells() -> None:
     network, _ = branched()
     assert target_layers(network, (1, 19, 15)) == ["block", "aside", "stem"]
 
@@ -80,7 +80,7 @@ def test_every_kind_of_network_shows_its_layers_and_maps_them(
         grid = class_maps(network, torch.randn(2, *shape), layer=layer).shape[2:]
         assert len(grid) == len(shape) - 1
         assert min(grid) > 1
-        # Square places: the grid has the scan's proportions.
+        # Square cells: the grid has the scan's proportions.
         assert max(shape[1:]) / max(grid) == pytest.approx(min(shape[1:]) / min(grid), rel=0.25)
 
 
@@ -127,7 +127,7 @@ def test_an_unknown_layer_names_close_ones_and_how_to_list_them() -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        ("gate", "keeps no places.*These do, last to first: block, aside, stem"),
+        ("gate", "keeps no cells.*These do, last to first: block, aside, stem"),
         ("relu", "runs more than once"),
         ("unused", "does not run"),
         ("aside", "do not depend on layer"),
@@ -176,5 +176,5 @@ def test_a_scan_that_is_not_finite_is_blamed_itself() -> None:
 
 
 def test_a_single_place_has_a_message() -> None:
-    assert one_place((1, 2)) == ""
-    assert "single place (1 x 1 x 1)" in one_place((1, 1, 1))
+    assert one_cell((1, 2)) == ""
+    assert "single cell (1 x 1 x 1)" in one_cell((1, 1, 1))

@@ -28,8 +28,8 @@ def expected_sums(scan: np.ndarray, patch: int) -> np.ndarray:
         edges = edges if scan.ndim == 3 else edges[0]
         grid = tuple(-(-side // patch) for side in scan.shape)
         sums = np.zeros(grid)
-        for place in np.ndindex(grid):
-            sums[place] = edges[tuple(slice(i * patch, (i + 1) * patch) for i in place)].sum()
+        for cell in np.ndindex(grid):
+            sums[cell] = edges[tuple(slice(i * patch, (i + 1) * patch) for i in cell)].sum()
         results.append(sums)
     return np.stack(results)
 
@@ -78,7 +78,7 @@ def test_nothing_in_the_edge_features_is_learnt(architecture: Make, size: tuple[
     assert torch.equal(network.backbone.kernels, before)
 
 
-def test_the_patch_decides_the_places(architecture: Make) -> None:
+def test_the_patch_decides_the_cells(architecture: Make) -> None:
     made = {"name": "edges", "width": 1.0}
     for patch, grid in ((4, (4, 3)), (5, (4, 3)), (16, (1, 1))):
         features = build_edges(architecture(**made, args={"patch": patch})).eval()

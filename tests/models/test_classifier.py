@@ -36,8 +36,8 @@ def shaken(network: Classifier) -> Classifier:
 def small(dims: int, head: str, pooling: str, hidden: tuple[int, ...], activation: str) -> Classifier:
     """A classifier of five-feature maps on the grid of :data:`GRIDS`."""
     torch.manual_seed(3)
-    places = torch.zeros(GRIDS[dims]).numel()
-    return shaken(Classifier(nn.Identity(), 5, 4, 0.5, head, pooling, places, hidden, activation))
+    cells = torch.zeros(GRIDS[dims]).numel()
+    return shaken(Classifier(nn.Identity(), 5, 4, 0.5, head, pooling, cells, hidden, activation))
 
 
 COMBINATIONS = [
@@ -57,8 +57,8 @@ def test_contributions_are_gradient_times_feature_and_local_outputs_average_to_t
     maps = torch.randn(3, 5, *GRIDS[dims])
     contributions, rest, cams = network.evidence(maps)
     outputs = network(maps)
-    places = contributions[0, 0].numel()
-    local = contributions * places + rest.reshape(*rest.shape, *[1] * dims)
+    cells = contributions[0, 0].numel()
+    local = contributions * cells + rest.reshape(*rest.shape, *[1] * dims)
     torch.testing.assert_close(local.flatten(2).mean(2), outputs, rtol=1e-4, atol=1e-5)
 
     jacobian = torch.autograd.functional.jacobian(network, maps)
@@ -135,7 +135,7 @@ def test_dropout_acts_in_training_only(hidden: tuple[int, ...]) -> None:
     assert torch.equal(network.eval()(scans), network.eval()(scans))
 
 
-def test_local_logits_against_a_loop_over_places() -> None:
+def test_local_logits_against_a_loop_over_cells() -> None:
     network = Classifier(nn.Identity(), 5, 3, 0.0).eval()
     maps = torch.randn(2, 5, 4, 3, 2)
     with torch.inference_mode():
@@ -146,7 +146,7 @@ def test_local_logits_against_a_loop_over_places() -> None:
 
 @pytest.mark.parametrize(("pooling", "hidden"), [("average", ()), ("gem", ()), ("flatten", (3,))])
 def test_the_head_judges_in_float32_under_autocast(pooling: str, hidden: tuple[int, ...]) -> None:
-    network = Classifier(nn.Conv2d(1, 4, 3), 4, 2, 0.0, pooling=pooling, places=49, hidden=hidden).eval()
+    network = Classifier(nn.Conv2d(1, 4, 3), 4, 2, 0.0, pooling=pooling, cells=49, hidden=hidden).eval()
     scans = torch.randn(2, 1, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
         assert network.features(scans).dtype == torch.bfloat16

@@ -16,9 +16,9 @@ SIDE = 32
 
 
 def looking_aside(*steps: int, classes: int = 1) -> Classifier:
-    """A network whose every place sees the one that lies ``steps`` places further along each axis.
+    """A network whose every cell sees the one that lies ``steps`` cells further along each axis.
 
-    The first layer keeps the scan's pixels and is the guide; the second sees every second place of it.
+    The first layer keeps the scan's pixels and is the guide; the second sees every second cell of it.
     """
     dims = len(steps)
     convolution = nn.Conv2d if dims == 2 else nn.Conv3d
@@ -54,7 +54,7 @@ def test_what_is_built_in_is_measured_and_undone(steps: tuple[int, ...]) -> None
     before = [part.clone() for part in network.state_dict().values()]
     found = measure_displacement(network, scans.split(5))
     assert found.shape == (1, len(steps))
-    # A place of the last grid stands for two of the 32 pixels.
+    # A cell of the last grid stands for two of the 32 pixels.
     assert torch.allclose(found[0], torch.tensor(steps) * 2 / SIDE, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))
     network.displacement.copy_(found)
@@ -84,7 +84,7 @@ def test_the_strongest_scans_speak() -> None:
     network = looking_aside(3, 0, classes=1)
     scans, _ = spots(2, 16)
     faint = torch.zeros(40, 1, SIDE, SIDE)
-    # At the border, where the place that would see it does not exist.
+    # At the border, where the cell that would see it does not exist.
     faint[:, 0, :2] = 0.1
     alone = measure_displacement(network, [scans])
     assert torch.equal(measure_displacement(network, [scans, faint]), alone)

@@ -115,7 +115,7 @@ def test_it_builds_learns_and_gives_a_map(name: str, dims: int) -> None:
         evidence = network.explain(scans)
         assert evidence.local.shape[:2] == (3, 3)
         assert evidence.local.ndim == 2 + dims
-        # More than one place a side: a map.
+        # More than one cell a side: a map.
         assert min(evidence.local.shape[2:]) >= 2
         torch.testing.assert_close(evidence.logits, network.logits(scans), rtol=1e-4, atol=1e-4)
         mean = evidence.local.flatten(2).mean(2)

@@ -29,22 +29,22 @@ Make = Callable[..., Architecture]
 @pytest.mark.parametrize(
     ("dims", "side"), [(2, side) for side in (7, 13, 14, 27, 28, 56, 64, 112)] + [(3, 13), (3, 28)]
 )
-def test_the_longest_side_keeps_enough_places(architecture: Make, dims: int, side: int) -> None:
+def test_the_longest_side_keeps_enough_cells(architecture: Make, dims: int, side: int) -> None:
     size = (side, *[max(side // 2, 8)] * (dims - 1))
     network = build_plain(architecture(size=size, width=0.1)).eval()
     with torch.inference_mode():
         grid = network(torch.zeros(1, 1, *size)).shape[2:]
     assert max(grid) >= min(side, LEAST_GRID)
-    # Two halvings as far as the rule allows, then no more than it takes to reach enough places.
+    # Two halvings as far as the rule allows, then no more than it takes to reach enough cells.
     assert max(grid) // 2 < LEAST_GRID or side // max(grid) >= 2**LEAST_POOLINGS
     assert max(grid) <= ENOUGH[dims] or max(grid) // 2 < LEAST_GRID
 
 
 def test_no_more_is_pooled_than_the_maps_bear(architecture: Make) -> None:
-    for side, places in ((28, 7), (64, 16), (112, 28), (128, 32), (160, 20), (512, 32)):
+    for side, cells in ((28, 7), (64, 16), (112, 28), (128, 32), (160, 20), (512, 32)):
         network = build_plain(architecture(size=(side, side), width=0.1)).eval()
         with torch.inference_mode():
-            assert network(torch.zeros(1, 1, side, side)).shape[2] == places
+            assert network(torch.zeros(1, 1, side, side)).shape[2] == cells
 
 
 @pytest.mark.parametrize("name", ["cnn", "lean", "resnet18"])
@@ -63,9 +63,9 @@ def test_fine_grids_of_images_are_pooled_by_the_generalised_mean(
     assert resolve_model(model(name=name, pooling="flatten"), shape, 2).pooling == "flatten"
 
 
-@pytest.mark.parametrize(("side", "places"), [(66, 8), (128, 16), (224, 28), (512, 32)])
+@pytest.mark.parametrize(("side", "cells"), [(66, 8), (128, 16), (224, 28), (512, 32)])
 def test_lean_widens_nothing_before_a_quarter_of_the_resolution(
-    architecture: Make, side: int, places: int
+    architecture: Make, side: int, cells: int
 ) -> None:
     network = build_lean(architecture(name="lean", stem="medium", size=(side, side), width=0.1)).eval()
     sides: list[int] = []
@@ -73,7 +73,7 @@ def test_lean_widens_nothing_before_a_quarter_of_the_resolution(
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(lambda _, __, made: sides.append(made.shape[2]))
     with torch.inference_mode():
-        assert network(torch.zeros(1, 1, side, side)).shape[2] == places
+        assert network(torch.zeros(1, 1, side, side)).shape[2] == cells
     assert sides[0] == -(-side // 2)
     assert max(sides[1:]) == -(-sides[0] // 2)
 

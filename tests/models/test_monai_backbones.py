@@ -55,7 +55,7 @@ def test_densenet_features_are_monais(volume: Make) -> None:
 
 @pytest.mark.parametrize("name", ["resnet10", "densenet169", "efficientnet_b0"])
 @pytest.mark.parametrize("size", [(28, 28, 28), (64, 48)])
-def test_small_scans_keep_places(volume: Make, name: str, size: tuple[int, ...]) -> None:
+def test_small_scans_keep_cells(volume: Make, name: str, size: tuple[int, ...]) -> None:
     width = 0.25 if name == "resnet10" else 1.0
     small = {"args": {"block_config": (2, 2, 2, 2)}} if name == "densenet169" else {}
     backbone = build_monai(volume(name=name, width=width, size=size, stem="small", **small)).eval()

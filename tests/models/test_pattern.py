@@ -215,7 +215,7 @@ def test_dropout_takes_whole_maps(pattern: Make) -> None:
         ("standard", (20, 20), None),
     ],
 )
-def test_stems_by_size_leave_out_poolings_down_to_one_place(
+def test_stems_by_size_leave_out_poolings_down_to_one_cell(
     architecture: Make, stem: str, size: tuple[int, ...], grid: tuple[int, ...] | None
 ) -> None:
     pooled = {"pool": "max", "pool_size": 3, "pool_stride": 2}

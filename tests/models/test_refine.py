@@ -29,8 +29,8 @@ def test_sums_stay_what_they_were(coarse: tuple[int, ...], fine: tuple[int, ...]
 
 
 @pytest.mark.parametrize(("coarse", "fine"), GRIDS[:4])
-def test_it_is_the_loop_over_places(coarse: tuple[int, ...], fine: tuple[int, ...]) -> None:
-    """Every place's evidence by hand: its window times the activity, made to sum to one."""
+def test_it_is_the_loop_over_cells(coarse: tuple[int, ...], fine: tuple[int, ...]) -> None:
+    """Every cell's evidence by hand: its window times the activity, made to sum to one."""
     torch.manual_seed(1)
     contributions, guide = torch.randn(1, 1, *coarse), torch.rand(1, 2, *fine)
     active = np.linalg.norm(guide[0].numpy(), axis=0)
@@ -38,12 +38,12 @@ def test_it_is_the_loop_over_places(coarse: tuple[int, ...], fine: tuple[int, ..
         piece = window(m, m, CALM * m / n, guide).double().numpy()
         active = np.moveaxis(np.tensordot(active, piece / piece.sum(0), (axis, 0)), -1, axis)
     expected = np.zeros(fine)
-    for place in np.ndindex(*coarse):
+    for cell in np.ndindex(*coarse):
         share = active.copy()
         for axis, (n, m) in enumerate(zip(coarse, fine, strict=True)):
-            gap = ((np.arange(m) + 0.5) * n / m - (place[axis] + 0.5)) / REACH
+            gap = ((np.arange(m) + 0.5) * n / m - (cell[axis] + 0.5)) / REACH
             share = share * np.exp(-(gap**2) / 2).reshape([-1 if a == axis else 1 for a in range(len(fine))])
-        expected += float(contributions[0, 0][place]) * share / share.sum()
+        expected += float(contributions[0, 0][cell]) * share / share.sum()
     assert np.allclose(refine(contributions, guide, REACH)[0, 0].numpy(), expected, atol=1e-4)
 
 
@@ -55,7 +55,7 @@ def test_evidence_beside_a_spot_goes_to_the_spot() -> None:
     shared = refine(contributions, guide, REACH)[0, 0]
     row, column = divmod(int(shared.argmax()), 18)
     assert row == 8
-    assert 8 <= column <= 9, "towards the spot, at most a place from the evidence"
+    assert 8 <= column <= 9, "towards the spot, at most a cell from the evidence"
     guide = torch.full((1, 1, 18, 18), 0.01)
     guide[0, 0, 0, 0] = 1.0
     assert refine(contributions, guide, REACH)[0, 0, 0, 0] < 0.01, "a spot out of reach takes nothing"

@@ -1,4 +1,4 @@
-"""The stem rule: places enough on small scans, and weights that still fit."""
+"""The stem rule: cells enough on small scans, and weights that still fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def grid(architecture: Architecture) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_small_scans_keep_places(architecture: Make, name: str) -> None:
+def test_small_scans_keep_cells(architecture: Make, name: str) -> None:
     made = {"name": name, "library": "timm", "width": 1.0}
     assert min(grid(architecture(**made, stem="small", size=(28, 28)))) >= 2
     assert min(grid(architecture(**made, stem="small", size=(64, 64)))) >= 7
@@ -87,7 +87,7 @@ def test_a_stem_that_cannot_be_shrunk_says_so_once(
     build(architecture(name="mobilenetv2_050", library="timm", width=1.0, size=(28, 28)))
     said = capsys.readouterr().err
     assert said.count("warning:") == 1
-    assert "visformer_tiny leaves 1 x 1 places of a scan of 28 x 28" in said
+    assert "visformer_tiny leaves 1 x 1 cells of a scan of 28 x 28" in said
 
 
 def test_what_the_stem_promises_is_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,4 +96,4 @@ def test_what_the_stem_promises_is_no_warning(capsys: pytest.CaptureFixture[str]
     say_what_is_left("net", "standard", (64, 32), (1, 1))
     assert not capsys.readouterr().err
     say_what_is_left("net", "small", (65, 32), (4, 2))
-    assert "net leaves 4 x 2 places" in capsys.readouterr().err
+    assert "net leaves 4 x 2 cells" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def picture(height: int = 40, width: int = 200, **changes: object) -> Picture:
     default = {
         "scan": rng.integers(0, 256, (height, width), np.uint8),
         "indices": rng.integers(0, 256, (height, width), np.uint8),
-        "outline": None, "slice": None, "places": 4,
+        "outline": None, "slice": None, "cells": 4,
     }  # fmt: skip
     return Picture(**{**default, **changes})  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scanlens.pictures.legend import BUILT, LEGEND_GREYS, PLACE, SEEN, Legend, legend_png
+from scanlens.pictures.legend import BUILT, CELL, LEGEND_GREYS, SEEN, Legend, legend_png
 from scanlens.pictures.overlays import ALPHAS, COLOURS, make_picture
 
 LEGEND = Legend(size=(128, 96), grid=(8, 6), effective=40.0, theoretical=70, threshold=0.6, side=256)
@@ -32,7 +32,7 @@ def extent(picture: np.ndarray, colour: tuple[int, int, int], legend: Legend) ->
 def test_the_squares_have_the_overlays_scale() -> None:
     picture = pixels(LEGEND)
     assert LEGEND.picture == (256, 192)
-    assert extent(picture, PLACE, LEGEND) == (32, 32)
+    assert extent(picture, CELL, LEGEND) == (32, 32)
     assert extent(picture, SEEN, LEGEND) == (80, 80)
     assert extent(picture, BUILT, LEGEND) == (140, 140)
 
@@ -44,16 +44,16 @@ def test_its_frame_is_an_overlays_size() -> None:
 
 def test_a_place_of_another_shape_than_a_square() -> None:
     long = replace(LEGEND, grid=(4, 12))
-    assert extent(pixels(long), PLACE, long) == (64, 16)
+    assert extent(pixels(long), CELL, long) == (64, 16)
 
 
 def test_volumes_show_the_plane_of_their_slices() -> None:
     picture = pixels(VOLUME)
     assert VOLUME.picture == (320, 320)
-    assert extent(picture, PLACE, VOLUME) == (40, 40)
+    assert extent(picture, CELL, VOLUME) == (40, 40)
     assert extent(picture, SEEN, VOLUME) == (100, 100)
     texts = [text for text, _ in VOLUME.notes()]
-    assert texts[0] == "one place of the map: 8 x 8 x 8 of a scan's 32 x 64 x 64 pixels"
+    assert texts[0] == "one cell of the map: 8 x 8 x 8 of a scan's 32 x 64 x 64 pixels"
     assert "any size" in texts[2]
 
 

@@ -72,8 +72,8 @@ def test_a_map_is_enlarged_as_everywhere_else(size: tuple[int, int]) -> None:
 def test_the_legend_shows_one_place_at_the_pictures_size() -> None:
     image = np.zeros((1, 64, 64), np.float32)
     widths = []
-    for places in (4, 8):
-        picture = overlays.make_picture(image, np.zeros((places, places), np.float32), None, 320)
+    for cells in (4, 8):
+        picture = overlays.make_picture(image, np.zeros((cells, cells), np.float32), None, 320)
         line = decode(overlays.overlay_png(picture, ""))[320 + 6, :, 0]
         widths.append(int(np.argmax(line != 220)))
     assert widths == [80, 40]

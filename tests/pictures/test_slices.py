@@ -33,8 +33,8 @@ def test_a_sheet_holds_every_shown_slice_in_reading_order(depth: int) -> None:
     sheet = np.asarray(Image.open(io.BytesIO(slices.sheet_png(staircase(depth), 100))))
     shown = slices.spread(depth)
     across = slices.columns(len(shown))
-    for place, number in enumerate(shown):
-        top, left = 12 * (place // across), 12 * (place % across)
+    for cell, number in enumerate(shown):
+        top, left = 12 * (cell // across), 12 * (cell % across)
         assert (sheet[top : top + 12, left : left + 12] == round(255 * number / depth)).all()
 
 

@@ -28,7 +28,7 @@ def test_origins_are_columns_of_few_values_with_several_patients() -> None:
     found = list(origins(table))
     assert [origin.column for origin in found] == ["site"]
     assert found[0].values == ["north", "south"]
-    assert found[0].places.tolist() == list(range(36))
+    assert found[0].positions.tolist() == list(range(36))
     assert found[0].codes.tolist() == [0] * 20 + [1] * 16
 
 

@@ -16,7 +16,7 @@ class Regions:
 
     threshold: Annotated[Float, Field(gt=0, le=1)]
     least_probability: Share
-    least_places: Amount
+    least_cells: Amount
     labels: Names
 
 

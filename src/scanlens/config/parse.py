@@ -16,6 +16,7 @@ from scanlens.errors import SettingsError
 _T = TypeVar("_T")
 
 MOVED: dict[str, str] = {
+    "explanation.regions.least_places": "explanation.regions.least_cells",
     "explanation.scores": "map_scores",
     "explanation.shortcuts": "shortcuts",
 }

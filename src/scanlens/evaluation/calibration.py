@@ -45,7 +45,7 @@ def calibrated_probabilities(logits: FloatArray, temperature: float) -> FloatArr
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     if not np.isfinite(scaled).all():
         raise ScanlensError(
-            f"calibration: {int((~np.isfinite(scaled)).any(axis=-1).sum())} scans or places have logits that "
+            f"calibration: {int((~np.isfinite(scaled)).any(axis=-1).sum())} scans or cells have logits that "
             "are NaN or infinite.",
             "Train again with a lower training.lr or runtime.precision=32.",
         )

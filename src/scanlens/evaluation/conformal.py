@@ -33,8 +33,8 @@ def half_width(residuals: FloatArray, confidence: float) -> float | None:
         >>> half_width(np.arange(1.0, 10.0), 0.95) is None
         True
     """
-    place = _place(len(residuals), confidence)
-    return None if place is None else float(np.sort(np.abs(residuals))[place - 1])
+    rank = _rank(len(residuals), confidence)
+    return None if rank is None else float(np.sort(np.abs(residuals))[rank - 1])
 
 
 def set_threshold(
@@ -58,8 +58,8 @@ def set_threshold(
         0.1
     """
     own = probabilities[np.arange(len(targets)), targets]
-    place = _place(len(own), confidence)
-    return None if place is None else float(np.sort(own)[::-1][place - 1])
+    rank = _rank(len(own), confidence)
+    return None if rank is None else float(np.sort(own)[::-1][rank - 1])
 
 
 def prediction_sets(probabilities: FloatArray, threshold: float) -> npt.NDArray[np.bool_]:
@@ -83,8 +83,8 @@ def prediction_sets(probabilities: FloatArray, threshold: float) -> npt.NDArray[
     return held
 
 
-def _place(scans: int, confidence: float) -> int | None:
+def _rank(scans: int, confidence: float) -> int | None:
     """Which of the sorted scores keeps the promise, from 1; None where the scans are too few."""
     # 1e-9: 0.95 * 20 is 19.000000000000004 in some orders of rounding.
-    place = math.ceil((scans + 1) * confidence - 1e-9)
-    return place if place <= scans else None
+    rank = math.ceil((scans + 1) * confidence - 1e-9)
+    return rank if rank <= scans else None

@@ -47,19 +47,19 @@ class Bootstrap:
     reason: str = ""
 
     def estimate(
-        self, name: str, value: SupportsFloat, place: tuple[int, ...] = (), reason: str = ""
+        self, name: str, value: SupportsFloat, index: tuple[int, ...] = (), reason: str = ""
     ) -> Estimate:
         """A metric's value with its interval.
 
         Args:
             name: Of the metric.
             value: Of the metric on all scans.
-            place: Index of the class, for metrics that have one a class.
+            index: Index of the class, for metrics that have one a class.
             reason: Why the value is undefined, where it is.
         """
         if not self.low:
             return Estimate(float(value), reason=reason or self.reason)
-        return Estimate(float(value), self.low[name][place], self.high[name][place], reason)
+        return Estimate(float(value), self.low[name][index], self.high[name][index], reason)
 
 
 def unknown_patient(index: pd.DataFrame) -> pd.Series:

@@ -38,8 +38,8 @@ def ordinal_metrics(
     cell = np.eye(classes * classes)[targets * classes + predicted]
     shares = (weights @ cell).reshape(-1, classes, classes) / total[:, None, None]
     by_chance = shares.sum(axis=2)[:, :, None] * shares.sum(axis=1)[:, None, :]
-    places = np.arange(classes)
-    squares = (places[:, None] - places[None, :]) ** 2.0
+    ranks = np.arange(classes)
+    squares = (ranks[:, None] - ranks[None, :]) ** 2.0
     expected = (squares * by_chance).sum(axis=(1, 2))
     found = (squares * shares).sum(axis=(1, 2))
     ratio = np.divide(found, expected, out=np.full_like(found, np.nan), where=expected > 0)

@@ -46,8 +46,8 @@ class SplitScore:
 
     def estimate(self, name: str, position: int | None = None) -> Estimate:
         """One metric, for :data:`~scanlens.evaluation.metrics.PER_CLASS` that of a class, with its reason."""
-        place = () if position is None else (position,)
-        return self.bootstrap.estimate(name, self.metrics[name][place], place, self._undefined(position))
+        index = () if position is None else (position,)
+        return self.bootstrap.estimate(name, self.metrics[name][index], index, self._undefined(position))
 
     def _undefined(self, position: int | None) -> str:
         if not self.scans:

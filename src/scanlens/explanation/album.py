@@ -31,7 +31,7 @@ OVERLAYS = "overlays"
 THUMBNAIL = 112
 """Longest side of a training scan's picture in pixels."""
 MAX_PLACES = 64
-"""Places along an axis of a map inside the page; finer maps are averaged down to it."""
+"""Cells along an axis of a map inside the page; finer maps are averaged down to it."""
 
 
 class Album:

@@ -107,9 +107,9 @@ class Heading:
         errors: How many of them are predicted wrongly.
         picture: ``(height, width)`` of a scan or slice in its own pixels.
         slices: Slices of a volume; None for images.
-        grid: Places of a map before it is enlarged.
+        grid: Cells of a map before it is enlarged.
         scores: Means of the lesion scores as :func:`scanlens.maps.pointing.lesion_means` gives them.
-        receptive_field: Pixels of the scan that one place sees, ``(height, width)``; None if unknown.
+        receptive_field: Pixels of the scan that one cell sees, ``(height, width)``; None if unknown.
         colour: Whether scans are red, green and blue; they lose their colours under a map.
     """
 

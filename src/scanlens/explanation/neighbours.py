@@ -86,7 +86,7 @@ def pooled_features(
     batch_size: int,
     device: str,
 ) -> Iterator[tuple[npt.NDArray[np.integer], FloatArray]]:
-    """Yield rows and their feature maps' means over places, ``(n, feature)`` float32, batch by batch.
+    """Yield rows and their feature maps' means over cells, ``(n, feature)`` float32, batch by batch.
 
     Of an ensemble the members' features, each of length one, stand side by side: the cosine of two scans is
     then the mean of the members' cosines.

@@ -1,4 +1,4 @@
-"""The explanation stage where a number is predicted: the value each place argues for."""
+"""The explanation stage where a number is predicted: the value each cell argues for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def explain_numbers(
 
     Returns:
         Facts: counts, and ``identity``: greatest difference between a scan's number in ``predictions`` and
-        the one here, and the mean over its places, in standard deviations of the training labels.
+        the one here, and the mean over its cells, in standard deviations of the training labels.
 
     Raises:
         SettingsError: There is no test scan, or the predictions do not fit the store.
@@ -131,7 +131,7 @@ def _write_gallery(path: Path, cards: pd.DataFrame, name: str, scale: tuple[floa
     text = [
         _HEAD,
         f"<h1>Where {word} comes from</h1>",
-        "<p>Each place shows the number the network would give if all of the scan looked like it; their mean "
+        "<p>Each cell shows the number the network would give if all of the scan looked like it; their mean "
         f"is the prediction. Clear: {scale[0]:.4g}, the mean of the training labels. Blue: less. Red: more. "
         "One scale for all scans. The largest errors come first.</p><main>",
     ]

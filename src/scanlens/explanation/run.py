@@ -53,7 +53,7 @@ class Aids:
     Attributes:
         geometry: From a scan_id to where its pixels lie, for regions; it may raise UnreadableScan.
         neighbours: From a store row to the training scans nearest to it.
-        seen: From the grid to what one of its places sees, for the legend.
+        seen: From the grid to what one of its cells sees, for the legend.
     """
 
     geometry: Callable[[str], ScanGeometry] | None = None
@@ -255,7 +255,7 @@ def _regions(
         threshold=wanted.threshold,
         sought=wanted.labels,
         least_probability=wanted.least_probability,
-        least_places=wanted.least_places,
+        least_cells=wanted.least_cells,
     )
     records += region_rows(scan_id, str(prediction["predicted"]), found, geometry)
     return found

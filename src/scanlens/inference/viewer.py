@@ -188,8 +188,8 @@ class Viewer:
         regions = self._regions(predicted) if method == "probability" and not self.is_number else []
         scale = self._scale(method, view)
         image, labels = shown(predicted.ready.pixels, self.bundle.preprocessor.colour), self.bundle.labels
-        # A number has no probability; its map shows the number that each place argues for.
-        name = "each place's" if method == "probability" and self.is_number else method.replace("_", " ")
+        # A number has no probability; its map shows the number that each cell argues for.
+        name = "each cell's" if method == "probability" and self.is_number else method.replace("_", " ")
         panels = [
             panel(
                 image,

@@ -24,13 +24,13 @@ CONTROLS = (RANDOM, EDGES)
 
 
 def random_map(grid: Sequence[int], size: Sequence[int], generator: np.random.Generator) -> FloatArray:
-    """Even random numbers at every place of a grid, upsampled as the maps are.
+    """Even random numbers at every cell of a grid, upsampled as the maps are.
 
     Noise of single pixels would be no fair control: taking out scattered pixels spoils a scan in another way
     than taking out regions.
 
     Args:
-        grid: Places of the method's maps.
+        grid: Cells of the method's maps.
         size: ``(*spatial)`` of the scans.
         generator: The scan's own.
 

@@ -28,9 +28,9 @@ class Estimator:
         self._patients = np.asarray(patients)
         self._settings = settings
 
-    def of(self, places: np.ndarray) -> Estimator:
+    def of(self, indices: np.ndarray) -> Estimator:
         """The same for some of the scans."""
-        return Estimator(self._patients[places], self._settings)
+        return Estimator(self._patients[indices], self._settings)
 
     def means(self, values: Mapping[str, FloatArray]) -> dict[str, Estimate]:
         """Mean of each column of numbers.

@@ -25,7 +25,7 @@ Scores = Mapping[str, Mapping[str, FloatArray]]
 
 
 def lesion_facts(
-    sample: Sample, kinds: Sequence[str], scores: Scores, places: IntArray, estimator: Estimator
+    sample: Sample, kinds: Sequence[str], scores: Scores, indices: IntArray, estimator: Estimator
 ) -> tuple[dict[str, Any], list[Verdict]]:
     """Lesion scores of all kinds and controls, in all and by label.
 
@@ -33,16 +33,16 @@ def lesion_facts(
         sample: The scans.
         kinds: Names of the kinds, without controls.
         scores: Of :func:`scanlens.map_scores.lesions.score_all`.
-        places: The scans that have a mask.
+        indices: The scans that have a mask.
         estimator: Of the whole sample.
 
     Returns:
         ``scans``, ``chance``, ``chance_near``, ``kinds`` and ``per_label``, or a ``reason``; and a verdict of
         every kind against every control and against chance.
     """
-    if not len(places):
+    if not len(indices):
         return {"scans": 0, "reason": NO_MASKS}, []
-    own = estimator.of(places)
+    own = estimator.of(indices)
     verdicts = []
     for kind in kinds:
         for score in LESION_SCORES:
@@ -59,8 +59,8 @@ def lesion_facts(
                 {kind: {name: column[part] for name, column in of.items()} for kind, of in scores.items()},
                 own.of(part),
             )
-            for label in np.unique(sample.targets[places])
-            if len(part := np.flatnonzero(sample.targets[places] == label))
+            for label in np.unique(sample.targets[indices])
+            if len(part := np.flatnonzero(sample.targets[indices] == label))
         },
     }, verdicts
 
@@ -77,7 +77,7 @@ def _lesion_estimates(scores: Scores, estimator: Estimator) -> dict[str, Any]:
 
 
 def fidelity_facts(
-    sample: Sample, kinds: Sequence[str], curves: Scores, places: IntArray, estimator: Estimator, steps: int
+    sample: Sample, kinds: Sequence[str], curves: Scores, indices: IntArray, estimator: Estimator, steps: int
 ) -> tuple[dict[str, Any], list[Verdict]]:
     """Curves and the areas under them, in all and by predicted class.
 
@@ -85,13 +85,13 @@ def fidelity_facts(
         sample: The scans.
         kinds: Names of the kinds, without controls.
         curves: Of :func:`scanlens.map_scores.fidelity.score_curves`.
-        places: The scans they are of.
+        indices: The scans they are of.
         estimator: Of the whole sample.
         steps: Of the curves.
     """
-    if not len(places):
+    if not len(indices):
         return {"scans": 0, "reason": "map_scores.curve_scans is 0"}, []
-    own = estimator.of(places)
+    own = estimator.of(indices)
     found = {kind: areas(dict(of), steps) for kind, of in curves.items()}
     verdicts = [
         against_control(own, kind, control, score, found[kind][score], found[control][score], better)
@@ -99,9 +99,9 @@ def fidelity_facts(
         for score, better in BETTER.items()
         for control in CONTROLS
     ]
-    predicted = sample.predicted[places]
+    predicted = sample.predicted[indices]
     return {
-        "scans": len(places),
+        "scans": len(indices),
         "fractions": {name: shares.tolist() for name, shares in fractions(steps).items()},
         "kinds": {
             kind: {
@@ -147,7 +147,7 @@ def randomisation_facts(
     steps: Cascade,
     trained: Scores,
     changed: Scores | str,
-    places: IntArray,
+    indices: IntArray,
     scans: int,
     estimator: Estimator,
 ) -> tuple[dict[str, Any], list[Verdict], list[str]]:
@@ -157,7 +157,7 @@ def randomisation_facts(
         steps: The cascade.
         trained: Lesion scores of the trained network's maps.
         changed: Similarities over changes of the scan, as :func:`repeatability_facts` takes them.
-        places: The scans that have a mask.
+        indices: The scans that have a mask.
         scans: In the sample.
         estimator: Of the whole sample.
 
@@ -166,7 +166,7 @@ def randomisation_facts(
         for every kind whose random maps still find lesions (beyond :data:`TOLERATED`), or stay as like the
         trained ones as these are to themselves after small changes of the scan.
     """
-    own = estimator.of(places)
+    own = estimator.of(indices)
     levels = [
         {
             "share": share,

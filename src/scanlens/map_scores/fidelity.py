@@ -98,16 +98,16 @@ class Fidelity:
         Args:
             placed: Of :func:`ranks`, ``(batch, *spatial)``.
         """
-        places = torch.from_numpy(placed).to(self._inputs.device)
-        pixels = places[0].numel()
+        order = torch.from_numpy(placed).to(self._inputs.device)
+        pixels = order[0].numel()
         curves: dict[str, FloatArray] = {}
         for name, shares in self._fractions.items():
             points = []
             for share in shares:
                 count = round(share * pixels)
-                first = places < count
+                first = order < count
                 if name == "road_lerf":
-                    first = places >= pixels - count
+                    first = order >= pixels - count
                 points.append(self._point(name, first, count, pixels))
             curves[name] = np.stack(points, axis=1)
         return curves
@@ -146,7 +146,7 @@ def score_curves(
     network: Network,
     sample: Sample,
     pictures: Pictures,
-    places: IntArray,
+    indices: IntArray,
     temperature: float,
     steps: int,
 ) -> dict[str, dict[str, FloatArray]]:
@@ -156,18 +156,18 @@ def score_curves(
         network: In evaluation mode.
         sample: The scans.
         pictures: Maps of each scan's predicted class.
-        places: Scans to draw curves of.
+        indices: Scans to draw curves of.
         temperature: The calibration's.
         steps: See :func:`fractions`.
 
     Returns:
-        By kind and curve ``(len(places), point)``: calibrated probability of the predicted class.
+        By kind and curve ``(len(indices), point)``: calibrated probability of the predicted class.
     """
     found: dict[str, dict[str, list[FloatArray]]] = {kind: {} for kind in pictures.names}
-    total = len(places) * len(pictures.names)
+    total = len(indices) * len(pictures.names)
     with tqdm(total=total, desc="curves", unit="map") as progress:
-        for batch in sample.batches(places):
-            classes = torch.from_numpy(sample.predicted[batch.places]).to(batch.inputs.device)[:, None]
+        for batch in sample.batches(indices):
+            classes = torch.from_numpy(sample.predicted[batch.indices]).to(batch.inputs.device)[:, None]
 
             def judge(inputs: Tensor, classes: Tensor = classes) -> FloatArray:
                 with torch.inference_mode():
@@ -177,15 +177,15 @@ def score_curves(
 
             shape = batch.scans.shape[1:]
             drawn = [
-                sample.generator(int(place), _NOISE).normal(0, NOISE, shape).astype(np.float32)
-                for place in batch.places
+                sample.generator(int(index), _NOISE).normal(0, NOISE, shape).astype(np.float32)
+                for index in batch.indices
             ]
             noise = torch.from_numpy(np.stack(drawn)).to(batch.inputs.device)
             fidelity = Fidelity(judge, batch.inputs, noise, steps)
             for kind in pictures.names:
-                generators = [sample.generator(int(place), _TIES) for place in batch.places]
-                placed = ranks(pictures.ordered(kind, batch.places), generators)
+                generators = [sample.generator(int(index), _TIES) for index in batch.indices]
+                placed = ranks(pictures.ordered(kind, batch.indices), generators)
                 for name, values in fidelity.curves(placed).items():
                     found[kind].setdefault(name, []).append(values)
-                progress.update(len(batch.places))
+                progress.update(len(batch.indices))
     return {kind: {name: np.concatenate(parts) for name, parts in own.items()} for kind, own in found.items()}

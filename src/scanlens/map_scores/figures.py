@@ -81,8 +81,8 @@ def draw_lesions(path: Path, facts: Mapping[str, Any]) -> None:
         figure.set_figheight(1.7 + 0.36 * len(bars))
         panels = figure.subplots(1, 3, sharey=True)
         for axes, score in zip(panels, ("pointing_game", "mass_in_mask", "average_precision"), strict=True):
-            for place, (scores, colour) in enumerate(bars.values()):
-                _bar(axes, place, scores[score], colour)
+            for index, (scores, colour) in enumerate(bars.values()):
+                _bar(axes, index, scores[score], colour)
             axes.axvline(lesions["chance"]["value"], color="#1f2933", linewidth=1, linestyle="--")
             axes.set(title=_NAMES[score], xlabel="mean over scans")
             axes.set_xlim(left=0)
@@ -149,18 +149,18 @@ def named(kind: str) -> str:
 def looks(facts: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Colour and dash of every kind and control."""
     kinds = {
-        kind: (CLASS_COLOURS[place % len(CLASS_COLOURS)], "-") for place, kind in enumerate(facts["kinds"])
+        kind: (CLASS_COLOURS[index % len(CLASS_COLOURS)], "-") for index, kind in enumerate(facts["kinds"])
     }
     return {**kinds, **CONTROL_LOOKS}
 
 
-def _bar(axes: Axes, place: int, estimate: Mapping[str, float | None], colour: str) -> None:
+def _bar(axes: Axes, index: int, estimate: Mapping[str, float | None], colour: str) -> None:
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value is None:
         return
-    axes.barh(place, value, color=colour, height=0.62)
+    axes.barh(index, value, color=colour, height=0.62)
     if low is not None and high is not None:
-        axes.plot([low, high], [place, place], color="#1f2933", linewidth=1.5, solid_capstyle="butt")
+        axes.plot([low, high], [index, index], color="#1f2933", linewidth=1.5, solid_capstyle="butt")
 
 
 def _left_out(axes: Axes, reason: str) -> None:

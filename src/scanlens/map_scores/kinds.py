@@ -16,7 +16,7 @@ from scanlens.types import FloatArray
 
 MapFunction: TypeAlias = Callable[[Network, Tensor], Tensor]
 """From a network and its input ``(batch, channel, *spatial)`` to maps ``(batch, class, *grid)``, any number
-of places. It is called without gradients and may switch them on."""
+of cells. It is called without gradients and may switch them on."""
 
 
 class MapKinds:
@@ -24,7 +24,7 @@ class MapKinds:
 
     Args:
         temperature: The calibration's, for the probability maps.
-        linear: Whether logits are sums over places, as :func:`scanlens.models.ensemble.is_linear` says; only
+        linear: Whether logits are sums over cells, as :func:`scanlens.models.ensemble.is_linear` says; only
             then there are evidence maps.
         further: More kinds beside these and the raw Grad-CAM: a function, or maps
             ``(scan, class, *grid)`` of all scans that may be scored. Arrays have lesion scores and curves;
@@ -62,7 +62,7 @@ class MapKinds:
     def ordered(
         self, network: Network, inputs: Tensor
     ) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
-        """Maps of the computed kinds, and what ranks their places where the maps themselves do not.
+        """Maps of the computed kinds, and what ranks their cells where the maps themselves do not.
 
         Args:
             network: In evaluation mode.
@@ -70,7 +70,7 @@ class MapKinds:
 
         Returns:
             Maps ``(batch, class, *grid)`` by kind. Orders of that shape: of the probability map its log-odds,
-            for its places are often 1 to the last digit; other kinds rank their places themselves.
+            for its cells are often 1 to the last digit; other kinds rank their cells themselves.
 
         Raises:
             ScanlensError: A map is not finite.

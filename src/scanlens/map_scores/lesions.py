@@ -5,7 +5,7 @@ The same with the tolerance of its authors: in it or near (Zhang et al. 2016, "T
 Excitation Backprop"; :data:`scanlens.maps.pointing.NEAR_SHARE`)? Mass in mask: which share of its sum
 does (relevance mass accuracy of Arras et al. 2022, "CLEVR-XAI: A benchmark dataset for the ground truth
 evaluation of neural network explanations")? Average precision: do pixels in the lesion rank above those
-outside? Chance is the lesion's share of the image; near the lesion, that of all places so near.
+outside? Chance is the lesion's share of the image; near the lesion, that of all indices so near.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def lesion_scores(
 
 
 def score_all(
-    sample: Sample, pictures: Pictures, kinds: Sequence[str], places: IntArray
+    sample: Sample, pictures: Pictures, kinds: Sequence[str], indices: IntArray
 ) -> dict[str, dict[str, FloatArray]]:
     """Lesion scores of several kinds of map.
 
@@ -70,31 +70,31 @@ def score_all(
         sample: The scans.
         pictures: Maps of each scan's label.
         kinds: To score.
-        places: Scans to score, of :func:`scored_places`.
+        indices: Scans to score, of :func:`scored_indices`.
 
     Returns:
-        By kind and score ``(len(places),)``.
+        By kind and score ``(len(indices),)``.
     """
     found: dict[str, dict[str, list[float]]] = {kind: {} for kind in kinds}
-    for place in places.tolist():
-        mask = sample.mask(place)
+    for index in indices.tolist():
+        mask = sample.mask(index)
         for kind in kinds:
             if mask is None:
                 continue
-            scores = lesion_scores(pictures.at(kind, place), mask, pictures.order(kind, place))
+            scores = lesion_scores(pictures.at(kind, index), mask, pictures.order(kind, index))
             for name, value in (scores or {}).items():
                 found[kind].setdefault(name, []).append(value)
     return {kind: {name: np.array(column) for name, column in own.items()} for kind, own in found.items()}
 
 
-def scored_places(sample: Sample) -> IntArray:
+def scored_indices(sample: Sample) -> IntArray:
     """Scans whose mask marks some of the image and not all of it."""
-    places = []
-    for place in range(len(sample)):
-        mask = sample.mask(place)
+    indices = []
+    for index in range(len(sample)):
+        mask = sample.mask(index)
         if mask is not None and mask.any() and not mask.all():
-            places.append(place)
-    return np.array(places, np.int64)
+            indices.append(index)
+    return np.array(indices, np.int64)
 
 
 def lesion_estimates(scores: Mapping[str, FloatArray], estimator: Estimator) -> dict[str, Estimate]:

@@ -25,7 +25,7 @@ class Pictures:
     Args:
         sample: The scans.
         maps: ``(scan, *grid)`` by kind.
-        orders: What ranks a map's places, of the same shape; kinds that are not named rank by their values.
+        orders: What ranks a map's cells, of the same shape; kinds that are not named rank by their values.
     """
 
     def __init__(
@@ -36,33 +36,33 @@ class Pictures:
         self.orders = dict(orders or {})
         self.names = [*self.maps, *CONTROLS]
 
-    def at(self, kind: str, place: int) -> FloatArray:
+    def at(self, kind: str, index: int) -> FloatArray:
         """The map of one scan, ``(*spatial)``.
 
         The random map has the grid of the first kind: the control should be as coarse as the maps are.
         """
         size = self._sample.size
         if kind == EDGES:
-            return edge_map(self._sample.scan(place))
+            return edge_map(self._sample.scan(index))
         if kind == RANDOM:
             grid = next(iter(self.maps.values())).shape[1:]
-            return random_map(grid, size, self._sample.generator(place, _RANDOM_MAP))
-        return upsample(self.maps[kind][place], size)
+            return random_map(grid, size, self._sample.generator(index, _RANDOM_MAP))
+        return upsample(self.maps[kind][index], size)
 
-    def order(self, kind: str, place: int) -> FloatArray | None:
+    def order(self, kind: str, index: int) -> FloatArray | None:
         """What ranks the pixels of the map of one scan, ``(*spatial)``; None where its values do."""
         if kind in self.orders:
-            return upsample(self.orders[kind][place], self._sample.size)
+            return upsample(self.orders[kind][index], self._sample.size)
         return None
 
-    def ordered(self, kind: str, places: IntArray) -> FloatArray:
-        """What ranks the pixels of the maps of several scans, ``(len(places), *spatial)``."""
-        orders = [(self.order(kind, int(place)), int(place)) for place in places]
-        return np.stack([self.at(kind, place) if order is None else order for order, place in orders])
+    def ordered(self, kind: str, indices: IntArray) -> FloatArray:
+        """What ranks the pixels of the maps of several scans, ``(len(indices), *spatial)``."""
+        orders = [(self.order(kind, int(index)), int(index)) for index in indices]
+        return np.stack([self.at(kind, index) if order is None else order for order, index in orders])
 
-    def coarse(self, kind: str, places: IntArray) -> FloatArray:
+    def coarse(self, kind: str, indices: IntArray) -> FloatArray:
         """Maps of several scans at the size they are compared at; not of the controls."""
-        return compared(self.maps[kind][places], self._sample.size)
+        return compared(self.maps[kind][indices], self._sample.size)
 
 
 def compared(maps: FloatArray, size: Sequence[int]) -> FloatArray:
@@ -92,10 +92,10 @@ def draw(
     with tqdm(total=len(sample), desc="maps to score", unit="scan") as progress:
         for batch in sample.batches():
             maps, orders = kinds.ordered(network, batch.inputs)
-            maps |= kinds.given(positions[batch.places])
+            maps |= kinds.given(positions[batch.indices])
             for own, wanted in zip(found, classes, strict=True):
-                own.add(of_class(maps, wanted[batch.places]), of_class(orders, wanted[batch.places]))
-            progress.update(len(batch.places))
+                own.add(of_class(maps, wanted[batch.indices]), of_class(orders, wanted[batch.indices]))
+            progress.update(len(batch.indices))
     return tuple(own.pictures(sample) for own in found)
 
 

@@ -118,7 +118,7 @@ def cascade(
     sample: Sample,
     kinds: MapKinds,
     trained: Pictures,
-    places: IntArray,
+    indices: IntArray,
     settings: MapScores,
 ) -> Cascade:
     """Compare the trained network's maps with those of networks that know ever less.
@@ -128,7 +128,7 @@ def cascade(
         sample: The scans.
         kinds: Of map; those computed beforehand are left out.
         trained: Maps of each scan's label.
-        places: Scans with a lesion mask.
+        indices: Scans with a lesion mask.
         settings: Levels, randomisations and seed.
     """
     levels = shares(settings.levels)
@@ -145,7 +145,7 @@ def cascade(
                 other = randomised(network, share, settings.seed + draw, reference)
                 own = _maps_of_labels(other, sample, kinds)
                 similar.append(_compare(sample, kinds.computed, trained, own))
-                scored.append(score_all(sample, own, kinds.computed, places))
+                scored.append(score_all(sample, own, kinds.computed, indices))
                 progress.update()
             alike.append(_stacked(similar))
             lesions.append(_stacked(scored))
@@ -156,7 +156,7 @@ def _maps_of_labels(network: Network, sample: Sample, kinds: MapKinds) -> Pictur
     parts = MapParts()
     for batch in sample.batches():
         maps, orders = kinds.ordered(network, batch.inputs)
-        targets = sample.targets[batch.places]
+        targets = sample.targets[batch.indices]
         parts.add(of_class(maps, targets), of_class(orders, targets))
     return parts.pictures(sample)
 
@@ -167,7 +167,8 @@ def _compare(
     found: dict[str, dict[str, FloatArray]] = {}
     for kind in kinds:
         parts = [
-            similarity(trained.coarse(kind, places), other.coarse(kind, places)) for places in sample.chunks()
+            similarity(trained.coarse(kind, indices), other.coarse(kind, indices))
+            for indices in sample.chunks()
         ]
         found[kind] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return found

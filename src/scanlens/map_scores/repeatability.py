@@ -102,11 +102,11 @@ def over_changes(
     with tqdm(total=len(sample) * settings.changes, desc="changed scans", unit="scan") as progress:
         for batch in sample.batches():
             seeds = [
-                sample.generator(int(place), _CHANGE).integers(2**31, size=settings.changes).tolist()
-                for place in batch.places
+                sample.generator(int(index), _CHANGE).integers(2**31, size=settings.changes).tolist()
+                for index in batch.indices
             ]
-            targets = sample.targets[batch.places]
-            before = {kind: drawn.coarse(kind, batch.places) for kind in kinds.computed}
+            targets = sample.targets[batch.indices]
+            before = {kind: drawn.coarse(kind, batch.indices) for kind in kinds.computed}
             found: list[dict[str, dict[str, FloatArray]]] = []
             for own in zip(*seeds, strict=True):
                 changed = sample.to_input(changes.of_scans(batch.scans, own))
@@ -138,7 +138,7 @@ def over_members(
     parts: list[dict[str, dict[str, FloatArray]]] = []
     with tqdm(total=len(sample), desc="maps of members", unit="scan") as progress:
         for batch in sample.batches():
-            targets = sample.targets[batch.places]
+            targets = sample.targets[batch.indices]
             maps = [
                 {
                     kind: compared(values, sample.size)
@@ -151,7 +151,7 @@ def over_members(
                 for one, two in itertools.combinations(maps, 2)
             ]
             parts.append(_means(found))
-            progress.update(len(batch.places))
+            progress.update(len(batch.indices))
     return _joined(parts)
 
 

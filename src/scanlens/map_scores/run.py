@@ -29,7 +29,7 @@ from scanlens.map_scores.facts import (
 from scanlens.map_scores.fidelity import score_curves
 from scanlens.map_scores.figures import draw_curves, draw_lesions, draw_randomisation
 from scanlens.map_scores.kinds import MapFunction, MapKinds
-from scanlens.map_scores.lesions import score_all, scored_places
+from scanlens.map_scores.lesions import score_all, scored_indices
 from scanlens.map_scores.pictures import draw
 from scanlens.map_scores.randomisation import cascade
 from scanlens.map_scores.repeatability import over_changes, over_members
@@ -140,9 +140,9 @@ def score_maps(
     of_label, of_predicted = draw(network, sample, kinds, chosen, (sample.targets, sample.predicted))
     estimator = Estimator(sample.patients, settings)
 
-    places = scored_places(sample)
-    found = score_all(sample, of_label, of_label.names, places)
-    lesions, verdicts = lesion_facts(sample, kinds.names, found, places, estimator)
+    indices = scored_indices(sample)
+    found = score_all(sample, of_label, of_label.names, indices)
+    lesions, verdicts = lesion_facts(sample, kinds.names, found, indices, estimator)
 
     some = stratified(labels[chosen], settings.curve_scans, settings.seed)
     curves = score_curves(network, sample, of_predicted, some, temperature, settings.steps)
@@ -159,9 +159,9 @@ def score_maps(
     randomisation: dict[str, Any] = {"scans": 0, "reason": "map_scores.randomisations is 0"}
     failed: list[str] = []
     if settings.randomisations:
-        steps = cascade(network, sample, kinds, of_label, places, settings)
+        steps = cascade(network, sample, kinds, of_label, indices, settings)
         randomisation, more, failed = randomisation_facts(
-            steps, found, changed, places, len(sample), estimator
+            steps, found, changed, indices, len(sample), estimator
         )
         verdicts += more
     facts: dict[str, Any] = {

@@ -45,12 +45,12 @@ class SampleBatch(NamedTuple):
     """Some scans of the sample.
 
     Attributes:
-        places: Which of the sample, ``(n,)``.
+        indices: Which of the sample, ``(n,)``.
         scans: In [0, 1], ``(n, channel, *spatial)``.
         inputs: The same as the network takes them.
     """
 
-    places: IntArray
+    indices: IntArray
     scans: ImageArray
     inputs: Tensor
 
@@ -123,47 +123,47 @@ class Sample:
         """Number of scans."""
         return len(self._rows)
 
-    def batches(self, places: IntArray | None = None) -> Iterator[SampleBatch]:
-        """All scans, or those at some places, batch by batch."""
-        for own in self.chunks(places):
+    def batches(self, indices: IntArray | None = None) -> Iterator[SampleBatch]:
+        """All scans, or those at some indices, batch by batch."""
+        for own in self.chunks(indices):
             scans = self._store.read(self._rows[own])
             yield SampleBatch(own, scans, self.to_input(scans))
 
-    def chunks(self, places: IntArray | None = None) -> list[IntArray]:
-        """The places of each batch."""
-        chosen = np.arange(len(self)) if places is None else places
+    def chunks(self, indices: IntArray | None = None) -> list[IntArray]:
+        """The indices of each batch."""
+        chosen = np.arange(len(self)) if indices is None else indices
         return [chosen[at : at + self._batch_size] for at in range(0, len(chosen), self._batch_size)]
 
-    def scan(self, place: int) -> ImageArray:
+    def scan(self, index: int) -> ImageArray:
         """One scan in [0, 1], ``(channel, *spatial)``."""
-        image: ImageArray = self._store.read(self._rows[[place]])[0]
+        image: ImageArray = self._store.read(self._rows[[index]])[0]
         return image
 
     def to_input(self, scans: ImageArray) -> Tensor:
         """Scans in [0, 1] as the network takes them."""
         return to_input(scans, self._statistics, self._device)
 
-    def mask(self, place: int) -> npt.NDArray[np.bool_] | None:
+    def mask(self, index: int) -> npt.NDArray[np.bool_] | None:
         """The lesion mask of a scan, read once and kept at a bit a pixel."""
-        if place not in self._masks:
-            mask = self._read_mask(self.scan_ids[place])
+        if index not in self._masks:
+            mask = self._read_mask(self.scan_ids[index])
             if mask is not None and mask.shape != self.size:
                 raise SettingsError(
                     f"A lesion mask has shape {mask.shape}, its scan has {self.size}.",
                     "Put the masks through the preprocessor of the scans.",
                 )
-            self._masks[place] = None if mask is None else np.packbits(mask)
-        packed = self._masks[place]
+            self._masks[index] = None if mask is None else np.packbits(mask)
+        packed = self._masks[index]
         if packed is None:
             return None
         pixels = int(np.prod(self.size))
         return np.unpackbits(packed, count=pixels).astype(bool).reshape(self.size)
 
-    def generator(self, place: int, purpose: int) -> np.random.Generator:
+    def generator(self, index: int, purpose: int) -> np.random.Generator:
         """Random numbers of one scan: the same whatever other scans there are and in whatever order.
 
         Args:
-            place: Of the scan.
+            index: Of the scan.
             purpose: Another number gives other random numbers.
         """
-        return np.random.default_rng([self._seed, purpose, zlib.crc32(self.scan_ids[place].encode())])
+        return np.random.default_rng([self._seed, purpose, zlib.crc32(self.scan_ids[index].encode())])

@@ -98,7 +98,7 @@ def write_map(
     if not np.isfinite(maps).all():
         raise ScanlensError(
             f"The maps of {scan_id} hold values that are not finite, so they are not written.",
-            "A file would show them as places that the network did not see.",
+            "A file would show them as cells that the network did not see.",
         )
     kind = _chosen(kind, geometry)
     path = folder / (scan_id + _ENDINGS[kind])

@@ -11,10 +11,10 @@ from scanlens.errors import ScanlensError
 from scanlens.types import FloatArray
 
 MAPS = "maps-00000.npy"
-"""float32 ``(scan, class, *grid)``: calibrated probability at each place, rows as in ``index.parquet``.
-Where a number is predicted ``(scan, *grid)``: what each place argues for."""
+"""float32 ``(scan, class, *grid)``: calibrated probability at each cell, rows as in ``index.parquet``.
+Where a number is predicted ``(scan, *grid)``: what each cell argues for."""
 GRADCAM = "gradcam-00000.npy"
-"""float32 ``(scan, class, *coarser)``: raw Grad-CAM at the places of the last feature map, in units of the
+"""float32 ``(scan, class, *coarser)``: raw Grad-CAM at the cells of the last feature map, in units of the
 logit, rows as in ``index.parquet``."""
 
 

@@ -1,7 +1,7 @@
 """The way back from the network's grid to the pixels of the scan it was made from.
 
 Crop, resampling and padding all run along the axes, so the way back of a map is one linear interpolation an
-axis, straight from the map's places to the scan's pixels: nothing is interpolated twice. Pixels are areas,
+axis, straight from the map's cells to the scan's pixels: nothing is interpolated twice. Pixels are areas,
 as in :mod:`scanlens.preprocess.geometry`.
 """
 
@@ -183,7 +183,7 @@ def to_scan(maps: FloatArray, geometry: ScanGeometry) -> npt.NDArray[np.float32]
     """Bring maps back to the scan's own pixels by linear interpolation.
 
     Args:
-        maps: ``(*leading, *grid)``: any number of places along each axis of the network's grid, whose edges
+        maps: ``(*leading, *grid)``: any number of cells along each axis of the network's grid, whose edges
             they share; the store's own pixels are such a grid too.
         geometry: The scan's.
 
@@ -209,8 +209,8 @@ def to_scan(maps: FloatArray, geometry: ScanGeometry) -> npt.NDArray[np.float32]
     return np.ascontiguousarray(result)
 
 
-def _weights(geometry: ScanGeometry, axis: int, places: int) -> npt.NDArray[np.float32]:
-    """Matrix ``(pixels of the scan, places)``; rows sum to one, and are NaN where nothing was seen."""
+def _weights(geometry: ScanGeometry, axis: int, cells: int) -> npt.NDArray[np.float32]:
+    """Matrix ``(pixels of the scan, cells)``; rows sum to one, and are NaN where nothing was seen."""
     placement = geometry.placement
     box, kept, place = (part[axis] for part in (placement.box, placement.kept, placement.place))
     pixels = geometry.spatial[-len(geometry.size) :][axis]
@@ -218,8 +218,8 @@ def _weights(geometry: ScanGeometry, axis: int, places: int) -> npt.NDArray[np.f
     inner = (np.arange(pixels) + 0.5 - box.start) / (box.stop - box.start) * placement.shape[axis]
     centres = inner - kept.start + place.start
     seen = (centres > place.start) & (centres < place.stop)
-    at = np.clip(centres * places / geometry.size[axis] - 0.5, 0, places - 1)
-    weights = linear_weights(at, places)
+    at = np.clip(centres * cells / geometry.size[axis] - 0.5, 0, cells - 1)
+    weights = linear_weights(at, cells)
     weights[~seen] = np.nan
     return weights
 

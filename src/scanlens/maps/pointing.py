@@ -26,7 +26,7 @@ class LesionScore:
 
     Attributes:
         hit: Pointing game: 1 where the map's greatest value lies inside the mask, 0 where outside. A tie
-            counts the share of the tied places inside, so that a constant map scores chance.
+            counts the share of the tied cells inside, so that a constant map scores chance.
         mass: Share of the map's sum that lies inside the mask. A map of zeros says nothing: chance.
         area: Share of the image that the mask covers: the chance level of both.
         near: As ``hit``, :data:`NEAR_SHARE` beside the mask counts as well.
@@ -48,7 +48,7 @@ def lesion_score(
     Args:
         values: The map of the scan's own class at the mask's size, ``(*spatial)``, >= 0.
         mask: True inside the lesion, ``(*spatial)``.
-        order: What tells the greatest value where ``values`` may be 1 to the last digit at many places; None:
+        order: What tells the greatest value where ``values`` may be 1 to the last digit at many cells; None:
             ``values`` themselves.
 
     Returns:

@@ -1,11 +1,11 @@
-"""Probability maps: what the evidence at each place alone argues for. Array code, no framework.
+"""Probability maps: what the evidence at each cell alone argues for. Array code, no framework.
 
-A network that ends in global average pooling and a linear head has a logit at every place of its last
+A network that ends in global average pooling and a linear head has a logit at every cell of its last
 feature map: the head applied there (:mod:`scanlens.models.classifier` gives the same for flattening, hidden
 layers and other heads, and :mod:`scanlens.models.refine` brings it to where it was seen). Their mean over the
-places is the image's logit, exactly, so the
+cells is the image's logit, exactly, so the
 softmax of the local logits (divided by the calibration temperature) says what the image's probability
-would be if all of it looked like that place. It is a probability, never rescaled per image, and can be
+would be if all of it looked like that cell. It is a probability, never rescaled per image, and can be
 compared between patients. Zhou et al., "Learning Deep Features for Discriminative Localization", 2016,
 gives the linear part.
 """
@@ -24,7 +24,7 @@ from scanlens.types import FloatArray
 
 
 def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
-    """Calibrated probability of each class from the evidence at each place alone.
+    """Calibrated probability of each class from the evidence at each cell alone.
 
     Args:
         local_logits: ``(batch, class, *grid)``, any finite float.
@@ -51,9 +51,9 @@ def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.
 
 
 def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[np.float32]:
-    """Logarithm of the odds of each class against the others: orders places as their probability does.
+    """Logarithm of the odds of each class against the others: orders cells as their probability does.
 
-    A place alone may argue so strongly that its probability is 1 to the last digit. Of several such places
+    A cell alone may argue so strongly that its probability is 1 to the last digit. Of several such cells
     this still tells the strongest.
 
     Args:
@@ -76,25 +76,25 @@ def log_odds(local_logits: FloatArray, temperature: float = 1.0) -> npt.NDArray[
 
 
 def evidence_maps(local_logits: FloatArray, rest: FloatArray) -> npt.NDArray[np.float32]:
-    """What each place adds to each class's logit, where it was seen: the local logits without what none adds.
+    """What each cell adds to each class's logit, where it was seen: the local logits without what none adds.
 
     Args:
         local_logits: ``(batch, class, *grid)``; their mean is the logit (linear heads).
-        rest: Logits no place adds (biases), ``(batch, class)``.
+        rest: Logits no cell adds (biases), ``(batch, class)``.
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit: the positive part, as in Grad-CAM.
     """
     local_logits = np.asarray(local_logits, np.float32)
-    places = tuple(range(2, local_logits.ndim))
-    added = local_logits - np.expand_dims(rest, places).astype(np.float32)
+    cells = tuple(range(2, local_logits.ndim))
+    added = local_logits - np.expand_dims(rest, cells).astype(np.float32)
     return np.maximum(added / np.float32(np.prod(local_logits.shape[2:])), 0)
 
 
 def grad_cam(cams: FloatArray) -> npt.NDArray[np.float32]:
     """Raw Grad-CAM of every class: the positive part of what the network gives.
 
-    Of ordinal heads the logits are log-probabilities: a place counts for a class as far as it raises the
+    Of ordinal heads the logits are log-probabilities: a cell counts for a class as far as it raises the
     probability of that very class.
 
     Args:
@@ -115,8 +115,8 @@ class Kinds(NamedTuple):
 
     Attributes:
         maps: ``(batch, class, *grid)`` by kind.
-        orders: What ranks the places of a map, of its shape: of the probability map its log-odds, for its
-            places are often 1 to the last digit. Other kinds rank their places themselves.
+        orders: What ranks the cells of a map, of its shape: of the probability map its log-odds, for its
+            cells are often 1 to the last digit. Other kinds rank their cells themselves.
     """
 
     maps: dict[str, npt.NDArray[np.float32]]
@@ -130,10 +130,10 @@ def map_kinds(
 
     Args:
         local_logits: ``(batch, class, *grid)``.
-        rest: Logits no place adds, ``(batch, class)``.
+        rest: Logits no cell adds, ``(batch, class)``.
         cams: ``(batch, class, *coarser)``, signed.
         temperature: The calibration's.
-        linear: Whether logits are sums over places; only then there are evidence maps.
+        linear: Whether logits are sums over cells; only then there are evidence maps.
 
     Raises:
         ScanlensError: A logit is not a finite number.
@@ -146,9 +146,9 @@ def map_kinds(
 
 
 def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Linear interpolation of the last axes to ``size``; nothing is invented between the places.
+    """Linear interpolation of the last axes to ``size``; nothing is invented between the cells.
 
-    Coordinates are half-pixel: place ``i`` of ``n`` has its centre at ``(i + 0.5) / n`` of the axis, and
+    Coordinates are half-pixel: cell ``i`` of ``n`` has its centre at ``(i + 0.5) / n`` of the axis, and
     beyond the outermost centres the edge value holds. This is ``torch.nn.functional.interpolate`` with
     ``align_corners=False`` and ``scipy.ndimage.zoom`` with ``grid_mode=True, mode="nearest"``.
 
@@ -169,27 +169,27 @@ def upsample(maps: FloatArray, size: Sequence[int]) -> npt.NDArray[np.float32]:
     first = result.ndim - len(size)
     for axis, length in enumerate(size, start=first):
         if result.shape[axis] != length:
-            places = result.shape[axis]
-            centres = (np.arange(length) + 0.5) * (places / length) - 0.5
-            weights = linear_weights(np.clip(centres, 0, places - 1), places)
+            cells = result.shape[axis]
+            centres = (np.arange(length) + 0.5) * (cells / length) - 0.5
+            weights = linear_weights(np.clip(centres, 0, cells - 1), cells)
             result = np.moveaxis(np.tensordot(result, weights, axes=(axis, 1)), -1, axis)
     return np.ascontiguousarray(result)
 
 
-def linear_weights(at: npt.NDArray[np.float64], places: int) -> npt.NDArray[np.float32]:
-    """Matrix ``(length, places)`` of linear interpolation between places; every row sums to one.
+def linear_weights(at: npt.NDArray[np.float64], cells: int) -> npt.NDArray[np.float32]:
+    """Matrix ``(length, cells)`` of linear interpolation between cells; every row sums to one.
 
     Args:
-        at: ``(length,)`` where to interpolate, in places from 0 to ``places - 1``.
-        places: How many there are.
+        at: ``(length,)`` where to interpolate, in cells from 0 to ``cells - 1``.
+        cells: How many there are.
 
     Example:
         >>> linear_weights(np.array([0.0, 0.5]), 2).tolist()
         [[1.0, 0.0], [0.5, 0.5]]
     """
     lower = np.floor(at).astype(np.intp)
-    upper = np.minimum(lower + 1, places - 1)
-    weights = np.zeros((len(at), places))
+    upper = np.minimum(lower + 1, cells - 1)
+    weights = np.zeros((len(at), cells))
     np.add.at(weights, (np.arange(len(at)), lower), 1 - (at - lower))
     np.add.at(weights, (np.arange(len(at)), upper), at - lower)
     return weights.astype(np.float32)

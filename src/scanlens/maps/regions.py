@@ -1,6 +1,6 @@
 """Suspicious regions: the connected parts of a probability map above a threshold, measured.
 
-A region is what a map says, not the outline of a lesion: a map has few places, and what is smaller than one
+A region is what a map says, not the outline of a lesion: a map has few cells, and what is smaller than one
 of them is interpolation.
 """
 
@@ -51,7 +51,7 @@ class Region:
 
     Attributes:
         label: The class.
-        peak: Greatest probability in it, at the middle of a pixel; a lone place's own may be a little higher.
+        peak: Greatest probability in it, at the middle of a pixel; a lone cell's own may be a little higher.
         mean: Mean probability in it.
         peak_at: Pixel of the store that has the greatest probability; of several the most central one.
         low: First pixel of its box along each axis of the store.
@@ -175,12 +175,12 @@ def scan_regions(
     threshold: float = 0.9,
     sought: Sequence[str] = (),
     least_probability: float = 0.1,
-    least_places: float = 0.25,
+    least_cells: float = 0.25,
 ) -> list[Region]:
     """The suspicious regions of one scan, of all classes that come into question for it.
 
-    A place of a map speaks for itself alone: on most healthy scans some place, by itself, looks like a
-    finding, and only the mean over all places shows that it is none. So a class is searched only where the
+    A cell of a map speaks for itself alone: on most healthy scans some cell, by itself, looks like a
+    finding, and only the mean over all cells shows that it is none. So a class is searched only where the
     whole scan's probability of it says that it comes into question.
 
     Args:
@@ -191,7 +191,7 @@ def scan_regions(
         threshold: As for :func:`suspicious_regions`.
         sought: As ``chosen`` of :func:`suspicious_labels`.
         least_probability: Of the whole scan, from which a class comes into question; 0: every class does.
-        least_places: Smallest region, in places of the map: a smaller one is an interpolated tip.
+        least_cells: Smallest region, in cells of the map: a smaller one is an interpolated tip.
 
     Returns:
         Highest peak first; of equal ones the largest.
@@ -199,7 +199,7 @@ def scan_regions(
     Raises:
         SettingsError: As :func:`suspicious_labels` and :func:`suspicious_regions`.
     """
-    place = math.prod(geometry.size) / math.prod(maps.shape[1:])
+    cell = math.prod(geometry.size) / math.prod(maps.shape[1:])
     wanted = set(suspicious_labels(labels, sought))
     found = []
     for label, probability, values in zip(labels, probabilities, maps, strict=True):
@@ -210,7 +210,7 @@ def scan_regions(
                 label,
                 spacing=geometry.grid_spacing,
                 inside=geometry.inside,
-                least=max(1, math.ceil(least_places * place)),
+                least=max(1, math.ceil(least_cells * cell)),
             )
     return sorted(found, key=_order)
 

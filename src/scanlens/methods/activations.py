@@ -1,4 +1,4 @@
-"""What one layer of a network makes of a scan: the activation of every channel at every place."""
+"""What one layer of a network makes of a scan: the activation of every channel at every cell."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def activations(network: Network, scans: Tensor, name: str, layer: nn.Module) ->
         scans where they ask for one.
 
     Raises:
-        SettingsError: The layer's output has no places, or is not a number at some.
+        SettingsError: The layer's output has no cells, or is not a number at some.
     """
     with _recorded(layer) as outputs:
         network(scans)
@@ -60,7 +60,7 @@ def activations(network: Network, scans: Tensor, name: str, layer: nn.Module) ->
     if found is None or read is None:
         gives = f"{tuple(found.shape[1:])} of a scan" if found is not None else "no tensor"
         raise SettingsError(
-            f"--layer {name} gives {gives}: that has no places.",
+            f"--layer {name} gives {gives}: that has no cells.",
             "Choose a convolution or a block, or none for the backbone's output.",
         )
     if not torch.isfinite(found.detach()).all():

@@ -58,7 +58,7 @@ def class_view(
         options: How.
         temperature: Of the calibration; only ``probability`` uses it.
         number: Name of the number that is predicted: ``probability`` maps then show the number that each
-            place argues for. None where there are classes.
+            cell argues for. None where there are classes.
         batch_size: Scans a pass, for methods of many passes.
         progress: Whether long methods show a bar.
     """

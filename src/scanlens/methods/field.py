@@ -1,4 +1,4 @@
-"""How much of a scan one place of the last feature map sees, ready to be drawn over one."""
+"""How much of a scan one cell of the last feature map sees, ready to be drawn over one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ IN_EFFECT = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Field:
-    """What the middle place of the last feature map sees.
+    """What the middle cell of the last feature map sees.
 
     Attributes:
-        influence: Of each pixel on that place, ``size``, in shares of the largest.
+        influence: Of each pixel on that cell, ``size``, in shares of the largest.
         effective: Side of the field in effect, in pixels: the root of the number of pixels above 4.55 % of
             the largest influence (Luo et al. 2016).
         theoretical: Side of the field by construction; None where it has no end.
-        grid: Places along each axis.
+        grid: Cells along each axis.
     """
 
     influence: npt.NDArray[np.float32]
@@ -38,12 +38,12 @@ class Field:
 
     @property
     def box(self) -> tuple[slice, ...] | None:
-        """The field by construction around the middle place, within the scan; None where it has no end."""
+        """The field by construction around the middle cell, within the scan; None where it has no end."""
         if self.theoretical is None:
             return None
         parts = []
-        for side, places in zip(self.influence.shape, self.grid, strict=True):
-            centre = (places // 2 + 0.5) * side / places
+        for side, cells in zip(self.influence.shape, self.grid, strict=True):
+            centre = (cells // 2 + 0.5) * side / cells
             first, last = round(centre - self.theoretical / 2), round(centre + self.theoretical / 2)
             parts.append(slice(max(0, first), min(side, last)))
         return tuple(parts)

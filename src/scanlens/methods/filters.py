@@ -3,7 +3,7 @@
 Erhan et al. 2009, "Visualizing higher-layer features of a deep network". Left alone the ascent ends in noise
 that the network happens to like. So, as Yosinski et al. 2015 ("Understanding neural networks through deep
 visualization") do, the pattern is shrunk towards the training scans' mean at each step and blurred now and
-then, and it never leaves the range of real scans. The objective is the channel's mean over places (Olah,
+then, and it never leaves the range of real scans. The objective is the channel's mean over cells (Olah,
 Mordvintsev and Schubert 2017, "Feature visualization": the channel objective).
 """
 

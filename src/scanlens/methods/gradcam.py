@@ -2,17 +2,17 @@
 
 Each method weights the features of a target layer by the logit's gradient there and sums over the features:
 
-- ``grad_cam``: by the mean gradient over places (Selvaraju et al. 2017, "Grad-CAM: visual explanations from
+- ``grad_cam``: by the mean gradient over cells (Selvaraju et al. 2017, "Grad-CAM: visual explanations from
   deep networks via gradient-based localization").
-- ``hires_cam``: by the gradient at each place (Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for
+- ``hires_cam``: by the gradient at each cell (Draelos and Carin 2020, "Use HiResCAM instead of Grad-CAM for
   faithful explanations of convolutional neural networks").
 - ``grad_cam_plus_plus``: by the positive gradients' mean weighted with second and third derivatives
   (Chattopadhay et al. 2018, "Grad-CAM++: improved visual explanations for deep convolutional networks").
-- ``layer_cam``: by the positive gradient at each place (Jiang et al. 2021, "LayerCAM: exploring hierarchical
+- ``layer_cam``: by the positive gradient at each cell (Jiang et al. 2021, "LayerCAM: exploring hierarchical
   class activation maps for localization").
 
 The positive part is kept and nothing is rescaled: numbers of two patients can be compared. Of the backbone's
-output under average pooling the gradient is the same at every place, so it is a row of weights a class and
+output under average pooling the gradient is the same at every cell, so it is a row of weights a class and
 all classes cost one matrix product; under a linear head these weights are the head's, and nothing is
 differentiated at all.
 """
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from scanlens.errors import ScanlensError, SettingsError
-from scanlens.methods.target import check_features, check_places, full_precision, say_one_place, split
+from scanlens.methods.target import check_cells, check_features, full_precision, say_one_cell, split
 from scanlens.models.classifier import Classifier
 from scanlens.models.ensemble import Ensemble, Network
 
@@ -48,7 +48,7 @@ def _grad_cam_plus_plus(gradient: Tensor, features: Tensor) -> Tensor:
     total = features.sum(-1, keepdim=True)[:, None]
     share = square / (2 * square + total * square * gradient + EPSILON)
     positive = torch.where(gradient > 0, gradient * share, 0)
-    # The mean times places: a gradient that is the same everywhere comes with one place.
+    # The mean times cells: a gradient that is the same everywhere comes with one cell.
     return positive.mean(-1, keepdim=True) * features.shape[-1]
 
 
@@ -62,8 +62,8 @@ _WEIGHTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "grad_cam_plus_plus": _grad_cam_plus_plus,
     "layer_cam": _layer_cam,
 }
-"""Weight of each feature, ``(batch, class, feature, place or 1)``, from the logits' gradient of that shape
-(or one scan for all) and the features ``(batch, feature, place)``."""
+"""Weight of each feature, ``(batch, class, feature, cell or 1)``, from the logits' gradient of that shape
+(or one scan for all) and the features ``(batch, feature, cell)``."""
 CAM_METHODS = tuple(_WEIGHTS)
 
 
@@ -78,7 +78,7 @@ def class_maps(
 
     Args:
         network: In evaluation mode. Of an ensemble the members' maps are averaged before the positive part is
-            kept: its logit is the mean of theirs, so this is what each place contributes to it.
+            kept: its logit is the mean of theirs, so this is what each cell contributes to it.
         scans: Standardised, ``(batch, channel, *spatial)``.
         method: One of :data:`CAM_METHODS`.
         layer: Target layer, one of :func:`scanlens.methods.target.target_layers`; None for the backbone's
@@ -104,7 +104,7 @@ def class_maps(
     chosen = _chosen(classes, members[0].classes)
     with full_precision(scans):
         signed = [_signed(_float32(member), scans.float(), method, layer, chosen) for member in members]
-        say_one_place(tuple(signed[0].shape[2:]))
+        say_one_cell(tuple(signed[0].shape[2:]))
         return torch.stack(signed).mean(0).relu()
 
 
@@ -155,7 +155,7 @@ def _signed(member: Classifier, scans: Tensor, method: str, layer: str | None, c
 
 def _by_weights(member: Classifier, scans: Tensor, method: str, classes: list[int]) -> Tensor:
     """Of the backbone's output under average pooling: one row of weights a class."""
-    check_places(member)
+    check_cells(member)
     features = member.features(scans)
     check_features(features, scans, "backbone")
     flat = features.flatten(2)
@@ -203,7 +203,7 @@ def _gradients(logits: Tensor, leaf: Tensor, classes: list[int], layer: str = "b
 
 
 def _contract(weights: Tensor, features: Tensor) -> Tensor:
-    """Sum over features ``(batch, class, place)`` of weights as :data:`_WEIGHTS` gives them."""
+    """Sum over features ``(batch, class, cell)`` of weights as :data:`_WEIGHTS` gives them."""
     if weights.shape[-1] == 1:
         return torch.matmul(weights[..., 0], features)
     return (weights * features[:, None]).sum(2)

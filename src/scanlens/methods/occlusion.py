@@ -112,19 +112,19 @@ def occlusion(
             total=len(corners), desc="occlusion", unit="patch", leave=False, disable=not progress
         ) as bar:
             for first in range(0, len(corners), batch_size):
-                places = [_place(corner, patch) for corner in corners[first : first + batch_size]]
-                covered = scan.repeat(len(places), *[1] * scan.ndim)
-                for copy, place in zip(covered, places, strict=True):
-                    copy[(slice(None), *place)] = hidden[(slice(None), *place)]
+                boxes = [_box(corner, patch) for corner in corners[first : first + batch_size]]
+                covered = scan.repeat(len(boxes), *[1] * scan.ndim)
+                for copy, box in zip(covered, boxes, strict=True):
+                    copy[(slice(None), *box)] = hidden[(slice(None), *box)]
                 drops = whole - judge(covered).float().cpu()
-                for drop, place in zip(drops, places, strict=True):
-                    total[(slice(None), *place)] += drop.reshape(-1, *[1] * len(size))
-                    count[place] += 1
-                bar.update(len(places))
+                for drop, box in zip(drops, boxes, strict=True):
+                    total[(slice(None), *box)] += drop.reshape(-1, *[1] * len(size))
+                    count[box] += 1
+                bar.update(len(boxes))
     return total / count
 
 
-def _place(corner: Sequence[int], patch: Sequence[int]) -> tuple[slice, ...]:
+def _box(corner: Sequence[int], patch: Sequence[int]) -> tuple[slice, ...]:
     return tuple(slice(start, start + side) for start, side in zip(corner, patch, strict=True))
 
 

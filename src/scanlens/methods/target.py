@@ -1,4 +1,4 @@
-"""Target layers: which layers of a network keep places, and a pass that is recorded from one of them on.
+"""Target layers: which layers of a network keep cells, and a pass that is recorded from one of them on.
 
 Maps of a layer need the layer's output and the gradient of the logits with respect to it, and nothing from
 before it. So the network runs once, without recording up to the target layer and recording behind it; what
@@ -64,11 +64,11 @@ def split(network: Classifier, scans: Tensor, layer: str | None = None) -> Split
             backbone's output.
 
     Raises:
-        SettingsError: There is no such layer, it keeps no places, runs more than once or leads nowhere; or
+        SettingsError: There is no such layer, it keeps no cells, runs more than once or leads nowhere; or
             the network has no feature maps.
         ScanlensError: The layer's output is not finite.
     """
-    check_places(network)
+    check_cells(network)
     name, module = find_layer(network, layer)
     leaves: list[Tensor] = []
 
@@ -95,7 +95,7 @@ def split(network: Classifier, scans: Tensor, layer: str | None = None) -> Split
     if read is None:
         shape = tuple(leaves[0].shape[1:])
         raise SettingsError(
-            f"Layer {name} keeps no places: it gives {shape} of a scan.", _some(network, scans)
+            f"Layer {name} keeps no cells: it gives {shape} of a scan.", _some(network, scans)
         )
     check_features(read(leaves[0]), scans, name)
     return SplitNetwork(name, leaves[0], logits, read)
@@ -119,7 +119,7 @@ def target_layers(network: Network, shape: Sequence[int]) -> list[str]:
 
     Returns:
         Names within the backbone of modules that run once in a pass and whose output has more than one
-        place; the first of them is the nearest to the head. Found by a pass of one scan without content.
+        cell; the first of them is the nearest to the head. Found by a pass of one scan without content.
     """
     own = network.networks()[0] if isinstance(network, Ensemble) else network
     scan = torch.zeros(1, *shape, device=next(own.parameters()).device)
@@ -141,7 +141,7 @@ def target_layers(network: Network, shape: Sequence[int]) -> list[str]:
     return [name for name in reversed(keep) if keep[name]]
 
 
-def check_places(network: Classifier) -> None:
+def check_cells(network: Classifier) -> None:
     """Refuse a network that looks at pixels without making features of them.
 
     Raises:
@@ -162,13 +162,13 @@ def check_features(features: Tensor, scans: Tensor, layer: str) -> None:
         layer: Its name, for messages.
 
     Raises:
-        SettingsError: They have no places.
+        SettingsError: They have no cells.
         ScanlensError: They are not finite.
     """
     if features.ndim != scans.ndim:
         raise SettingsError(
             f"This network has no feature maps: {layer} gives {tuple(features.shape[1:])} of a scan of "
-            f"{tuple(scans.shape[1:])}, which keeps no places.",
+            f"{tuple(scans.shape[1:])}, which keeps no cells.",
             OTHERWISE,
         )
     if not torch.isfinite(features).all():
@@ -184,25 +184,25 @@ def check_features(features: Tensor, scans: Tensor, layer: str) -> None:
         )
 
 
-def one_place(grid: Sequence[int]) -> str:
-    """What to say of a map with a single place; empty where there are more.
+def one_cell(grid: Sequence[int]) -> str:
+    """What to say of a map with a single cell; empty where there are more.
 
     Args:
-        grid: Places along each axis.
+        grid: Cells along each axis.
     """
     if math.prod(grid) > 1:
         return ""
-    places = " x ".join(map(str, grid))
+    cells = " x ".join(map(str, grid))
     return (
-        f"the feature maps have a single place ({places}), so the map says nothing about where. Choose an "
+        f"the feature maps have a single cell ({cells}), so the map says nothing about where. Choose an "
         "earlier layer, model.stem=small or a larger preprocess.size."
     )
 
 
 @cache
-def say_one_place(grid: tuple[int, ...]) -> None:
-    """Warn, once a process, of a map with a single place."""
-    if text := one_place(grid):
+def say_one_cell(grid: tuple[int, ...]) -> None:
+    """Warn, once a process, of a map with a single cell."""
+    if text := one_cell(grid):
         print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -226,7 +226,7 @@ def _features_last(output: Tensor) -> Tensor:
 
 
 def reading(network: Classifier, output: Tensor, batch: int, size: Sequence[int]) -> Reading | None:
-    """How a module's output is read as ``(batch, feature, *grid)``; None where it keeps no places.
+    """How a module's output is read as ``(batch, feature, *grid)``; None where it keeps no cells.
 
     Feature axes come first or last (ConvNeXt's and Swin's insides), and no tensor says which: the axes in
     the scan's proportions are the grid. Tokens are laid out as the backbone's own output is.
@@ -245,12 +245,12 @@ def reading(network: Classifier, output: Tensor, batch: int, size: Sequence[int]
         return _as_it_is
     if len(size) == 2 and _in_proportion(last, size):
         return _features_last
-    ratios = [side / places for side, places in zip(size, first, strict=True)]
+    ratios = [side / cells for side, cells in zip(size, first, strict=True)]
     return _as_it_is if math.prod(first) > 1 and max(ratios) <= STRETCH * min(ratios) else None
 
 
 def _in_proportion(grid: Sequence[int], size: Sequence[int]) -> bool:
-    """Whether a grid of more than one place has the scan's proportions to a place."""
+    """Whether a grid of more than one cell has the scan's proportions to a cell."""
     ratio = (math.prod(size) / math.prod(grid)) ** (1 / len(size))
     return math.prod(grid) > 1 and all(abs(g - s / ratio) <= 1 for g, s in zip(grid, size, strict=True))
 

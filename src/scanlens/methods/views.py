@@ -30,11 +30,11 @@ class Method:
 _CAM = ("layer", "scale")
 METHODS: dict[str, Method] = {
     "probability": Method(
-        "the calibrated probability that each place alone argues for, and its suspicious regions (default)",
+        "the calibrated probability that each cell alone argues for, and its suspicious regions (default)",
         "probability", ("threshold",),
     ),
     "grad_cam": Method("Grad-CAM of a layer", "logit", _CAM),
-    "hires_cam": Method("HiResCAM: gradient times activation, place by place", "logit", _CAM),
+    "hires_cam": Method("HiResCAM: gradient times activation, cell by cell", "logit", _CAM),
     "grad_cam_plus_plus": Method("Grad-CAM++: for several lesions of one class", "arbitrary unit", _CAM),
     "layer_cam": Method("LayerCAM: finer maps of earlier layers", "arbitrary unit", _CAM),
     "occlusion": Method(
@@ -55,7 +55,7 @@ METHODS: dict[str, Method] = {
         "intensity", ("layer", "channels", "steps", "seed"), "network",
     ),
     "receptive_field": Method(
-        "how much of the scan one place of the last feature map sees", "of the largest influence",
+        "how much of the scan one cell of the last feature map sees", "of the largest influence",
         ("seed",), "scan",
     ),
 }  # fmt: skip
@@ -81,7 +81,7 @@ class Options:
         noise: Their noise, in shares of the scan's span.
         channels: Channels whose patterns are made, from the layer's first.
         seed: Of noise.
-        threshold: Probability from which a place belongs to a suspicious region.
+        threshold: Probability from which a cell belongs to a suspicious region.
         scale: Value of full colour, the same for all scans; None: each scan's own largest value, as its
             legend says.
     """

@@ -21,7 +21,7 @@ class Architecture:
         classes: Number of labels; 1 where a number is predicted.
         dropout: Probability.
         head: Kind of head, a key of :data:`scanlens.models.heads.HEADS`.
-        pooling: ``average`` over places, ``gem`` (their generalised mean), or ``flatten``: every place has
+        pooling: ``average`` over cells, ``gem`` (their generalised mean), or ``flatten``: every cell has
             weights of its own.
         hidden: Widths of the fully connected layers between pooling and head.
         activation: Of the hidden layers and of scanlens' own networks.

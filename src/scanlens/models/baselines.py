@@ -27,8 +27,8 @@ def compass_kernels() -> Tensor:
     """
     kernels = torch.zeros(8, 3, 3)
     for turn in range(8):
-        for place, (row, column) in enumerate(_BORDER):
-            kernels[turn, row, column] = 5 if (place - turn) % 8 < 3 else -3
+        for position, (row, column) in enumerate(_BORDER):
+            kernels[turn, row, column] = 5 if (position - turn) % 8 < 3 else -3
     return kernels / 15
 
 

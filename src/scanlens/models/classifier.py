@@ -5,7 +5,7 @@ output of a scan *is* the mean of its local outputs, and probability maps need n
 (Zhou et al. 2016, "Learning deep features for discriminative localization").
 
 For hidden layers and for flattening the same identity holds by another reading: the derivative of the outputs
-with respect to the features at a place, times these features, is what the place contributes; what no place
+with respect to the features at a cell, times these features, is what the cell contributes; what no cell
 contributes (biases) is shared among all. The derivative of a few fully connected layers is written out here,
 so maps of any head cost one forward pass, and can be exported.
 """
@@ -44,11 +44,11 @@ class Evidence(NamedTuple):
 
     Attributes:
         logits: ``(batch, class)``.
-        local: Logits each place argues for, ``(batch, class, *grid)``; for a linear head their mean over
-            places is ``logits``. Where the network has guides its grid is the last guide's
+        local: Logits each cell argues for, ``(batch, class, *grid)``; for a linear head their mean over
+            cells is ``logits``. Where the network has guides its grid is the last guide's
             (:mod:`scanlens.models.refine`).
-        rest: For a linear head logits no place argues for (biases), ``(batch, class)``: the local logits less
-            these are what the places add. For others the logits of that rest alone.
+        rest: For a linear head logits no cell argues for (biases), ``(batch, class)``: the local logits less
+            these are what the cells add. For others the logits of that rest alone.
         cams: Grad-CAM of each class on the last feature map before its positive part is kept,
             ``(batch, class, *grid)`` (Selvaraju et al. 2017): features weighted by the logit's mean gradient.
     """
@@ -143,7 +143,7 @@ class Classifier(nn.Module):
         head: Key of :data:`scanlens.models.heads.HEADS`.
         pooling: ``average``, ``gem`` or ``flatten``. gem is the generalised mean, see
             :mod:`scanlens.models.pooling`.
-        places: Number of places of the grid; used by ``flatten``.
+        cells: Number of cells of the grid; used by ``flatten``.
         hidden: Widths of the layers between pooling and head.
         activation: Key of ``ACTIVATIONS``.
         centre: Mean of the numbers to predict; for head ``regression`` and one class.
@@ -161,7 +161,7 @@ class Classifier(nn.Module):
         dropout: float,
         head: str = "softmax",
         pooling: str = "average",
-        places: int = 1,
+        cells: int = 1,
         hidden: tuple[int, ...] = (),
         activation: str = "relu",
         centre: float = 0.0,
@@ -177,7 +177,7 @@ class Classifier(nn.Module):
         self.classes = classes
         self.pooling = pooling
         self.activation = activation
-        inputs = features * places if pooling == "flatten" else features
+        inputs = features * cells if pooling == "flatten" else features
         self.hidden = nn.ModuleList()
         for width in hidden:
             self.hidden.append(nn.Linear(inputs, width))
@@ -191,7 +191,7 @@ class Classifier(nn.Module):
         else:
             self.head = nn.Linear(inputs, outputs)
         self.act = ACTIVATIONS[activation]()
-        # From a place to what it speaks of, by output; measured after training.
+        # From a cell to what it speaks of, by output; measured after training.
         self.displacement: Tensor
         self.register_buffer("displacement", torch.zeros(outputs, dims))
 
@@ -248,15 +248,15 @@ class Classifier(nn.Module):
         return self.kind.to_logits(outputs, self.classes)
 
     def evidence(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What each place contributes to the outputs, what none does, and the outputs' Grad-CAM.
+        """What each cell contributes to the outputs, what none does, and the outputs' Grad-CAM.
 
         Args:
             maps: Feature maps ``(batch, feature, *grid)``; dropout must be off.
 
         Returns:
-            Contributions ``(batch, output, *grid)``, the outputs' derivative by the features at a place times
+            Contributions ``(batch, output, *grid)``, the outputs' derivative by the features at a cell times
             these features (HiResCAM, Draelos and Carin 2020); the rest ``(batch, output)``: the contributions
-            of all places and the rest sum to the outputs; and Grad-CAM ``(batch, output, *grid)``, which
+            of all cells and the rest sum to the outputs; and Grad-CAM ``(batch, output, *grid)``, which
             weights the features by the mean derivative instead: with average pooling it is the same.
         """
         # Not len(maps): an export would keep its number of scans for ever.
@@ -281,7 +281,7 @@ class Classifier(nn.Module):
         return contributions.unflatten(2, grid), rest, cams.unflatten(2, grid)
 
     def _slopes_of_gem(self, flat: Tensor, pooled: Tensor) -> Tensor:
-        """Derivative of the generalised mean by the features ``(batch, feature, place)``, of that shape."""
+        """Derivative of the generalised mean by the features ``(batch, feature, cell)``, of that shape."""
         relative = flat.clamp(min=LEAST_FEATURE) / pooled[:, :, None]
         return torch.where(flat < LEAST_FEATURE, 0.0, relative.pow(EXPONENT - 1) / flat.shape[2])
 
@@ -298,7 +298,7 @@ class Classifier(nn.Module):
         return jacobian, self.head(value)
 
     def explain(self, scans: Tensor) -> Evidence:
-        """Logits of the scans and of every place, and Grad-CAM; dropout must be off."""
+        """Logits of the scans and of every cell, and Grad-CAM; dropout must be off."""
         maps, passed = self.features_and_guides(scans)
         contributions, rest, cams = self.evidence(maps)
         grid = contributions.shape[2:]

@@ -1,10 +1,10 @@
-"""How far beside a place its evidence lies: learnt by accident, measured after training, undone in the maps.
+"""How far beside a cell its evidence lies: learnt by accident, measured after training, undone in the maps.
 
-A convolution may come to look a place to the side, and pooling over all places does not mind: a network
+A convolution may come to look a cell to the side, and pooling over all cells does not mind: a network
 that finds every nodule from a point eight pixels below it classifies as well as any. Its maps would lie eight
 pixels below every nodule. The displacement hardly differs from scan to scan, so it is measured once, on
-training scans and without any mask: for the strongest place of each output, the centre of what an earlier
-layer with more places gave to it (activity times gradient, positive part: LayerCAM, Jiang et al. 2021;
+training scans and without any mask: for the strongest cell of each output, the centre of what an earlier
+layer with more cells gave to it (activity times gradient, positive part: LayerCAM, Jiang et al. 2021;
 squared, so that the faint surroundings do not count). The centre of what is seen in effect need not be that
 of the receptive field: Luo et al. 2016, "Understanding the effective receptive field". That it can be undone
 is our own observation.
@@ -45,7 +45,7 @@ def measure_displacement(network: Classifier, batches: Iterable[Tensor]) -> Tens
         batches: Standardised scans ``(batch, channel, *spatial)``, at least one, on the network's device.
 
     Returns:
-        ``(output, axis)``: from a place to what it speaks of, as a share of the axis, on the processor.
+        ``(output, axis)``: from a cell to what it speaks of, as a share of the axis, on the processor.
     """
     found = [_traced(network, scans) for scans in batches]
     peaks, steps = (torch.cat(parts) for parts in zip(*found, strict=True))
@@ -55,7 +55,7 @@ def measure_displacement(network: Classifier, batches: Iterable[Tensor]) -> Tens
 
 
 def _traced(network: Classifier, scans: Tensor) -> tuple[Tensor, Tensor]:
-    """Strongest contribution of each output ``(batch, output)``, and from its place to its source."""
+    """Strongest contribution of each output ``(batch, output)``, and from its cell to its source."""
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
@@ -70,12 +70,12 @@ def _traced(network: Classifier, scans: Tensor) -> tuple[Tensor, Tensor]:
     finally:
         handle.remove()
     grid = contributions.shape[2:]
-    strongest, places = contributions.flatten(2).max(2)
+    strongest, cells = contributions.flatten(2).max(2)
     steps = []
     for output in range(contributions.shape[1]):
         (slope,) = torch.autograd.grad(strongest[:, output].sum(), kept[0], retain_graph=True)
         given = (slope * kept[0]).sum(1).clamp(min=0).square()
-        at = torch.unravel_index(places[:, output], grid)
+        at = torch.unravel_index(cells[:, output], grid)
         here = [(index + 0.5) / side for index, side in zip(at, grid, strict=True)]
         silent = given.flatten(1).sum(1) == 0
         steps.append((_centre(given) - torch.stack(here, 1)).masked_fill(silent[:, None], 0.0))

@@ -53,7 +53,7 @@ Network = Classifier | Ensemble
 
 
 def is_linear(network: Network) -> bool:
-    """Whether the mean of its local logits is its logit, and logits are sums of what the places add."""
+    """Whether the mean of its local logits is its logit, and logits are sums of what the cells add."""
     return (network.networks()[0] if isinstance(network, Ensemble) else network).kind.linear
 
 

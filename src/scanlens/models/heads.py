@@ -83,8 +83,8 @@ def regression_logits(outputs: Tensor, classes: int) -> Tensor:
     """
     if classes == 1:
         return outputs
-    places = torch.arange(classes, dtype=outputs.dtype, device=outputs.device)
-    return -((outputs - places.reshape(1, -1, *[1] * (outputs.ndim - 2))) ** 2) / 2
+    ranks = torch.arange(classes, dtype=outputs.dtype, device=outputs.device)
+    return -((outputs - ranks.reshape(1, -1, *[1] * (outputs.ndim - 2))) ** 2) / 2
 
 
 def _regression_slope(outputs: Tensor, classes: int) -> Tensor:

@@ -2,13 +2,13 @@
 
 Both learn from few scans. ``cnn`` sees every pixel in its first layers up to 160 pixels, so a lesion of a few
 pixels is found before anything is thrown away; larger images are halved once, by the first convolution. It
-pools no more than it must: the last feature map has about thirty places along a side, that of small images
+pools no more than it must: the last feature map has about thirty cells along a side, that of small images
 seven or more. ``lean`` does most of its work at a quarter of an image's resolution: a training step takes a
 quarter of the time. Scans up to 64 pixels, and volumes, leave nothing to save: there the two are one.
 
-Where these places are many each sees little of the scan, a quarter of its side: in the later stages only the
-first convolution looks around, the second mixes features. A network that sees further from each place learns
-as well, but may argue for a lesion from places beside it; evidence then lies beside it too. That networks of
+Where these cells are many each sees little of the scan, a quarter of its side: in the later stages only the
+first convolution looks around, the second mixes features. A network that sees further from each cell learns
+as well, but may argue for a lesion from cells beside it; evidence then lies beside it too. That networks of
 small receptive fields lose little and explain themselves is known from Brendel and Bethge 2019,
 "Approximating CNNs with bag-of-local-features models".
 """
@@ -26,19 +26,19 @@ from scanlens.models.pattern import Block, build_blocks
 LAYER_FEATURES = (16, 32, 64, 128)
 """Features of each stage at width 1."""
 LEAST_GRID = 7
-"""No pooling that would leave fewer places along the longest side."""
+"""No pooling that would leave fewer cells along the longest side."""
 ENOUGH = {2: 32, 3: 8}
-"""Places along the longest side, by dimensions, that are not pooled any further; volumes are dear."""
+"""Cells along the longest side, by dimensions, that are not pooled any further; volumes are dear."""
 LEAST_POOLINGS = 2
 """However small the scan, as far as ``LEAST_GRID`` lets."""
 FINE_GRID = 8
-"""An image with more places along a side is pooled otherwise and looked at more closely: :func:`_is_fine`."""
+"""An image with more cells along a side is pooled otherwise and looked at more closely: :func:`_is_fine`."""
 LOOKING = 2
 """Stages in which every convolution looks around, where the grid is fine; later ones look around once."""
 
 
 def build_plain(architecture: Architecture) -> nn.Module:
-    """``cnn`` without pooling over all places and head.
+    """``cnn`` without pooling over all cells and head.
 
     Args:
         architecture: Its ``width`` multiplies ``LAYER_FEATURES``; the ``standard`` stem has stride 2, others
@@ -103,10 +103,10 @@ def _refuse_args(architecture: Architecture) -> None:
 
 
 def pooling_for(size: tuple[int, ...], stem: str) -> str:
-    """Which pooling over all places suits scans of this size: ``average`` or ``gem``.
+    """Which pooling over all cells suits scans of this size: ``average`` or ``gem``.
 
-    Over a thousand places the mean hardly feels a lesion that fills a few; the generalised mean does. Over
-    fifty places of a small image the mean is as good or better, and volumes have coarse grids.
+    Over a thousand cells the mean hardly feels a lesion that fills a few; the generalised mean does. Over
+    fifty cells of a small image the mean is as good or better, and volumes have coarse grids.
 
     Args:
         size: Spatial size of the scans.
@@ -117,12 +117,12 @@ def pooling_for(size: tuple[int, ...], stem: str) -> str:
 
 
 def _is_fine(size: tuple[int, ...], side: int) -> bool:
-    """Whether an image has so many places along its longest side that a lesion fills few."""
+    """Whether an image has so many cells along its longest side that a lesion fills few."""
     return len(size) == 2 and side > FINE_GRID
 
 
 def _plan(size: tuple[int, ...], stem: str) -> tuple[bool, list[bool], int]:
-    """Whether the first convolution halves, which stages end in a pooling, and the longest side's places."""
+    """Whether the first convolution halves, which stages end in a pooling, and the longest side's cells."""
     halved = stem == "standard"
     side = -(-max(size) // 2) if halved else max(size)
     pooled = []

@@ -85,11 +85,11 @@ def _efficientnet(architecture: Architecture) -> nn.Module:
     dims, stages = len(architecture.size), list(STAGES)
     reduction, most = 32, REDUCTION[dims].get(architecture.stem, 32)
     if architecture.stem != "standard" and min(architecture.size) <= most:
-        # One place a side otherwise.
+        # One cell a side otherwise.
         most //= 2
-    for place, stage in enumerate(stages):
+    for index, stage in enumerate(stages):
         if reduction > most and "_s22_" in stage:
-            stages[place] = stage.replace("_s22_", "_s11_")
+            stages[index] = stage.replace("_s22_", "_s11_")
             reduction //= 2
     width, depth, _, dropout, connect = efficientnet_params[architecture.name.replace("_", "-")]
     options = {"dropout_rate": dropout, "drop_connect_rate": connect, **architecture.args}

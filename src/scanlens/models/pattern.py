@@ -19,11 +19,11 @@ from scanlens.models.classifier import ACTIVATIONS
 STEMS = {"small": (5, 1), "medium": (7, 2)}
 """Largest kernel and stride of the first convolution by stem; ``standard`` leaves the pattern as written."""
 _LEAST_GRID = 2
-"""Places along the shortest side that a pooling must leave, or these stems leave it out: one is no map."""
+"""Cells along the shortest side that a pooling must leave, or these stems leave it out: one is no map."""
 
 
 def build_pattern(architecture: Architecture) -> nn.Module:
-    """The network of ``architecture.args`` without pooling over all places and head.
+    """The network of ``architecture.args`` without pooling over all cells and head.
 
     Args:
         architecture: Its ``width`` multiplies the filters, its ``stem`` bounds the first convolution as
@@ -74,15 +74,13 @@ def build_blocks(
 
 
 def _without_late_poolings(blocks: list[Block], architecture: Architecture) -> list[Block]:
-    """The blocks without the poolings that would leave fewer than ``LEAST_GRID`` places along a side."""
+    """The blocks without the poolings that would leave fewer than ``LEAST_GRID`` cells along a side."""
     size, kept = architecture.size, []
     for number, block in enumerate(blocks):
         what = f"Block {number} of {architecture.name}"
         bare = replace(block, pool="none")
-        places = (min(_grid(bare, size, what)) - block.pool_size) // (
-            block.pool_stride or block.pool_size
-        ) + 1
-        kept.append(block if places >= _LEAST_GRID else bare)
+        cells = (min(_grid(bare, size, what)) - block.pool_size) // (block.pool_stride or block.pool_size) + 1
+        kept.append(block if cells >= _LEAST_GRID else bare)
         size = _grid(kept[-1], size, what)
     return kept
 

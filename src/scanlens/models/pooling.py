@@ -1,4 +1,4 @@
-"""The generalised mean over places, with a gradient of its own.
+"""The generalised mean over cells, with a gradient of its own.
 
 Radenović et al. 2018, "Fine-tuning CNN image retrieval with no human annotation". Each of its operations
 takes next to nothing, but autograd keeps a map of the features' size for each and makes more on the way back:
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 EXPONENT = 3.0
-"""The stronger a place, the more it counts; 1 would be the mean."""
+"""The stronger a cell, the more it counts; 1 would be the mean."""
 LEAST_FEATURE = 1e-6
 """What a smaller feature is taken for: powers of negative numbers have no root."""
 CACHED_NUMBERS = 2**18
@@ -24,7 +24,7 @@ CACHED_NUMBERS = 2**18
 
 
 def generalised_mean(maps: Tensor) -> Tensor:
-    """Means over places, ``(batch, feature)``, float32.
+    """Means over cells, ``(batch, feature)``, float32.
 
     Args:
         maps: ``(batch, feature, *grid)``, floats.

@@ -24,13 +24,13 @@ def to_input(scans: FloatArray, statistics: dict[str, object], device: str) -> t
 
 
 class Local(NamedTuple):
-    """What a network says of some scans, as a whole and place by place.
+    """What a network says of some scans, as a whole and cell by cell.
 
     Attributes:
         rows: Their rows in the store.
         logits: ``(n, class)``.
-        local: Logits each place argues for, ``(n, class, *grid)``.
-        rest: For a linear head logits no place argues for, ``(n, class)``.
+        local: Logits each cell argues for, ``(n, class, *grid)``.
+        rest: For a linear head logits no cell argues for, ``(n, class)``.
         cams: Grad-CAM before its positive part is kept, ``(n, class, *grid)``.
     """
 
@@ -49,7 +49,7 @@ def local_logits(
     batch_size: int,
     device: str,
 ) -> Iterator[Local]:
-    """Yield logits of the whole and of every place, batch by batch.
+    """Yield logits of the whole and of every cell, batch by batch.
 
     Args:
         network: Moved to ``device`` and set to evaluation.

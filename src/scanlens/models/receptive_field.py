@@ -1,4 +1,4 @@
-"""How much of a scan one place of the last feature map sees: by construction, and in effect.
+"""How much of a scan one cell of the last feature map sees: by construction, and in effect.
 
 Both are read from a gradient: the pixels on which the middle unit depends.
 """
@@ -25,7 +25,7 @@ _ACTIVATIONS = (
     nn.PReLU,
 )  # fmt: skip
 WIDTH = 32
-"""Width of the strip on which the theoretical receptive field is measured; one place of most networks."""
+"""Width of the strip on which the theoretical receptive field is measured; one cell of most networks."""
 LENGTHS = (512, 2048, 8192)
 """Lengths of the strip, tried in turn until the field ends within it."""
 THRESHOLD = 1 - 0.9545
@@ -48,7 +48,7 @@ def positive_copy(network: nn.Module) -> nn.Module:
 
     Weights are positive and average their inputs, norms and activations hand on what they get, max pooling
     is average pooling; double precision, since the rim of a deep network's field weighs next to nothing.
-    Norms over places (group, instance) count as handing on, as is usual.
+    Norms over cells (group, instance) count as handing on, as is usual.
 
     Args:
         network: Stays as it is.
@@ -121,7 +121,7 @@ def _influence(backbone: nn.Module, scans: Tensor) -> Tensor:
 
 
 def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None:
-    """Side of the region that a place can see, in pixels; None where it has no end.
+    """Side of the region that a cell can see, in pixels; None where it has no end.
 
     Measured along a strip, since a field is as wide as high in all networks here. Squeeze-and-excitation and
     attention see the whole scan whatever its size: their field has no end.
@@ -149,7 +149,7 @@ def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None
 def effective(
     backbone: nn.Module, channels: int, size: tuple[int, ...], scans: int = 16, batch: int = 4, seed: int = 0
 ) -> tuple[Tensor, float]:
-    """What a place sees in effect, with the weights the network has.
+    """What a cell sees in effect, with the weights the network has.
 
     Luo et al. 2016, "Understanding the effective receptive field in deep convolutional neural networks":
     the mean over random scans of the absolute gradient of the middle unit; the field holds the pixels above

@@ -1,13 +1,13 @@
-"""Evidence at the places where it was seen: one layer's evidence shared out by what earlier layers found.
+"""Evidence at the cells where it was seen: one layer's evidence shared out by what earlier layers found.
 
-A place of the last feature map answers for all it sees, and often its strongest place lies beside the
-lesion: each convolution may look a place further. How far a class looks aside in every scan is measured after
+A cell of the last feature map answers for all it sees, and often its strongest cell lies beside the
+lesion: each convolution may look a cell further. How far a class looks aside in every scan is measured after
 training (:mod:`scanlens.models.displacement`), and evidence first moves back by that. Earlier layers still
-know where something was, the one before the last pooling at more places. So evidence then walks back: to the
-layer before the last block where that has as many places, then from one layer with more places to the next.
-At each step the evidence of a place is shared out among the places around it in proportion to the earlier
+know where something was, the one before the last pooling at more cells. So evidence then walks back: to the
+layer before the last block where that has as many cells, then from one layer with more cells to the next.
+At each step the evidence of a cell is shared out among the cells around it in proportion to the earlier
 layer's activity there, the length of its feature vector.
-Nothing is added or lost: the shares of a place sum to one, so sums, and with them the mean of the local
+Nothing is added or lost: the shares of a cell sum to one, so sums, and with them the mean of the local
 logits, stay what they were. It takes no gradient and serves all classes at once.
 
 The idea of guiding a coarse map by a finer one is that of joint bilateral upsampling (Kopf et al. 2007); that
@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 REACH = 1.0
-"""Standard deviation of the window in which evidence is shared out at the first step, in places."""
+"""Standard deviation of the window in which evidence is shared out at the first step, in cells."""
 FINER = 0.5
-"""The same at the steps after it, in places of the map at hand."""
+"""The same at the steps after it, in cells of the map at hand."""
 CALM = 0.5
 """Standard deviation by which the activity is smoothed, likewise: single pixels are noise."""
 _LEAST_SHARE = 1e-6
@@ -35,9 +35,9 @@ def window(coarse: int, fine: int, deviation: float, like: Tensor) -> Tensor:
     """Gaussian weights ``(coarse, fine)`` between the centres of two grids over the same axis.
 
     Args:
-        coarse: Places of the one grid.
-        fine: Places of the other.
-        deviation: In places of the coarse grid, > 0.
+        coarse: Cells of the one grid.
+        fine: Cells of the other.
+        deviation: In cells of the coarse grid, > 0.
         like: Gives device and dtype.
     """
     rows = (torch.arange(coarse, dtype=like.dtype, device=like.device) + 0.5)[:, None]
@@ -46,14 +46,14 @@ def window(coarse: int, fine: int, deviation: float, like: Tensor) -> Tensor:
 
 
 def along_axes(maps: Tensor, matrices: list[Tensor]) -> Tensor:
-    """Multiply each place axis of ``(batch, channel, *grid)`` by its matrix ``(grid, result)``."""
+    """Multiply each cell axis of ``(batch, channel, *grid)`` by its matrix ``(grid, result)``."""
     for axis, matrix in enumerate(matrices, start=2):
         maps = torch.movedim(torch.matmul(torch.movedim(maps, axis, -1), matrix), -1, axis)
     return maps
 
 
 def activity(features: Tensor) -> Tensor:
-    """How active each place is, for whatever class: length of its feature vector, ``(batch, 1, *grid)``."""
+    """How active each cell is, for whatever class: length of its feature vector, ``(batch, 1, *grid)``."""
     return features.float().square().sum(1, keepdim=True).sqrt()
 
 
@@ -62,7 +62,7 @@ class Guide(NamedTuple):
 
     Attributes:
         name: Of the module within the backbone.
-        reach: Standard deviation of the window, in places of the map that is shared out.
+        reach: Standard deviation of the window, in cells of the map that is shared out.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Guide(NamedTuple):
 
 
 def move(contributions: Tensor, displacement: Tensor) -> Tensor:
-    """Put each place's contributions where they come from, between places by linear interpolation.
+    """Put each cell's contributions where they come from, between cells by linear interpolation.
 
     Args:
         contributions: ``(batch, class, *grid)`` of any sign.
@@ -79,13 +79,13 @@ def move(contributions: Tensor, displacement: Tensor) -> Tensor:
             border.
 
     Returns:
-        The same shape; the sum over places stays.
+        The same shape; the sum over cells stays.
     """
     for axis, side in enumerate(contributions.shape[2:]):
-        places = torch.arange(side, dtype=displacement.dtype, device=displacement.device)
-        targets = (places + displacement[:, axis, None] * side).clamp(0, side - 1)
-        matrices = (1 - (targets[:, :, None] - places).abs()).clamp(min=0)
-        # One matrix a class: it meets the class axis, and any place axis between stays as it is.
+        cells = torch.arange(side, dtype=displacement.dtype, device=displacement.device)
+        targets = (cells + displacement[:, axis, None] * side).clamp(0, side - 1)
+        matrices = (1 - (targets[:, :, None] - cells).abs()).clamp(min=0)
+        # One matrix a class: it meets the class axis, and any cell axis between stays as it is.
         matrices = matrices.reshape(-1, *[1] * (contributions.ndim - 4), side, side)
         moved = torch.movedim(contributions.float(), axis + 2, -1)
         contributions = torch.movedim(torch.matmul(moved, matrices), -1, axis + 2)
@@ -93,15 +93,15 @@ def move(contributions: Tensor, displacement: Tensor) -> Tensor:
 
 
 def refine(contributions: Tensor, guide: Tensor, reach: float) -> Tensor:
-    """Share each place's contributions out among the places around it where the guide was active.
+    """Share each cell's contributions out among the cells around it where the guide was active.
 
     Args:
         contributions: ``(batch, class, *grid)`` of any sign.
         guide: Features of an earlier layer, ``(batch, feature, *finer)``.
-        reach: Standard deviation of the window, in places of ``contributions``.
+        reach: Standard deviation of the window, in cells of ``contributions``.
 
     Returns:
-        ``(batch, class, *finer)``, float32, whose sum over places is that of ``contributions``.
+        ``(batch, class, *finer)``, float32, whose sum over cells is that of ``contributions``.
     """
     active = activity(guide)
     coarse, fine = contributions.shape[2:], guide.shape[2:]

@@ -49,7 +49,7 @@ CHOICES = {
 }
 """What the named values of an architecture may be; a stranger's bundle may say anything."""
 MOST_FINER = 5
-"""Places of a guide along an axis for one of the last feature map, at most."""
+"""Cells of a guide along an axis for one of the last feature map, at most."""
 _MOST_VALUES = 2**27
 """Of one scan, 512 MiB: a volume of 512 voxels a side."""
 MOST = 65536
@@ -196,7 +196,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
             architecture.dropout,
             head=architecture.head,
             pooling=architecture.pooling,
-            places=grid[0, 0].numel(),
+            cells=grid[0, 0].numel(),
             hidden=architecture.hidden,
             activation=architecture.activation,
             centre=architecture.centre,
@@ -212,7 +212,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
 
 
 def _guides(backbone: nn.Module, architecture: Architecture, grid: tuple[int, ...]) -> tuple[Guide, ...]:
-    """The last ends of blocks with as many places as the last feature map, then with ever more.
+    """The last ends of blocks with as many cells as the last feature map, then with ever more.
 
     Transformers with tokens or features last have none, nor have networks of one block.
     """

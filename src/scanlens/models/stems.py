@@ -1,15 +1,15 @@
 """Stems by input size: a small scan has no pixels to give away before the first features are made.
 
 Networks of the field were made for 224 to 331 px and halve a scan five times. Of a scan of 28 px nothing is
-left then, and a lesson of few places draws no map. So the first halvings are taken back (He et al. 2016,
+left then, and a lesson of few cells draws no map. So the first halvings are taken back (He et al. 2016,
 section 4.2, do so for CIFAR) until no more than the stem's reduction remains, whichever family it is:
 
 - ``standard``: the network's own.
-- ``medium``: at most 16 pixels a place.
-- ``small``: at most 8 pixels a place (volumes: 16, since 3-D convolutions are dear).
+- ``medium``: at most 16 pixels a cell.
+- ``small``: at most 8 pixels a cell (volumes: 16, since 3-D convolutions are dear).
 
 Of the first two halvings the second goes first: it is the pooling of ResNets, DenseNets and Inception. One
-more goes where fewer than two places a side would remain. Convolutions without padding get some as far as
+more goes where fewer than two cells a side would remain. Convolutions without padding get some as far as
 the third halving, or they would eat a small scan. All this leaves every weight its shape, so weights from
 elsewhere still load; in the ``small`` stem a first kernel of 7 becomes 3, to which such weights are resampled
 (:func:`scanlens.models.checkpoints.resample_kernel`).
@@ -30,9 +30,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 REDUCTION = {2: {"medium": 16, "small": 8}, 3: {"medium": 16, "small": 16}}
-"""Most pixels a side that one place of the grid may stand for, by dimensions and stem."""
+"""Most pixels a side that one cell of the grid may stand for, by dimensions and stem."""
 _LEAST_GRID = 2
-"""Places along the shortest side that a shrunk stem leaves, where two halvings less are enough for it."""
+"""Cells along the shortest side that a shrunk stem leaves, where two halvings less are enough for it."""
 _POOLS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
 _UNFIT = (RuntimeError, ValueError, TypeError, AssertionError)
 """What networks raise on scans of a size they do not take."""
@@ -175,22 +175,22 @@ def take_back(network: nn.Module, found: list[Step], levels: set[int], small_ker
 
 @cache
 def say_what_is_left(name: str, stem: str, size: tuple[int, ...], grid: tuple[int, ...]) -> None:
-    """Warn, once a process, where a place stands for more than twice what the stem promises.
+    """Warn, once a process, where a cell stands for more than twice what the stem promises.
 
     Args:
         name: Of the network.
         stem: That was asked for.
         size: Spatial size of its scans.
-        grid: Places of its last feature map.
+        grid: Cells of its last feature map.
     """
     most = REDUCTION[len(size)].get(stem)
     if most is None or (
         min(grid) >= _LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
     ):
         return
-    places, sides = (" x ".join(map(str, numbers)) for numbers in (grid, size))
+    cells, sides = (" x ".join(map(str, numbers)) for numbers in (grid, size))
     print(
-        f"warning: {name} leaves {places} places of a scan of {sides}: its halvings can't be taken back "
+        f"warning: {name} leaves {cells} cells of a scan of {sides}: its halvings can't be taken back "
         f"as far as model.stem={stem} asks. Maps will be coarse.",
         file=sys.stderr,
         flush=True,

@@ -43,7 +43,7 @@ class Summary:
         architecture: Every ``auto`` decided.
         layers: In the order they run.
         grid: Places of the last feature map.
-        features: Features of a place.
+        features: Features of a cell.
         parameters: Weights and biases that learn, of backbone and head.
         flops: Floating point operations of one scan's forward pass; a multiplication with its addition is 2.
         receptive_field: Theoretical, pixels a side; None where it is the whole scan, however large.
@@ -167,7 +167,7 @@ def summary_text(summary: Summary) -> str:
         for layer in summary.layers
     ]
     rows.insert(0, ("layer", "kind", "output", "parameters"))
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         f"{a:{widths[0]}}  {b:{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
         for a, b, c, d in rows

@@ -21,7 +21,7 @@ _UNFIT = (TypeError, ValueError, RuntimeError, AssertionError, LookupError, Attr
 
 
 class Resized:
-    """Forward pre-hook: scans as large as a network of one size takes them, so places keep their share.
+    """Forward pre-hook: scans as large as a network of one size takes them, so cells keep their share.
 
     Args:
         size: ``(height, width)``.
@@ -41,8 +41,8 @@ class FeaturesFirst:
     Hooks, not a module around the network: its weights keep the names that weight files use.
 
     Args:
-        prefix: Tokens before those of places: class token, registers.
-        grid: Places of a network that gives tokens.
+        prefix: Tokens before those of cells: class token, registers.
+        grid: Cells of a network that gives tokens.
     """
 
     def __init__(self, prefix: int, grid: tuple[int, int] | None) -> None:
@@ -70,7 +70,7 @@ def _width_arguments(architecture: Architecture) -> dict[str, Any]:
 def _without_head(network: nn.Module) -> None:
     """Cut fully connected layers that stand before the pooling.
 
-    VGG's (4096 features, 120 million weights) need 7 x 7 places, and each sees the whole scan. Without them
+    VGG's (4096 features, 120 million weights) need 7 x 7 cells, and each sees the whole scan. Without them
     and the last pooling the maps are those of Zhou et al. 2016 (VGGnet-GAP, less its added convolution).
     """
     if isinstance(network, timm.models.vgg.VGG):
@@ -85,7 +85,7 @@ def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int
         Whether it gives tokens, so that the grid holds for scans of this size alone.
 
     Raises:
-        SettingsError: Where the output has no places.
+        SettingsError: Where the output has no cells.
     """
     was = network.training
     network.eval()
@@ -103,10 +103,10 @@ def _lay_out(network: nn.Module, name: str, size: tuple[int, int], channels: int
     if isinstance(maps, Tensor) and maps.ndim == 3:
         prefix = int(getattr(network, "num_prefix_tokens", 0))
         for skipped in dict.fromkeys((prefix, 0, 1, 2)):
-            places = maps.shape[1] - skipped
-            rows = round(math.sqrt(places * size[0] / size[1])) if places > 0 else 0
-            if rows and places % rows == 0 and abs(rows / size[0] * size[1] - places // rows) < 1:
-                network.register_forward_hook(FeaturesFirst(skipped, (rows, places // rows)))
+            cells = maps.shape[1] - skipped
+            rows = round(math.sqrt(cells * size[0] / size[1])) if cells > 0 else 0
+            if rows and cells % rows == 0 and abs(rows / size[0] * size[1] - cells // rows) < 1:
+                network.register_forward_hook(FeaturesFirst(skipped, (rows, cells // rows)))
                 return True
     shape = tuple(maps.shape[1:]) if isinstance(maps, Tensor) else type(maps).__name__
     raise SettingsError(
@@ -173,7 +173,7 @@ def build_timm(architecture: Architecture) -> nn.Module:
         architecture: Its name may be any of ``timm.list_models()``.
 
     Raises:
-        SettingsError: Where timm does not know the name, refuses the arguments, or there are no places.
+        SettingsError: Where timm does not know the name, refuses the arguments, or there are no cells.
     """
     name = architecture.name
     if name not in timm.list_models():

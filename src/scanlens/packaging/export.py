@@ -15,7 +15,7 @@ from scanlens.models.ensemble import Network
 
 EXPORT_TOLERANCE = 1e-3
 """Greatest difference between torch and ONNX Runtime that an export may have, in shares of the largest value
-where that is above 1: local logits of a flattening network grow with its number of places."""
+where that is above 1: local logits of a flattening network grow with its number of cells."""
 
 
 class _Judgement(nn.Module):

@@ -1,7 +1,7 @@
 """Pictures of where a predicted number comes from, on one colour scale for every image.
 
-The value that a place argues for is what the network would say if all of the scan looked like it; the mean
-over the places is the prediction. It is shown against the mean of the training labels: blue below, red above,
+The value that a cell argues for is what the network would say if all of the scan looked like it; the mean
+over the cells is the prediction. It is shown against the mean of the training labels: blue below, red above,
 clear at the mean, full colour from :data:`REACH_OF_SCALE` standard deviations on. Nothing depends on the
 image at hand.
 """
@@ -47,7 +47,7 @@ def number_picture(
 
     Args:
         image: The preprocessed scan in [0, 1], ``(channel, [depth,] height, width)``.
-        values: Each place argues for, ``grid``, in the label's unit.
+        values: Each cell argues for, ``grid``, in the label's unit.
         mask: Lesion mask ``([depth,] height, width)``, or None.
         centre: Mean of the training labels.
         spread: Their standard deviation.

@@ -1,7 +1,7 @@
-"""The legend of all overlays of a run: the fixed colour scale, and how much of a scan one place sees.
+"""The legend of all overlays of a run: the fixed colour scale, and how much of a scan one cell sees.
 
 It is drawn at the scale of the overlays, so that its squares can be laid beside them: what is smaller than
-the square of one place is interpolation, and what a place of the last feature map says may come from anywhere
+the square of one cell is interpolation, and what a cell of the last feature map says may come from anywhere
 in the field it sees. Where evidence walked back from it (:mod:`scanlens.models.refine`) it lies near that
 field's middle.
 """
@@ -20,8 +20,8 @@ from scanlens.pictures.overlays import TICKS, blend, size_within
 
 LEGEND_GREYS = (10, 96, 200)
 """Greys under the colour bar, one band each: air, tissue, bone. The scale is seen through, never alone."""
-PLACE, SEEN, BUILT = (255, 255, 255), (90, 200, 255), (130, 140, 150)
-"""RGB of the border of one place, of the field it sees in effect, and of the field by construction."""
+CELL, SEEN, BUILT = (255, 255, 255), (90, 200, 255), (130, 140, 150)
+"""RGB of the border of one cell, of the field it sees in effect, and of the field by construction."""
 _GROUND, _TEXT, _QUIET, _LINE = (10, 12, 15), (231, 234, 238), (154, 164, 176), (44, 50, 58)
 _MARGIN, _BAND, _ROW = 14, 14, 18
 _LEAST_WIDTH = 300
@@ -34,8 +34,8 @@ class Legend:
 
     Attributes:
         size: Of a scan in the store, pixels along each axis.
-        grid: Places of a map along each axis.
-        effective: Side of the field that one place sees in effect
+        grid: Cells of a map along each axis.
+        effective: Side of the field that one cell sees in effect
             (:func:`scanlens.models.receptive_field.effective`).
         theoretical: Side of its field by construction; None where that has no end.
         threshold: Probability from which a part of a map is a suspicious region; None where none are sought.
@@ -56,9 +56,9 @@ class Legend:
         return size_within((height, width), self.side)
 
     @property
-    def place(self) -> tuple[float, float]:
-        """``(height, width)`` of one place, in pixels of an overlay."""
-        height, width = (side / places for side, places in zip(self.picture, self.grid[-2:], strict=True))
+    def cell(self) -> tuple[float, float]:
+        """``(height, width)`` of one cell, in pixels of an overlay."""
+        height, width = (side / cells for side, cells in zip(self.picture, self.grid[-2:], strict=True))
         return height, width
 
     def on_picture(self, field: float) -> tuple[float, float]:
@@ -69,13 +69,13 @@ class Legend:
     def notes(self) -> list[tuple[str, Colour]]:
         """What is written below, line by line, with the colour of the border that each line is about."""
         own = " x ".join(str(side) for side in self.size)
-        place = " x ".join(f"{side / places:.3g}" for side, places in zip(self.size, self.grid, strict=True))
+        cell = " x ".join(f"{side / cells:.3g}" for side, cells in zip(self.size, self.grid, strict=True))
         built = "all of a scan of any size" if self.theoretical is None else f"{self.theoretical} pixels wide"
         return [
-            (f"one place of the map: {place} of a scan's {own} pixels", PLACE),
+            (f"one cell of the map: {cell} of a scan's {own} pixels", CELL),
             (f"what it sees in effect: {self.effective:.0f} pixels wide", SEEN),
             (f"what it can see by construction: {built}", BUILT),
-            ("Between the middles of places a map is interpolated.", _QUIET),
+            ("Between the middles of cells a map is interpolated.", _QUIET),
         ]
 
 
@@ -84,7 +84,7 @@ def legend_png(legend: Legend) -> bytes:
 
     Returns:
         PNG: the colour scale over :data:`LEGEND_GREYS` with its ticks, below it an empty overlay's frame with
-        the grid of places, one place in the middle and the fields around it, and :meth:`Legend.notes`.
+        the grid of cells, one cell in the middle and the fields around it, and :meth:`Legend.notes`.
     """
     notes = legend.notes()
     height, width = legend.picture
@@ -99,7 +99,7 @@ def legend_png(legend: Legend) -> bytes:
     draw = ImageDraw.Draw(canvas)
     draw.text((_MARGIN, _MARGIN), "probability, the same scale on every picture", _TEXT, font)
     _ticks(draw, font, legend.threshold, inner)
-    draw.text((_MARGIN, top), "what one place of a map sees, at the size of the pictures", _TEXT, font)
+    draw.text((_MARGIN, top), "what one cell of a map sees, at the size of the pictures", _TEXT, font)
     canvas.paste(_frame(legend), (_MARGIN, frame))
     for number, (text, colour) in enumerate(notes):
         y = frame + height + _MARGIN + number * _ROW
@@ -130,29 +130,29 @@ def _ticks(
         draw.text((x, last + 4), f"{tick:g}", _TEXT, font, anchor=anchor)
     if threshold is not None:
         x = _MARGIN + round(threshold * (width - 1))
-        draw.line([(x, first - 2), (x, last + _ROW + 2)], PLACE)
+        draw.line([(x, first - 2), (x, last + _ROW + 2)], CELL)
         left = threshold > 0.5
         words = f"regions from {threshold:g} on"
         draw.text((x - 4 if left else x + 4, last + _ROW), words, _TEXT, font, anchor="ra" if left else "la")
 
 
 def _frame(legend: Legend) -> Image.Image:
-    """An empty overlay with the borders of its places, of one of them, and of its fields."""
+    """An empty overlay with the borders of its cells, of one of them, and of its fields."""
     height, width = legend.picture
     canvas = Image.new("RGB", (width, height), (18, 21, 25))
     draw = ImageDraw.Draw(canvas)
     rows, columns = legend.grid[-2:]
     for row in range(rows + 1):
-        y = min(round(row * legend.place[0]), height - 1)
+        y = min(round(row * legend.cell[0]), height - 1)
         draw.line([(0, y), (width, y)], _LINE)
     for column in range(columns + 1):
-        x = min(round(column * legend.place[1]), width - 1)
+        x = min(round(column * legend.cell[1]), width - 1)
         draw.line([(x, 0), (x, height)], _LINE)
-    middle = (rows // 2 + 0.5) * legend.place[0], (columns // 2 + 0.5) * legend.place[1]
+    middle = (rows // 2 + 0.5) * legend.cell[0], (columns // 2 + 0.5) * legend.cell[1]
     if legend.theoretical is not None:
         _outline(draw, middle, legend.on_picture(legend.theoretical), BUILT)
     _outline(draw, middle, legend.on_picture(legend.effective), SEEN)
-    _outline(draw, middle, legend.place, PLACE)
+    _outline(draw, middle, legend.cell, CELL)
     return canvas
 
 

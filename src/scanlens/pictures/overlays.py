@@ -28,7 +28,7 @@ ALPHAS: npt.NDArray[np.float32] = np.linspace(0, MAX_ALPHA, 256, dtype=np.float3
 OUTLINE = (90, 255, 200)
 """RGB of the lesion outline: green, which the colour scale has not."""
 LEGEND_HEIGHT = 48
-"""Pixels under an overlay that hold one place's width, its caption and the colour bar."""
+"""Pixels under an overlay that hold one cell's width, its caption and the colour bar."""
 BACKDROP = 96
 """Grey behind the colour bar, as of a mid-bright tissue."""
 TICKS = (0, 0.25, 0.5, 0.75, 1)
@@ -52,14 +52,14 @@ class Picture:
         indices: Palette indices round(255 p) of the map, uint8 ``(height, width)``.
         outline: True on the lesion's border, ``(height, width)``; None where there is no lesion to see.
         slice: Index of the slice along depth; None for an image.
-        places: Places of the map along its width.
+        cells: Cells of the map along its width.
     """
 
     scan: npt.NDArray[np.uint8]
     indices: npt.NDArray[np.uint8]
     outline: npt.NDArray[np.bool_] | None
     slice: int | None
-    places: int
+    cells: int
 
 
 def make_picture(
@@ -111,7 +111,7 @@ def scan_pixels(image: ImageArray, height: int, width: int) -> npt.NDArray[np.ui
 
 
 def enlarged_picture(values: FloatArray, height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Palette indices ``(height, width)`` of a map ``(rows, columns)``, linear between its places."""
+    """Palette indices ``(height, width)`` of a map ``(rows, columns)``, linear between its cells."""
     # OpenCV's linear filter has the half-pixel coordinates and the edge rule of maps.upsample.
     large = cv2.resize(np.asarray(values, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return to_indices(np.asarray(large))
@@ -137,7 +137,7 @@ def overlay_png(picture: Picture, caption: str) -> bytes:
     body = blend(as_grey(picture.scan), picture.indices)
     if picture.outline is not None:
         body[picture.outline] = OUTLINE
-    pixels = np.vstack([body, _legend(body.shape[1], caption, picture.places)])
+    pixels = np.vstack([body, _legend(body.shape[1], caption, picture.cells)])
     return _encode(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8))
 
 
@@ -177,9 +177,9 @@ def _border(mask: npt.NDArray[np.bool_] | None, height: int, width: int) -> npt.
     return cv2.drawContours(np.zeros_like(resized), contours, -1, 1, thickness=1).astype(bool)
 
 
-def _legend(width: int, caption: str, places: int) -> npt.NDArray[np.uint8]:
-    """RGB strip ``(LEGEND_HEIGHT, width, 3)``: the width of one place, the caption, the colour bar."""
-    canvas = Image.fromarray(_scale(width, places))
+def _legend(width: int, caption: str, cells: int) -> npt.NDArray[np.uint8]:
+    """RGB strip ``(LEGEND_HEIGHT, width, 3)``: the width of one cell, the caption, the colour bar."""
+    canvas = Image.fromarray(_scale(width, cells))
     draw, font = ImageDraw.Draw(canvas), _font(11)
     text = " ".join(caption.split())
     while text and draw.textlength(text, font) > width - 8:
@@ -189,20 +189,20 @@ def _legend(width: int, caption: str, places: int) -> npt.NDArray[np.uint8]:
 
 
 @cache
-def _scale(width: int, places: int) -> npt.NDArray[np.uint8]:
+def _scale(width: int, cells: int) -> npt.NDArray[np.uint8]:
     """The legend without its caption, the same for every picture of one size."""
     strip = np.zeros((LEGEND_HEIGHT, width, 3), np.uint8)
-    place = max(1, round(width / places))
-    strip[6, :place] = strip[3:10, 0] = strip[3:10, place - 1] = 220
+    cell = max(1, round(width / cells))
+    strip[6, :cell] = strip[3:10, 0] = strip[3:10, cell - 1] = 220
     inner = max(1, width - 20)
     ramp = np.linspace(0, 255, inner).astype(np.uint8)[None]
     left = (width - inner) // 2
     strip[slice(*_BAR), left : left + inner] = blend(np.full_like(ramp, BACKDROP), ramp)
     canvas = Image.fromarray(strip)
     draw, font = ImageDraw.Draw(canvas), _font(9)
-    note = "one place of the map"
-    if place + 5 + draw.textlength(note, font) < width:
-        draw.text((place + 5, 6), note, fill=(190, 190, 190), font=font, anchor="lm")
+    note = "one cell of the map"
+    if cell + 5 + draw.textlength(note, font) < width:
+        draw.text((cell + 5, 6), note, fill=(190, 190, 190), font=font, anchor="lm")
     for tick in TICKS if width >= 120 else (0, 1):
         x = left + round(tick * (inner - 1))
         draw.line([(x, _BAR[0] - 1), (x, _BAR[1] + 1)], fill="white")

@@ -109,7 +109,7 @@ def panel(
         scale: What colours mean.
         title: First line of the legend; the slice is added.
         side: Longest side of the scan in pixels.
-        boxes: Places to outline, in the scan's pixels; of a volume where they meet the slice.
+        boxes: Cells to outline, in the scan's pixels; of a volume where they meet the slice.
     """
     share = scale.share(values)
     strength = 2 * np.abs(share - 0.5) if scale.signed else share

@@ -50,8 +50,8 @@ def sheet_png(volume: ImageArray, side: int) -> bytes:
     tiles = [scan_pixels(volume[:, number], height, width) for number in numbers]
     across = columns(len(tiles))
     sheet = np.zeros((math.ceil(len(tiles) / across) * height, across * width, *tiles[0].shape[2:]), np.uint8)
-    for place, tile in enumerate(tiles):
-        top, left = place // across * height, place % across * width
+    for index, tile in enumerate(tiles):
+        top, left = index // across * height, index % across * width
         sheet[top : top + height, left : left + width] = tile
     return scan_png(sheet)
 

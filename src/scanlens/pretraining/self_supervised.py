@@ -52,7 +52,7 @@ class ViewPairs(ScanBatches):
 
 
 def mean_features(maps: Tensor) -> Tensor:
-    """``(batch, feature)`` of feature maps, whatever the pooling: places are no property of a scan here."""
+    """``(batch, feature)`` of feature maps, whatever the pooling: cells are no property of a scan here."""
     return maps.float().flatten(2).mean(2)
 
 

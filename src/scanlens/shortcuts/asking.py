@@ -25,9 +25,9 @@ class Answers:
 
     Attributes:
         logits: Of each view, ``{name: (scan, class)}``.
-        features: Of the scans as they are, averaged over places, ``(scan, feature)``.
-        outside: Share of each place of the maps' grid that is outside of the body, ``(scan, *grid)``.
-        marks: Share of each place that a mark covers, ``(scan, *grid)``.
+        features: Of the scans as they are, averaged over cells, ``(scan, feature)``.
+        outside: Share of each cell of the maps' grid that is outside of the body, ``(scan, *grid)``.
+        marks: Share of each cell that a mark covers, ``(scan, *grid)``.
         bodies: Whether a body was found, ``(scan,)``.
         examples: Scans as they are (``""``) and their views, ``{position: {name: (channel, *spatial)}}``.
     """
@@ -81,16 +81,16 @@ def ask(
             marks.append(coverage(marked, grid))
             bodies += [one.body is not None for one in parts]
             features.append(_features(network, to_input(images, statistics, device)))
-            kept = [place for place in range(len(images)) if start + place in pictured]
-            for place in kept:
-                examples[start + place] = {"": images[place].copy()}
+            kept = [index for index in range(len(images)) if start + index in pictured]
+            for index in kept:
+                examples[start + index] = {"": images[index].copy()}
             for name in VIEWS:
                 seen = np.stack(
                     [masker.view(name, *each) for each in zip(images, parts, foreign, strict=True)]
                 )
                 logits[name].append(network.logits(to_input(seen, statistics, device)).float().cpu().numpy())
-                for place in kept:
-                    examples[start + place][name] = seen[place].copy()
+                for index in kept:
+                    examples[start + index][name] = seen[index].copy()
             progress.update(len(images))
     return Answers(
         {name: np.concatenate(batches) for name, batches in logits.items()},
@@ -103,7 +103,7 @@ def ask(
 
 
 def _features(network: Network, scans: torch.Tensor) -> FloatArray:
-    """Features averaged over places, those of all members beside one another."""
+    """Features averaged over cells, those of all members beside one another."""
     means = [member.features(scans).float().flatten(2).mean(2) for member in _members(network)]
     return torch.cat(means, dim=1).cpu().numpy()
 

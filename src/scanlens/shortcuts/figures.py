@@ -61,8 +61,8 @@ def draw_bars(path: Path, facts: dict[str, Any]) -> None:
     with drawing(path, 7.6, 0.42 * sum(heights) + 0.6) as figure:
         axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
         for one, (measure, probes) in zip(axes, panels.items(), strict=True):
-            for place, probe in enumerate(probes):
-                _draw_probe(one, place, probe)
+            for row, probe in enumerate(probes):
+                _draw_probe(one, row, probe)
             one.set_yticks(range(len(probes)), [probe["title"] for probe in probes])
             one.set_ylim(len(probes) - 0.4, -0.6)
             one.set_title(f"{measure} (dashed: from here on it matters)", fontsize=10, fontweight="normal")
@@ -92,11 +92,11 @@ def draw_averages(path: Path, average: FloatArray, labels: Sequence[str]) -> Non
         figure.colorbar(drawn, ax=list(axes), label="mean probability", shrink=0.85)
 
 
-def _draw_probe(axes: Any, place: int, probe: dict[str, Any]) -> None:
+def _draw_probe(axes: Any, row: int, probe: dict[str, Any]) -> None:
     if probe["low"] is None:
         axes.text(
             0.02,
-            place,
+            row,
             "cannot tell",
             transform=axes.get_yaxis_transform(),
             va="center",
@@ -105,14 +105,12 @@ def _draw_probe(axes: Any, place: int, probe: dict[str, Any]) -> None:
         )
         return
     colour = VERDICT_COLOURS[probe["verdict"]]
-    axes.vlines(
-        probe["threshold"], place - 0.45, place + 0.45, color=INK, linewidth=1.2, linestyle=(0, (2, 1))
-    )
-    axes.plot([probe["low"], probe["high"]], [place, place], color=colour, linewidth=6, alpha=0.35)
-    axes.plot(probe["value"], place, "o", color=colour, markersize=7)
+    axes.vlines(probe["threshold"], row - 0.45, row + 0.45, color=INK, linewidth=1.2, linestyle=(0, (2, 1)))
+    axes.plot([probe["low"], probe["high"]], [row, row], color=colour, linewidth=6, alpha=0.35)
+    axes.plot(probe["value"], row, "o", color=colour, markersize=7)
     axes.annotate(
         f"{probe['value']:.2f}  {probe['verdict']}{': ' + probe['label'] if 'label' in probe else ''}",
-        (probe["high"], place),
+        (probe["high"], row),
         xytext=(6, 0),
         textcoords="offset points",
         va="center",

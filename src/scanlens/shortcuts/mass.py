@@ -47,7 +47,7 @@ def weigh(
         positions: Rows of the scans in question, ascending.
         targets: Class of each.
         predicted: Predicted class of each.
-        regions: Share of each place that belongs to a region, ``(*grid)`` or ``(scan, *grid)``.
+        regions: Share of each cell that belongs to a region, ``(*grid)`` or ``(scan, *grid)``.
     """
     classes, grid = maps.shape[1], maps.shape[2:]
     sums = np.zeros((classes, *grid))

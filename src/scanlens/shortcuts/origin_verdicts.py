@@ -37,8 +37,8 @@ def judge_origin(
         reason: Why no probe can tell; empty where they can.
         shared: How intervals are drawn.
     """
-    patients = index["patient"].to_numpy(dtype=object)[origin.places]
-    told = predicted_from_features(features[origin.places], origin.codes, patients)
+    patients = index["patient"].to_numpy(dtype=object)[origin.positions]
+    told = predicted_from_features(features[origin.positions], origin.codes, patients)
     together = _association(origin, store, shared)
     seen = Estimate(None, reason=f"a {origin.column} has too few patients to be learned and tried")
     if told is not None:

@@ -31,13 +31,13 @@ class Origin:
 
     Attributes:
         column: Its name.
-        places: Positions of the scans that are left.
+        positions: Positions of the scans that are left.
         values: The different values, sorted.
-        codes: Each scan's place in ``values``, ``(len(places),)``.
+        codes: Each scan's index in ``values``, ``(len(positions),)``.
     """
 
     column: str
-    places: IntArray
+    positions: IntArray
     values: list[str]
     codes: IntArray
 
@@ -58,9 +58,9 @@ def origins(index: pd.DataFrame) -> Iterator[Origin]:
         held = people.groupby(text).nunique()
         kept = sorted(str(value) for value, count in held.items() if value and count >= FEW_IN_CLASS)
         if 2 <= len(kept) <= _MOST_VALUES:
-            places = np.flatnonzero(text.isin(kept))
-            codes = pd.Categorical(text.iloc[places], categories=kept).codes
-            yield Origin(str(name), places, kept, np.asarray(codes, np.int64))
+            positions = np.flatnonzero(text.isin(kept))
+            codes = pd.Categorical(text.iloc[positions], categories=kept).codes
+            yield Origin(str(name), positions, kept, np.asarray(codes, np.int64))
 
 
 def predicted_from_features(

@@ -65,21 +65,21 @@ def body(image: ImageArray) -> BoolArray | None:
 
 
 def coverage(mask: BoolArray, grid: Sequence[int]) -> FloatArray:
-    """Share of every place of a coarser grid that a mask covers.
+    """Share of every cell of a coarser grid that a mask covers.
 
     Args:
         mask: ``(*leading, *spatial)``.
-        grid: Places along each spatial axis.
+        grid: Cells along each spatial axis.
 
     Returns:
         float64 ``(*leading, *grid)`` in [0, 1].
     """
     shares = mask.astype(np.float64)
     first = shares.ndim - len(grid)
-    for axis, places in enumerate(grid, start=first):
+    for axis, cells in enumerate(grid, start=first):
         side = shares.shape[axis]
-        edges = np.linspace(0, side, places + 1)
-        # A pixel on the line between two places belongs to both in the shares that they hold of it.
+        edges = np.linspace(0, side, cells + 1)
+        # A pixel on the line between two cells belongs to both in the shares that they hold of it.
         overlap = np.minimum(edges[1:, None], np.arange(1, side + 1)) - np.maximum(
             edges[:-1, None], np.arange(side)
         )

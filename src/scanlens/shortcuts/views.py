@@ -85,11 +85,11 @@ def partners(patients: npt.NDArray[np.object_], seed: int) -> npt.NDArray[np.int
     """
     codes = patient_codes(patients)
     dealt = np.random.default_rng(seed).permutation(len(codes))
-    for place in np.flatnonzero(codes[dealt] == codes):
-        others = np.flatnonzero((codes != codes[place]) & (codes[dealt] != codes[place]))
+    for index in np.flatnonzero(codes[dealt] == codes):
+        others = np.flatnonzero((codes != codes[index]) & (codes[dealt] != codes[index]))
         if len(others):
             # Two that change partners, and neither gets a scan of its own patient.
-            dealt[[place, others[0]]] = dealt[[others[0], place]]
+            dealt[[index, others[0]]] = dealt[[others[0], index]]
     return dealt
 
 
@@ -146,11 +146,11 @@ def coarse_parts(parts: Sequence[ScanParts], spatial: Sequence[int]) -> tuple[Bo
     """What is outside of each body and where marks lie, ``(scan, *spatial)`` each; all body where none is."""
     outside = np.zeros((len(parts), *spatial), bool)
     marks = np.zeros_like(outside)
-    for place, one in enumerate(parts):
+    for index, one in enumerate(parts):
         if one.body is not None:
-            outside[place] = ~one.body
+            outside[index] = ~one.body
         for box in one.marks:
-            marks[(place, *box)] = True
+            marks[(index, *box)] = True
     return outside, marks
 
 

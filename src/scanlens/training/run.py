@@ -171,7 +171,7 @@ def settle_displacement(
 
     Returns:
         The largest displacement along an axis, in pixels of the store; 0 where the network has no layer with
-        more places to trace evidence to.
+        more cells to trace evidence to.
     """
     outputs = len(network.displacement)
     wanted = min(scans_to_see(outputs), len(part.rows))

@@ -29,7 +29,7 @@ const flip = (key) => () => {
   redraw();
 };
 const act = {
-  on: flip("on"), outline: flip("outline"), regions: flip("regions"), places: flip("places"), pair: flip("pair"),
+  on: flip("on"), outline: flip("outline"), regions: flip("regions"), cells: flip("cells"), pair: flip("pair"),
   theme() {
     state.theme = THEMES[(THEMES.findIndex(([key]) => key === state.theme) + 1) % THEMES.length][0];
     redraw();
@@ -95,7 +95,7 @@ root.style.setProperty("--lesion", `rgb(${data.outline})`);
 const KEYS = [
   ["← → ↑ ↓", "move through the scans; enlarged: scan before and next, ↑ ↓ slice of a volume"],
   ["Enter", "enlarge the scan"], ["1 … 9", "map of this class"], ["m", "map on or off"], ["[ ]", "opacity, less or more"],
-  ["o", "lesion outline"], ["r", "suspicious regions"], ["p", "places of the map as they are, without interpolation"],
+  ["o", "lesion outline"], ["r", "suspicious regions"], ["p", "cells of the map as they are, without interpolation"],
   ["s", "scan beside the map"], ["+ − 0", "zoom in, out, back (also the wheel; of volumes with Ctrl)"],
   ["d", "theme: as system, light, dark, reading room"], ["/", "find a scan id"], ["?", "these keys"], ["Esc", "close"],
 ];
@@ -120,7 +120,7 @@ function pressed(event) {
   if (open && (key === "+" || key === "=")) return zoomTo(1.25), true;
   if (open && (key === "-" || key === "−")) return zoomTo(0.8), true;
   if (open && key === "0") return resetView(), true;
-  const plain = { m: act.on, o: act.outline, r: act.regions, p: act.places, s: act.pair, d: act.theme,
+  const plain = { m: act.on, o: act.outline, r: act.regions, p: act.cells, s: act.pair, d: act.theme,
     "[": () => act.opacity(-10), "]": () => act.opacity(10), "/": open ? null : () => byId("find").focus() }[key];
   return plain ? (plain(), true) : false;
 }

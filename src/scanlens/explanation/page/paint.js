@@ -1,4 +1,4 @@
-// Maps to colours. Probabilities are interpolated, then coloured: colours between places stay on the scale.
+// Maps to colours. Probabilities are interpolated, then coloured: colours between cells stay on the scale.
 const PALETTE = new Uint32Array(bytes(data.palette).buffer);
 
 // Values 0 to 255 of one class's map on one slice: { values, rows, columns }.
@@ -14,14 +14,14 @@ function plane(item, index, slice) {
   return { values, rows, columns };
 }
 
-// For each of `length` pixels the two places around it and the share of the second; half-pixel centres.
-function taps(places, length, smooth) {
+// For each of `length` pixels the two cells around it and the share of the second; half-pixel centres.
+function taps(cells, length, smooth) {
   const low = new Uint16Array(length), high = new Uint16Array(length), share = new Float32Array(length);
   for (let i = 0; i < length; i++) {
-    const centre = (i + 0.5) * places / length;
-    const at = smooth ? clamp(centre - 0.5, 0, places - 1) : Math.floor(centre);
+    const centre = (i + 0.5) * cells / length;
+    const at = smooth ? clamp(centre - 0.5, 0, cells - 1) : Math.floor(centre);
     low[i] = Math.floor(at);
-    high[i] = Math.min(low[i] + 1, places - 1);
+    high[i] = Math.min(low[i] + 1, cells - 1);
     share[i] = at - low[i];
   }
   return { low, high, share };

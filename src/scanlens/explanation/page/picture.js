@@ -18,7 +18,7 @@ function pictureOf(item, side, { map = true, alt = "" } = {}) {
   function draw(slice = item.slice) {
     const index = shownClass(item);
     canvas.style.opacity = shownOpacity(item) / 100;
-    paint(canvas, plane(item, index, slice), !state.places);
+    paint(canvas, plane(item, index, slice), !state.cells);
     marks.replaceChildren(...regionMarks(item, index, slice), ...outlineMarks(item, slice));
   }
   return { frame, image, canvas, marks, draw };

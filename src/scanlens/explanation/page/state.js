@@ -2,7 +2,7 @@
 const DEFAULTS = {
   sort: "uncertainty", down: true, label: "", predicted: "", only: "", find: "",
   map: "predicted", opacity: 100, on: true, outline: true, regions: true, theme: "auto",
-  case: "", class: "", slice: "", places: false, pair: false,
+  case: "", class: "", slice: "", cells: false, pair: false,
 };
 const state = { ...DEFAULTS };
 const own = { opacity: new Map(), class: new Map() };
@@ -61,4 +61,4 @@ const ONLY = [
   ...(has.sets ? [["missed", "label outside the set"]] : []),
 ];
 const THEMES = [["auto", "as system"], ["light", "light"], ["dark", "dark"], ["black", "reading room"]];
-const ranks = new Map([...cases].sort((a, b) => (a.id < b.id ? -1 : 1)).map((item, place) => [item.id, place]));
+const ranks = new Map([...cases].sort((a, b) => (a.id < b.id ? -1 : 1)).map((item, index) => [item.id, index]));

@@ -35,7 +35,7 @@ viewer.append(
           el("canvas.ramp", { width: 256, height: 1 }), el("span.ticks")),
         toggle("v-on", "Map", "m", () => act.on()), parts.opacity,
         toggle("v-outline", "Lesion", "o", () => act.outline()), toggle("v-regions", "Regions", "r", () => act.regions()),
-        toggle("v-places", "Places", "p", () => act.places()), toggle("v-pair", "Scan beside", "s", () => act.pair()),
+        toggle("v-cells", "Cells", "p", () => act.cells()), toggle("v-pair", "Scan beside", "s", () => act.pair()),
         parts.bright, parts.contrast,
         el("button", { type: "button", id: "v-reset", title: "Zoom, brightness and contrast back (0)", click: () => resetView() }, "Reset"))),
     el("div.side", {},
@@ -73,7 +73,7 @@ function redrawCase() {
   if (!item) return;
   picture.draw(view.slice);
   view.map = plane(item, shownClass(item), view.slice);
-  for (const [id, on] of [["v-on", state.on], ["v-outline", state.outline], ["v-regions", state.regions], ["v-places", state.places], ["v-pair", state.pair]]) {
+  for (const [id, on] of [["v-on", state.on], ["v-outline", state.outline], ["v-regions", state.regions], ["v-cells", state.cells], ["v-pair", state.pair]]) {
     byId(id).setAttribute("aria-pressed", on);
   }
   byId("v-outline").hidden = !Object.keys(item.outline).length;
@@ -89,18 +89,18 @@ function redrawCase() {
   fit();
   writeHash();
 }
-// The whole picture in the room there is; the legend's square is one place at that size.
+// The whole picture in the room there is; the legend's square is one cell at that size.
 function fit() {
   if (!view.item) return;
   const room = parts.stage.getBoundingClientRect(), count = state.pair ? 2 : 1, gap = 8;
   const side = state.pair && room.width < room.height ? [1, 2] : [count, 1];
   const scale = Math.min((room.width - gap * (side[0] - 1)) / side[0] / WIDTH, (room.height - gap * (side[1] - 1)) / side[1] / HEIGHT);
   for (const { frame } of [view.plain, view.picture]) frame.style.width = `${Math.max(40, Math.floor(WIDTH * scale))}px`;
-  const grid = view.item.grid.slice(-2), place = [HEIGHT / grid[0], WIDTH / grid[1]];
-  parts.square.style.width = `${place[1] * scale}px`;
-  parts.square.style.height = `${place[0] * scale}px`;
+  const grid = view.item.grid.slice(-2), cell = [HEIGHT / grid[0], WIDTH / grid[1]];
+  parts.square.style.width = `${cell[1] * scale}px`;
+  parts.square.style.height = `${cell[0] * scale}px`;
   const sees = data.receptive ? ` It sees ${data.receptive.map(Math.round).join(" × ")} pixels of the scan.` : "";
-  parts.squareText.textContent = `One place of the map, ${place.map((length) => +length.toFixed(1)).join(" × ")} pixels of the scan.${sees} What is smaller is interpolation.`;
+  parts.squareText.textContent = `One cell of the map, ${cell.map((length) => +length.toFixed(1)).join(" × ")} pixels of the scan.${sees} What is smaller is interpolation.`;
   moveView();
 }
 function moveView() {
@@ -180,7 +180,7 @@ viewer.addEventListener("close", () => {
   focusCell(at);
 });
 
-// Under the pointer: the place, and the probability there.
+// Under the pointer: the cell, and the probability there.
 let dragged = null;
 function pointed(event) {
   const frame = event.target.closest(".frame");
@@ -204,7 +204,7 @@ parts.stage.addEventListener("pointermove", (event) => {
   cursor.style.top = `${row / rows * at.box.height * view.zoom + view.y}px`;
   cursor.style.width = `${at.box.width * view.zoom / columns}px`;
   cursor.style.height = `${at.box.height * view.zoom / rows}px`;
-  const value = valueAt(view.map, clamp(at.x, 0, 0.9999), clamp(at.y, 0, 0.9999), !state.places);
+  const value = valueAt(view.map, clamp(at.x, 0, 0.9999), clamp(at.y, 0, 0.9999), !state.cells);
   parts.probe.textContent = `${labels[shownClass(view.item)]} ${value.toFixed(2)}`;
 });
 parts.stage.addEventListener("pointerleave", () => parts.stage.classList.remove("probing"));
