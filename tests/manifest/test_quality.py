@@ -18,7 +18,7 @@ import pytest
 from scanlens.manifest.columns import COLUMNS
 from scanlens.manifest.gate.giveaways import Shortcut
 from scanlens.manifest.gate.leakage import Leak
-from scanlens.manifest.quality import PAIRS, PER_REASON, readable, write_quality
+from scanlens.manifest.quality import PAIRS, PER_CLASS, PER_REASON, readable, write_quality
 
 HOSTILE = "a/<script>alert(1)</script>\"'&{{ 7*7 }}\u202egpj.exe\x1b[31m.png"
 VOID = {"meta", "img", "br", "link", "input", "rect"}
@@ -60,6 +60,10 @@ class Page(HTMLParser):
         return [np.asarray(cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_GRAYSCALE)) for one in coded]
 
 
+SHOWN = 2 * PER_CLASS
+"""Pictures of accepted scans: two classes of one modality."""
+
+
 def manifest_of(scans: int = 90, **columns: Any) -> pd.DataFrame:
     """A manifest of like radiographs of two classes and two sites; columns replace its own."""
     number = np.arange(scans)
@@ -72,6 +76,7 @@ def manifest_of(scans: int = 90, **columns: Any) -> pd.DataFrame:
         "sha256": [f"{one:064x}" for one in number], "pixel_sha256": "", "perceptual_hash": "0" * 16,
         "shape": [[100 + one, 80] for one in number], "channels": 1, "spacing": [[0.2, 0.2]] * scans,
         "orientation": "", "modality": "CR", "photometric": "MONOCHROME2", "bits": 12,
+        "intensity": [[-float(one), 4000.0] for one in number],
         "site": [("north", "south")[one % 2] for one in number], "burned_in": "no", "mask": "",
         "status": "ok",
     }  # fmt: skip
@@ -103,9 +108,20 @@ def test_a_clean_set_says_so(tmp_path: Path) -> None:
     assert "Leaks 0 none found" in page.words
     assert "In quarantine 0 nothing refused" in page.words
     assert "Shortcuts" not in page.words
-    assert page.pictures() == []
+    assert len(page.pictures()) == SHOWN
     for fact in ("Scans listed 90", "Accepted 90 100.0 % of all", "Patients 45"):
         assert fact in page.words
+
+
+def test_accepted_scans_are_shown_by_class_with_their_values(tmp_path: Path) -> None:
+    manifest = manifest_of(modality=["CT" if one % 3 == 1 else "CR" for one in range(90)])
+    manifest.at[0, "intensity"] = []
+    page = page_of(tmp_path, manifest)
+    # 30 are well and CR, 30 sick and CR, 30 sick and CT: six each, evenly from first to last.
+    shown = [int(picture.mean()) for picture in page.pictures()]
+    assert [shown[0], shown[5], shown[6], shown[11], shown[12], shown[17]] == [2, 89, 0, 87, 1, 88]
+    assert "scans/089.png -89 to 4000" in page.words
+    assert "CR 59 -89, -45, -2 4000, 4000, 4000 CT 30 -88, -44.5, -1 4000, 4000, 4000" in page.words
 
 
 def test_counts_of_classes_splits_sites_and_patients(tmp_path: Path) -> None:
@@ -136,7 +152,7 @@ def test_quarantined_scans_are_shown_by_reason_with_their_own_pictures(tmp_path:
     manifest = quarantine(manifest_of(), [3, 7], "too small: shortest side of 4 pixels", read=True)
     manifest = quarantine(manifest, [5], "not an image", read=False)
     page = page_of(tmp_path, manifest)
-    assert [int(picture.mean()) for picture in page.pictures()] == [3, 7]
+    assert [int(picture.mean()) for picture in page.pictures()[:-SHOWN]] == [3, 7]
     assert "too small 2 scans scans/003.png shortest side of 4 pixels" in page.words
     assert "not an image 1 scan .png not read scans/005.png" in page.words
     assert "2 kinds of reasons" in page.words
@@ -148,7 +164,7 @@ def test_a_long_quarantine_is_cut_short_and_says_so(tmp_path: Path) -> None:
     rows = list(range(PER_REASON + 5))
     manifest = quarantine(manifest_of(), rows, "blank: every pixel is 0", read=True)
     page = page_of(tmp_path, manifest)
-    assert len(page.pictures()) == PER_REASON
+    assert len(page.pictures()) == PER_REASON + SHOWN
     assert "And 5 more." in page.words
 
 
@@ -158,7 +174,7 @@ def test_leaking_pairs_stand_side_by_side(tmp_path: Path) -> None:
     leaks += [Leak("near_copy", "scans/050.png", "scans/060.png", "val | test, correlation 0.998")]
     leaks += [Leak("contradiction", "scans/070.png", "elsewhere.png", "sick | well")]
     page = page_of(tmp_path, manifest_of(), leaks=leaks)
-    shown = [int(picture.mean()) for picture in page.pictures()]
+    shown = [int(picture.mean()) for picture in page.pictures()[:-SHOWN]]
     assert shown[:4] == [0, 1, 1, 2]
     assert shown[-3:] == [50, 60, 70]
     assert f"One patient in two splits {PAIRS + 2} cases" in page.words

@@ -42,8 +42,15 @@ def params(arguments: argparse.Namespace) -> int:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    """Say which files of a folder are scans."""
+    """Say which files of a folder are scans, and with labels what the pipeline will make of them."""
     from dataclasses import asdict
+
+    if arguments.labels is not None:
+        return _preview(arguments)
+    if arguments.html is not None or arguments.overrides:
+        raise ScanlensError(
+            "--html and settings go with --labels.", "Add --labels FILE.csv or --labels folders."
+        )
 
     from scanlens.config.parse import parse
     from scanlens.config.schema import Checks
@@ -66,6 +73,31 @@ def run_check(arguments: argparse.Namespace) -> int:
         write_survey(found, arguments.report)
     print(json.dumps([asdict(scan) for scan in found.scans], indent=2) if arguments.json else as_table(found))
     return DONE
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    """What the pipeline will make of a labelled data set."""
+    from scanlens.preview.run import preview, preview_text, settings_for, write_page
+    from scanlens.scaling.cores import available_cores
+    from scanlens.scaling.engine import Engine
+
+    dims = [] if arguments.dims == "auto" else [f"data.dims={arguments.dims}"]
+    settings = settings_for(Path(), arguments.path, arguments.labels, [*dims, *arguments.overrides])
+    engine = Engine("local", arguments.workers or available_cores(), None)
+    found = preview(settings.data, settings.acquire, settings.manifest, engine)
+    if arguments.html is not None:
+        write_page(found, arguments.html)
+    if arguments.report is not None:
+        from scanlens.atomic import replacing
+
+        with replacing(arguments.report) as temporary:
+            found.built.manifest.to_csv(temporary, index=False)
+    print(
+        json.dumps({**found.facts, "refusal": found.refusal}, indent=2)
+        if arguments.json
+        else preview_text(found)
+    )
+    return REFUSED if found.refusal else DONE
 
 
 def model(arguments: argparse.Namespace) -> int:

@@ -98,6 +98,16 @@ def parser() -> argparse.ArgumentParser:
     check = subparsers.add_parser("check", help="read every file of a folder and say which are scans")
     check.add_argument("path", type=Path, metavar="PATH", help="a folder searched for scans, or one scan")
     check.add_argument(
+        "--labels",
+        metavar="FILE.csv|folders",
+        help="also deal and judge the scans by this label table, or by class folders, as the pipeline will",
+    )
+    check.add_argument(
+        "-S", "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+        help="with --labels: a setting, as dvc exp run takes it, e.g. -S data.columns.patient=id",
+    )  # fmt: skip
+    check.add_argument("--html", type=Path, metavar="FILE", help="with --labels: write the data-quality page")
+    check.add_argument(
         "--dims",
         choices=["2", "3", "auto"],
         default="auto",

@@ -66,6 +66,9 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "modality": Column("text", "DICOM modality code, or OT."),
         "photometric": Column("text", "How the source stored it, e.g. MONOCHROME1, RGB, L."),
         "bits": Column("integer", "Significant bits of the stored sample; 0 if unread."),
+        "intensity": Column(
+            "numbers", "Lowest and highest value as stored, rescaled (CT: Hounsfield units). Empty if unread."
+        ),
         "site": Column("text", "Where it was made."),
         "burned_in": Column(
             "text", "Text in the pixels: declared (by tag), detected (by look), no, or empty if unread."

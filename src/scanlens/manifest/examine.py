@@ -27,7 +27,7 @@ from scanlens.privacy.identity import names_in_path, placeholder
 from scanlens.privacy.pseudonym import pseudonym
 from scanlens.reference import parse_reference
 from scanlens.sources.read import read_with_sum
-from scanlens.types import Scan
+from scanlens.types import ImageArray, Scan
 
 _BURNED_IN_BY_TAG = {True: "declared", False: "no"}
 
@@ -158,6 +158,7 @@ class Examiner:
             "modality": "",
             "photometric": "",
             "bits": 0,
+            "intensity": [],
             "site": row["site"],
             "burned_in": "",
             "mask": row["mask"],
@@ -173,6 +174,7 @@ class Examiner:
             "modality": scan.modality,
             "photometric": scan.photometric,
             "bits": int(scan.bits),
+            "intensity": _finite_range(scan.pixels),
             "status": problem(scan, self.dims, self.checks) or OK,
         }
         if facts["status"] != OK:
@@ -185,6 +187,12 @@ class Examiner:
         if self.burned_in == "quarantine" and facts["burned_in"] != "no":
             facts["status"] = f"burned-in text: {facts['burned_in']}"
         return facts
+
+
+def _finite_range(pixels: ImageArray) -> list[float]:
+    """Lowest and highest value; empty where one of them is no number or infinite."""
+    found = [float(pixels.min(initial=np.inf)), float(pixels.max(initial=-np.inf))]
+    return found if np.isfinite(found).all() else []
 
 
 def _seen(scan: Scan) -> str:

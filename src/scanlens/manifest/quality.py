@@ -25,6 +25,8 @@ from scanlens.types import SPLITS
 
 PER_REASON = 60
 """Quarantined scans that the contact sheet shows of each kind of reason."""
+PER_CLASS = 6
+"""Accepted scans that are shown of each class and modality."""
 PAIRS = 20
 """Leaks that are shown of each kind, by a pair of scans each."""
 LEAKS = {
@@ -73,6 +75,8 @@ def write_quality(
         shortcuts=list(shortcuts),
         classes=_classes(accepted),
         splits=_splits(accepted),
+        intensities=intensities(accepted),
+        accepted=_accepted(accepted, sheet),
         distributions=distributions(accepted),
         tolerance=f"{100 * TOLERANCE:g}",
     )
@@ -147,6 +151,37 @@ def _refused(manifest: pd.DataFrame, sheet: _Sheet) -> list[dict[str, Any]]:
         for kind, group in bad.groupby(bad["status"].str.split(":").str[0])
     ]
     return sorted(groups, key=lambda group: (-group["count"], group["kind"]))
+
+
+def intensities(accepted: pd.DataFrame) -> list[dict[str, Any]]:
+    """Values of the accepted scans by modality: what lies far from its like was stored or scaled otherwise.
+
+    Args:
+        accepted: Accepted rows of a manifest.
+
+    Returns:
+        A row a modality, by name: ``modality``, ``scans``, and ``lowest`` and ``highest``, each the least,
+        the median and the greatest over its scans.
+    """
+    known = accepted[accepted["intensity"].map(len) == 2]
+    rows = []
+    for modality, group in known.groupby("modality"):
+        values = np.array(group["intensity"].tolist())
+        lowest, highest = np.quantile(values, [0, 0.5, 1], axis=0).T.tolist()
+        rows.append({"modality": str(modality), "scans": len(group), "lowest": lowest, "highest": highest})
+    return rows
+
+
+def _accepted(accepted: pd.DataFrame, sheet: _Sheet) -> list[dict[str, Any]]:
+    """Some accepted scans of each modality and class, spread evenly over the listing."""
+    groups = []
+    for (modality, label), group in accepted.groupby(["modality", "label"]):
+        chosen = np.linspace(0, len(group) - 1, min(len(group), PER_CLASS)).astype(int)
+        tiles = []
+        for row, ends in zip(group.index[chosen], group["intensity"].iloc[chosen], strict=True):
+            tiles.append({**sheet.tile(row), "range": " to ".join(f"{value:.4g}" for value in ends)})
+        groups.append({"modality": modality, "label": label, "count": len(group), "tiles": tiles})
+    return groups
 
 
 def _leaks(leaks: Sequence[Leak], sheet: _Sheet) -> list[dict[str, Any]]:

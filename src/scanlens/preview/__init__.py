@@ -1,0 +1,1 @@
+"""What the pipeline will make of a data set, told before it does any of it."""
