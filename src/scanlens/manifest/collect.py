@@ -53,8 +53,8 @@ class Notes:
         if len(named) == 1 and not self.other_patients and named.total() > 1:
             if self.study_patients:
                 raise SettingsError(
-                    f"the headers of all {named.total()} scans name no patient (or a placeholder) and one and "
-                    "the same study (StudyInstanceUID), so that all would be of one patient.",
+                    f"the headers of all {named.total()} scans name no patient (or a placeholder) and one "
+                    "and the same study (StudyInstanceUID), so that all would be of one patient.",
                     "Name the patients in a column of a table, data.columns.patient: a value of its own for "
                     "each scan where each is of another patient.",
                 )
