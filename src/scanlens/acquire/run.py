@@ -58,7 +58,12 @@ def acquire(data: Data, config: Acquire, output: Path, engine: Engine = IN_PROCE
         write_phantoms(data.phantom, output, config.seed, engine)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
     warnings: list[str] = []
-    listing = list_scans(data, root, aliases=config.paths == "alias", tell=warnings.append)
+    try:
+        listing = list_scans(data, root, aliases=config.paths == "alias", tell=warnings.append)
+    except SettingsError:
+        for warning in warnings:  # which may say why
+            _logger.warning(warning)
+        raise
     task = task_of(data.task)
     labels = task.label_names(data, listing)
     unusable = int((listing["problem"] != "").sum())

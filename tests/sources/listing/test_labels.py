@@ -42,7 +42,10 @@ def test_what_was_merged_is_listed_and_what_the_settings_part_stays_apart() -> N
 def test_several_ways_of_yes_and_no_are_refused_with_the_pairs() -> None:
     with pytest.raises(SettingsError, match=r"4 classes: 'True' and '1'; 'False' and '0'"):
         one_spelling(pd.Series(["True", "1", "False", "0"]), None, "t.csv", print)
-    assert one_spelling(pd.Series(["0", "1", "2"]), None, "t.csv", print).tolist() == ["0", "1", "2"]
+    with pytest.raises(SettingsError, match=r"3 classes: 'Yes' and 'Y'; 'no'"):
+        one_spelling(pd.Series(["Yes", "Y", "no"]), None, "t.csv", print)
+    for found in (["0", "1", "2"], ["n", "t", "f"], ["True", "0"]):
+        assert one_spelling(pd.Series(found), None, "t.csv", print).tolist() == found
 
 
 @pytest.mark.parametrize(

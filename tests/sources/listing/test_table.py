@@ -219,6 +219,8 @@ def test_empty_rows_are_passed_over_and_numbers_stay_those_of_the_table(scans: P
         "labels.csv: 1 rows have a word for nothing as their label and are quarantined: 'NA' (1). "
         "Where such a word is a class, name it in data.labels."
     ]
+    table(scans, "path,label\nill/0.png,+\nill/2.png,-\n")
+    assert list_table(settings("table", table="labels.csv"), scans)["label"].tolist() == ["+", "-"]
     table(scans, "path,label\nill/0.png,none\nill/2.png,mild\nill/4.png,severe\nill/4.png,bad\n")
     with pytest.raises(SettingsError, match=r"row 4.*'bad'"):
         list_table(settings("table", table="labels.csv", labels=["none", "mild", "severe"]), scans)

@@ -15,7 +15,10 @@ from scanlens.sources.listing.columns import Tell
 from scanlens.tasks import task_names
 
 _SEPARATORS = ("|", ";", ",")
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_WORDS = dict.fromkeys(("true", "yes", "ja", "oui", "wahr", "vrai"), True) | dict.fromkeys(
+    ("false", "no", "nein", "non", "falsch", "faux"), False
+)
+_BOOLEANS = _WORDS | {"1": True, "y": True, "t": True, "0": False, "n": False, "f": False}
 _SHOWN = 5
 _THOUSANDS = 3
 """Digits behind a comma that may as well separate thousands."""
@@ -87,7 +90,7 @@ def _best(spellings: list[str], counts: Mapping[str, int]) -> str:
 
 
 def _refuse_mixed_booleans(groups: Mapping[str, list[str]], where: str) -> None:
-    if len(groups) < 3 or not set(groups) <= set(_BOOLEANS):
+    if len(groups) < 3 or not set(groups) <= set(_BOOLEANS) or set(groups).isdisjoint(_WORDS):
         return
     sides = [
         " and ".join(repr(min(groups[key])) for key in groups if _BOOLEANS[key] is side)

@@ -47,7 +47,7 @@ class Nearest:
     """
 
     base: Path
-    _names: dict[PurePosixPath, list[str]] = field(default_factory=dict)
+    _names: dict[PurePosixPath, dict[str, None]] = field(default_factory=dict)
     _by_step: dict[tuple[PurePosixPath, int], dict[str, list[str]]] = field(default_factory=dict)
     _searches: int = 0
 
@@ -93,13 +93,13 @@ class Nearest:
             return []
         return difflib.get_close_matches(part, self._in(folder), n=_MOST, cutoff=_CLOSE)
 
-    def _in(self, folder: PurePosixPath) -> list[str]:
-        """The names in a folder that a listing can hold, sorted; nothing for what lies outside the root."""
+    def _in(self, folder: PurePosixPath) -> dict[str, None]:
+        """The names in a folder that a listing can hold, sorted, to be looked up; nothing for what lies outside the root."""
         if folder not in self._names:
             try:
                 real = (self.base / folder).resolve()
                 names = sorted(os.listdir(real)) if real.is_relative_to(self.base) else []
             except (OSError, RuntimeError):
                 names = []
-            self._names[folder] = [name for name in names if name == printable(name)[0]]
+            self._names[folder] = dict.fromkeys(name for name in names if name == printable(name)[0])
         return self._names[folder]

@@ -22,9 +22,8 @@ _WHICH = (
 _PATIENTS = re.compile(rf"(?:{_WHICH})*(?:{_WHO})(?:{_WHICH})*|(?:mrn|ptid|patid|patno|patnr|patnum)\d*")
 _PERHAPS = frozenset(
     {
-        "id", "ids", "pid", "uid", "eid", "rid", "case", "caseno", "casenumber", "caseid", "name", "record",
-        "recordid", "code", "key", "hospitalnumber", "hospitalid", "accession", "accessionnumber", "fall",
-        "fallnummer",
+        "id", "ids", "pid", "eid", "rid", "case", "caseno", "casenumber", "caseid", "record", "recordid",
+        "recordnumber", "hospitalnumber", "fallnummer",
     }
 )  # fmt: skip
 """Names of columns that may name patients or something else."""

@@ -66,14 +66,17 @@ def list_table(data: Data, root: Path, tell: Tell = _logger.warning) -> pd.DataF
     raw = load_table(root, name)
     columns = find_columns(data.columns, list(raw.columns), name)
     table = raw.apply(cleaned)
-    table[columns["label"]] = cleaned(raw[columns["label"]], keep=data.labels or ())
+    said = raw[columns["label"]].str.strip()
+    # Beside a plus a minus is no dash.
+    table[columns["label"]] = cleaned(
+        said, keep=[*(data.labels or ()), *(["-"] if (said == "+").any() else [])]
+    )
     filled = (table != "").any(axis=1)
     if not filled.any():
         raise SettingsError(f"The label table {name} has empty rows only.", "Give it one row per scan.")
     rows = pd.Index(table.index[filled] + 1, name="row")
     table = table[filled].reset_index(drop=True)
-    nothing = raw.loc[filled, columns["label"]].str.strip().reset_index(drop=True)
-    nothing = nothing.where(table[columns["label"]] == "", "")
+    nothing = said[filled].reset_index(drop=True).where(table[columns["label"]] == "", "")
     if data.columns.patient == AUTO:
         _find_patients(table, columns, name)
     listing = empty_listing(len(table))
