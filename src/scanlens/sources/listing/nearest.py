@@ -94,7 +94,7 @@ class Nearest:
         return difflib.get_close_matches(part, self._in(folder), n=_MOST, cutoff=_CLOSE)
 
     def _in(self, folder: PurePosixPath) -> dict[str, None]:
-        """The names in a folder that a listing can hold, sorted, to be looked up; nothing for what lies outside the root."""
+        """The sorted names in a folder that a listing can hold, to be looked up; none outside the root."""
         if folder not in self._names:
             try:
                 real = (self.base / folder).resolve()
