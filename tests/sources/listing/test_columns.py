@@ -48,6 +48,8 @@ def test_two_columns_of_one_name_are_told_apart_or_refused() -> None:
         SettingsError, match=r"several columns for data\.columns\.patient: 'Patient ID', 'pat"
     ):
         find_columns(AUTO, header, "t")
+    with pytest.raises(SettingsError, match=r"several columns for data\.columns\.label: 'label', 'label'"):
+        find_columns(AUTO, ["path", "label", "label.1"], "t")
 
 
 @pytest.mark.parametrize(

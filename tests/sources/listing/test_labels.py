@@ -56,6 +56,8 @@ def test_several_ways_of_yes_and_no_are_refused_with_the_pairs() -> None:
         ["Effusion", "Mass, Effusion", "Mass"],
         ["A,B", "B,C", "A,C"],
         ["['A', 'B']", "['A']", "['B']"],
+        ["scab", "rust", "scab rust"],
+        ["A", "B", "A + B"],
     ],
 )
 def test_several_labels_in_a_cell_are_told(found: list[str]) -> None:
@@ -64,8 +66,10 @@ def test_several_labels_in_a_cell_are_told(found: list[str]) -> None:
     refuse_several_labels(pd.Series(found), found, "t.csv", "auto")
 
 
-def test_a_comma_in_a_name_is_no_separator() -> None:
-    names = pd.Series(["Pneumonia, bacterial", "Pneumonia, viral", "normal", ""])
+def test_what_is_part_of_a_name_is_no_separator() -> None:
+    names = pd.Series(
+        ["Pneumonia, bacterial", "Pneumonia, viral", "normal", "left lung", "right lung", "left eye"]
+    )
     refuse_several_labels(names, None, "t.csv", "auto")
 
 

@@ -55,6 +55,7 @@ def test_every_column_arrives(scans: Path, settings: Make) -> None:
         ("absent.png,ill,1", "file not found"),
         ("../scans.png,ill,1", "outside the data root"),
         ("/etc/hostname,ill,1", "outside the data root"),
+        ("C:\\ill\\0.png,ill,1", "outside the data root"),
         ("well,ill,1", "a folder, not a file"),
         (",ill,1", "the path is empty"),
         ("ill/0.png,,1", "no label"),

@@ -73,6 +73,8 @@ def find_columns(columns: Columns, header: Sequence[str], table: str) -> dict[st
             found[role] = match
         else:
             raise _missing(role, repr(named), named, header, table)
+        if role in found and f"{found[role]}.1" in header:  # what pandas makes of a repeated name
+            raise _several(role, [found[role]] * 2, table)
     return found
 
 
@@ -85,11 +87,15 @@ def _named(name: str, header: Sequence[str], role: str, table: str) -> str | Non
     """Return the one column of this name, whatever its case and separators."""
     matches = [column for column in header if plain(column) == plain(name)]
     if len(matches) > 1:
-        raise SettingsError(
-            f"{table} has several columns for data.columns.{role}: {', '.join(map(repr, matches))}.",
-            f"Set data.columns.{role} to one of them, exactly as it is written, or rename the others.",
-        )
+        raise _several(role, matches, table)
     return matches[0] if matches else None
+
+
+def _several(role: str, matches: Sequence[str], table: str) -> SettingsError:
+    return SettingsError(
+        f"{table} has several columns for data.columns.{role}: {', '.join(map(repr, matches))}.",
+        f"Set data.columns.{role} to one of them, exactly as it is written, or rename the others.",
+    )
 
 
 def _missing(role: str, what: str, wanted: str, header: Sequence[str], table: str) -> SettingsError:

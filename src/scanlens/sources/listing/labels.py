@@ -14,7 +14,7 @@ from scanlens.sources.listing.cells import number_of, spelling_key
 from scanlens.sources.listing.columns import Tell
 from scanlens.tasks import task_names
 
-_SEPARATORS = ("|", ";", ",")
+_SEPARATORS = ("|", ";", ",", "/", "+", "&", " ")
 _WORDS = dict.fromkeys(("true", "yes", "ja", "oui", "wahr", "vrai"), True) | dict.fromkeys(
     ("false", "no", "nein", "non", "falsch", "faux"), False
 )
@@ -106,8 +106,8 @@ def _refuse_mixed_booleans(groups: Mapping[str, list[str]], where: str) -> None:
 def refuse_several_labels(found: pd.Series, labels: list[str] | None, where: str, task: str) -> None:
     """Refuse cells of several labels, which would each be a class of its own.
 
-    Parts between ``|`` or ``;`` are labels. A comma may be part of a name: parts are labels only where all
-    of a cell's occur in other cells as well.
+    Parts between ``|`` or ``;`` are labels. What else separates may be part of a name: parts are labels only
+    where all of a cell's are cells of their own or, between commas, occur in other cells as well.
 
     Args:
         found: Labels, empty where there is none.
@@ -127,7 +127,11 @@ def refuse_several_labels(found: pd.Series, labels: list[str] | None, where: str
             for cell, inside in parts.items()
             if len(inside) > 1
             and cell not in (labels or ())
-            and (separator != "," or all(cells_of[part] > 1 for part in inside))
+            and (
+                separator in _SEPARATORS[:2]
+                or inside <= counts.keys()
+                or (separator == "," and all(cells_of[part] > 1 for part in inside))
+            )
         ]
         if not several:
             continue

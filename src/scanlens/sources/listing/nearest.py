@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from scanlens.privacy.aliases import ENDINGS
 from scanlens.sources.locate import printable
@@ -17,7 +16,6 @@ _CLOSE = 0.8
 _SEARCHES = 5
 """Names that are compared letter by letter with every file of a folder: it takes long where both are many."""
 _MOST = 3
-_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 
 
 def _composed(name: str) -> str:
@@ -63,7 +61,7 @@ class Nearest:
         Returns:
             The path of the one that fits, or nothing; and otherwise the nearest names, if any.
         """
-        if path.startswith(("/", "\\")) or _DRIVE.match(path):
+        if PureWindowsPath(path).anchor:
             return "", []
         parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".")]
         here = PurePosixPath()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 from tqdm import tqdm
@@ -34,7 +34,7 @@ from scanlens.sources.listing.load import load_table
 from scanlens.sources.listing.metadata import anonymous_columns
 from scanlens.sources.listing.nearest import Nearest
 from scanlens.sources.listing.patients import names_patients, refuse_unused, warn_of_spellings
-from scanlens.sources.locate import NOT_FOUND, base_folder
+from scanlens.sources.locate import NOT_FOUND, OUTSIDE, base_folder
 from scanlens.tasks import task_of
 
 _logger = logging.getLogger(__name__)
@@ -192,6 +192,8 @@ class _Files:
         if problem != NOT_FOUND:
             return _Found(reference, problem)
         parts = parse_reference(reference)
+        if PureWindowsPath(parts.path).is_absolute():
+            return _Found(reference, OUTSIDE)
         path, names = self._nearest.find(parts.path)
         if path:
             reference = str(replace(parts, path=path))
