@@ -78,11 +78,15 @@ def parse_reference(text: str) -> Reference:
 
 
 def relative_reference(base: PurePosixPath, text: str) -> str:
-    """Write a reference in one way: relative to the root where it lies below it, else as it was given."""
+    """Write a reference in one way: relative to the root where it lies below it, else as it was given.
+
+    Names in an archive get ``/`` between folders, whoever packed it.
+    """
     if not text:
         return ""
     reference = parse_reference(text)
     pure = PurePosixPath(reference.path)
     if pure.is_absolute() and pure.is_relative_to(base):
         pure = pure.relative_to(base)
-    return str(replace(reference, path=pure.as_posix()))
+    member = reference.member.replace("\\", "/")
+    return str(replace(reference, path=pure.as_posix(), member=member))

@@ -92,6 +92,22 @@ def test_aliases_name_no_file(scans: Path, settings: Make, tmp_path: Path) -> No
     assert b"Doe" not in (tmp_path / "alias" / "listing.parquet").read_bytes()
 
 
+def test_unusable_rows_are_told_and_go_on_under_aliases(scans: Path, settings: Make, tmp_path: Path) -> None:
+    """Several rows of one path, of none, and of a nearly right one end in quarantine; the run goes on."""
+    shutil.copy(scans / "ill" / "0.png", scans / "ill" / "0.jpg")
+    rows = "ill/2.png,ill\nwell/1.png,well\ngone,ill\ngone,ill\n,ill\n,well\nill/0,ill\n,\n"
+    (scans / "labels.csv").write_text("path,label\n" + rows)
+    data = settings("table", root=str(scans), table="labels.csv")
+    facts = acquire(data, Acquire(None, "alias", 0), tmp_path / "a")
+    assert (facts["scans"], facts["unusable"]) == (7, 5)
+    listing = pd.read_parquet(tmp_path / "a" / "listing.parquet")
+    assert sorted(listing["problem"]) == ["", "", *["file not found"] * 3, *["the path is empty"] * 2]
+    (scans / "labels.csv").write_text("path,label\nill/2.PNG,ill\nwell/1.png,well\n")
+    (warning,) = acquire(data, Acquire(None, "alias", 0), tmp_path / "b")["warnings"]
+    assert warning.startswith("1 rows name a file otherwise than the disk does")
+    assert "png" not in warning
+
+
 def test_an_altered_medmnist_file_is_a_warning(shared_data: Path, settings: Make, tmp_path: Path) -> None:
     for name, warned in (("pneumoniamnist", True), ("adrenalmnist3d", False)):
         dims = 3 if name.endswith("3d") else 2

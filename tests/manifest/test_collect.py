@@ -69,6 +69,24 @@ def test_one_patient_in_every_header_is_a_placeholder() -> None:
     assert notes.patient_warnings() == []
 
 
+def test_one_study_for_all_scans_and_no_patient_is_a_placeholder() -> None:
+    rows = [examined(n, patient="p1", study_patient=True) for n in range(3)]
+    _, notes = collect(rows, 3, np.zeros((3, SIDE, SIDE), np.uint8))
+    with pytest.raises(SettingsError, match=r"all 3 scans.*StudyInstanceUID.*data\.columns\.patient"):
+        notes.patient_warnings()
+    rows.append(examined(3, patient="p2", study_patient=True))
+    _, notes = collect(rows, 4, np.zeros((4, SIDE, SIDE), np.uint8))
+    assert notes.patient_warnings() == []
+
+
+def test_rows_of_one_path_that_were_not_read_have_ids_of_their_own() -> None:
+    rows = [examined(n, scan_id="xab", sha256="", status="file not found") for n in range(3)]
+    manifest, _ = collect([*rows, examined(3)], 4, np.zeros((4, SIDE, SIDE), np.uint8))
+    check_columns(manifest)
+    assert manifest["scan_id"].tolist() == ["xab", "xab-1", "xab-2", "0" * 16]
+    assert manifest["patient"].tolist() == ["sxab", "sxab-1", "sxab-2", "s" + "0" * 16]
+
+
 def test_names_in_paths_are_counted() -> None:
     notes = Notes(named_paths=2)
     assert "2 scans' paths" in notes.patient_warnings()[0]

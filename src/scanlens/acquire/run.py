@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from scanlens.privacy.aliases import record_aliases
 from scanlens.privacy.pseudonym import load_key
 from scanlens.scaling.engine import IN_PROCESS, Engine
 from scanlens.sources.acquired import HERE, LISTING, METADATA, SOURCE
-from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS
+from scanlens.sources.listing.columns import FURTHER, LISTING_COLUMNS, MASKS, Tell
 from scanlens.sources.listing.folder import list_folder
 from scanlens.sources.listing.medmnist import list_npz, npz_file
-from scanlens.sources.listing.table import list_table
+from scanlens.sources.listing.table import NEAREST, list_table
 from scanlens.tasks import task_of
 
+_logger = logging.getLogger(__name__)
 _PHANTOM_TABLE = "labels.csv"
 
 
@@ -55,7 +57,13 @@ def acquire(data: Data, config: Acquire, output: Path, engine: Engine = IN_PROCE
         output.mkdir(parents=True, exist_ok=True)
         write_phantoms(data.phantom, output, config.seed, engine)
         root, data = output, replace(data, root=output.as_posix(), table=_PHANTOM_TABLE)
-    listing = list_scans(data, root, aliases=config.paths == "alias")
+    warnings: list[str] = []
+    try:
+        listing = list_scans(data, root, aliases=config.paths == "alias", tell=warnings.append)
+    except SettingsError:
+        for warning in warnings:  # which may say why
+            _logger.warning(warning)
+        raise
     task = task_of(data.task)
     labels = task.label_names(data, listing)
     unusable = int((listing["problem"] != "").sum())
@@ -85,15 +93,8 @@ def acquire(data: Data, config: Acquire, output: Path, engine: Engine = IN_PROCE
         "patients": int(listing.loc[listing["patient"] != "", "patient"].nunique()),
         "sites": _counts(listing["site"]),
         "splits": _counts(listing["split"]),
-        "warnings": _warnings(data, root),
+        "warnings": warnings,
     }
-
-
-def _warnings(data: Data, root: Path) -> list[str]:
-    if data.kind != "medmnist":
-        return []
-    warning = altered_copy(npz_file(data, root))
-    return [f"{warning}."] if warning else []
 
 
 def _counts(column: pd.Series) -> dict[str, int]:
@@ -101,11 +102,20 @@ def _counts(column: pd.Series) -> dict[str, int]:
     return {str(value): int(count) for value, count in known.value_counts().sort_index().items()}
 
 
+def _list_medmnist(data: Data, root: Path, tell: Tell) -> pd.DataFrame:
+    listing = list_npz(data, root)
+    if warning := altered_copy(npz_file(data, root)):
+        tell(f"{warning}.")
+    return listing
+
+
 # Listing a data set: which scans there are and what is said about each, before any is opened.
-_LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": list_npz}
+_LISTERS = {"folder": list_folder, "table": list_table, "phantom": list_table, "medmnist": _list_medmnist}
 
 
-def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame:
+def list_scans(
+    data: Data, root: Path, *, aliases: bool = False, tell: Tell = _logger.warning
+) -> pd.DataFrame:
     """List the scans of a data set and check everything about it that needs no scan opened.
 
     Args:
@@ -113,6 +123,7 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
         root: The data root as a folder, or the MedMNIST file.
         aliases: Whether scans and masks are named by aliases, whose book is written as soon as the
             listing is: refusals before that name real files and folders, later ones aliases.
+        tell: Told, in sentences without paths and patients, what was taken for what.
 
     Returns:
         One row per scan, sorted by path, with the columns of
@@ -128,7 +139,7 @@ def list_scans(data: Data, root: Path, *, aliases: bool = False) -> pd.DataFrame
             f"The data root {root} does not exist.", "Set data.root to the folder that holds the scans."
         )
     task = task_of(data.task)
-    listing = task.clean(_LISTERS[data.kind](data, root))
+    listing = task.clean(_LISTERS[data.kind](data, root, tell))
     # By the real path even under aliases, whose order depends on a key: splits should not.
     listing = listing.sort_values("path", kind="stable", ignore_index=True)
     if aliases:
@@ -144,4 +155,5 @@ def _aliased(listing: pd.DataFrame) -> pd.DataFrame:
     return listing.assign(
         path=[alias.get(path, "") for path in listing["path"]],
         mask=[MASKS.join(alias.get(mask, "") for mask in several) for several in masks],
+        problem=listing["problem"].str.partition(NEAREST)[0],
     )

@@ -30,25 +30,36 @@ class Notes:
         dates: ``(row,)`` sortable text, empty where unknown.
         tags: Header tags (keyed hashes by name) of at most :data:`TAGGED` rows.
         header_patients: Pseudonyms that headers, not the table, gave.
-        other_patients: Read scans whose patient the table gave, or nobody.
+        study_patients: Scans of each study whose patient nobody names.
+        other_patients: Read scans whose patient the table gave, or nothing.
         named_paths: Scans whose path holds the patient's own name or number.
     """
 
     dates: list[str] = field(default_factory=list, repr=False)
     tags: dict[int, Mapping[str, str]] = field(default_factory=dict)
     header_patients: Counter[str] = field(default_factory=Counter)
+    study_patients: Counter[str] = field(default_factory=Counter)
     other_patients: int = 0
     named_paths: int = 0
 
     def patient_warnings(self) -> list[str]:
-        """Warn of names in paths; refuse one patient for all scans, which is a placeholder.
+        """Warn of names in paths; refuse one patient, or one study, for all scans, which is a placeholder.
 
         Raises:
-            SettingsError: There are several scans, and the headers of all name one patient.
+            SettingsError: There are several scans, and the headers of all name one patient, or nobody and
+                one study.
         """
-        if len(self.header_patients) == 1 and not self.other_patients and self.header_patients.total() > 1:
+        named = self.header_patients + self.study_patients
+        if len(named) == 1 and not self.other_patients and named.total() > 1:
+            if self.study_patients:
+                raise SettingsError(
+                    f"the headers of all {named.total()} scans name no patient (or a placeholder) and one "
+                    "and the same study (StudyInstanceUID), so that all would be of one patient.",
+                    "Name the patients in a column of a table, data.columns.patient: a value of its own for "
+                    "each scan where each is of another patient.",
+                )
             raise SettingsError(
-                f"the headers of all {self.header_patients.total()} scans name one and the same patient.",
+                f"the headers of all {named.total()} scans name one and the same patient.",
                 "If that is a placeholder, name the patients in a table or set data.columns.patient=null.",
             )
         if not self.named_paths:
@@ -79,10 +90,10 @@ def collect(
     tables: list[pd.DataFrame] = []
     for number, one in enumerate(examined):
         facts = dict(one.facts)
-        content = facts["sha256"][:16]
-        if content:
-            facts["scan_id"] = f"{content}-{ids[content]}" if ids[content] else content
-            ids[content] += 1
+        # Rows may repeat a content, and rows that were not read a path.
+        name = facts["sha256"][:16] or facts["scan_id"]
+        facts["scan_id"] = f"{name}-{ids[name]}" if ids[name] else name
+        ids[name] += 1
         facts["patient"] = facts["patient"] or f"s{facts['scan_id']}"
         if one.thumbnail is not None:
             thumbnails[number] = one.thumbnail
@@ -92,6 +103,8 @@ def collect(
         notes.named_paths += one.named_in_path
         if one.header_patient:
             notes.header_patients[facts["patient"]] += 1
+        elif one.study_patient:
+            notes.study_patients[facts["patient"]] += 1
         elif facts["status"] == OK:
             notes.other_patients += 1
         chunk.append(facts)

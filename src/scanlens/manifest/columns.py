@@ -38,8 +38,8 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "scan_id": Column(
             "text",
-            "First 16 hex digits of sha256; a later repetition of the same content gets -1, -2…; "
-            "a row without content gets x and 15 digits of its path's hash.",
+            "First 16 hex digits of sha256; a row that was not read gets x and 15 digits of its path's hash. "
+            "A later row of the same content or path gets -1, -2….",
         ),
         "patient": Column("text", "Pseudonym; s and the scan_id where nothing names a patient."),
         "label": Column("text", "Class."),

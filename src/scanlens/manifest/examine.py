@@ -44,6 +44,7 @@ class Examined:
         date: Acquisition date, in sortable text; for the temporal split, and never written down.
         header_patient: Whether ``facts["patient"]`` is whom the file names, rather than from the listing or
             one unknown patient for all scans of a study.
+        study_patient: Whether ``facts["patient"]`` is one unknown patient for all scans of a DICOM study.
         named_in_path: The path holds the patient's own name or number.
     """
 
@@ -52,6 +53,7 @@ class Examined:
     tags: Mapping[str, str] = field(default_factory=dict)
     date: str = field(default="", repr=False)
     header_patient: bool = False
+    study_patient: bool = False
     named_in_path: bool = False
 
 
@@ -113,28 +115,26 @@ class Examiner:
     def _identified(self, examined: Examined, scan: Scan) -> Examined:
         """Add what the header says of patient and acquisition."""
         path, patient = examined.facts["path"], examined.facts["patient"]
-        own = ""
+        own = study = ""
         if not patient:
             if self.header_patients and not placeholder(scan.patient):
                 own = pseudonym(scan.patient, self.key)
-            patient = own or self._unknown_patient(scan, path)
+            elif not placeholder(scan.header.get("StudyInstanceUID", "")):
+                # Scans of one DICOM study are of one patient, whoever that is.
+                study = pseudonym(f"study {scan.header['StudyInstanceUID']}", self.key)
+            patient = own or study or self._patient_of_frames(path)
         return replace(
             examined,
             facts={**examined.facts, "patient": patient},
             tags=header_tags(scan.header, self.key),
             date=acquisition_date(scan.header),
             header_patient=bool(own),
+            study_patient=bool(study),
             named_in_path=names_in_path(scan.header, path),
         )
 
-    def _unknown_patient(self, scan: Scan, path: str) -> str:
-        """Return one name for all scans that must be of one patient, whoever that is; empty for a lone scan.
-
-        Scans of one DICOM study are of one patient, and so are the frames of one file.
-        """
-        study = scan.header.get("StudyInstanceUID", "")
-        if not placeholder(study):
-            return pseudonym(f"study {study}", self.key)
+    def _patient_of_frames(self, path: str) -> str:
+        """Return one name for all frames of one file, whoever that is; empty for a lone scan."""
         parts = parse_reference(resolve_alias(path))
         return "" if parts.frame is None else pseudonym(f"file {replace(parts, frame=None)}", self.key)
 

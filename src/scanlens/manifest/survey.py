@@ -23,6 +23,7 @@ from scanlens.sources.content import opened
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import os_reason
 from scanlens.sources.read import read_scan
+from scanlens.sources.readers.archive import left_behind
 from scanlens.sources.readers.itk import is_itk
 from scanlens.sources.readers.nifti import is_nifti
 from scanlens.types import Scan
@@ -62,7 +63,8 @@ class Survey:
 
     Attributes:
         scans: One entry a scan, in the order of the paths.
-        passed_over: Files that are no scans by their name: hidden ones and DICOMDIR.
+        passed_over: Files that are no scans by their name: hidden ones, DICOMDIR, and what systems leave
+            behind.
     """
 
     scans: list[Surveyed]
@@ -188,7 +190,9 @@ def _printable(path: str) -> str:
 def _total(found: Survey) -> str:
     accepted = sum(scan.status == ACCEPTED for scan in found.scans)
     peak = max((scan.peak_mib for scan in found.scans), default=0)
-    over = f", {found.passed_over} passed over (hidden, DICOMDIR)" if found.passed_over else ""
+    over = (
+        f", {found.passed_over} passed over (hidden, DICOMDIR, left by systems)" if found.passed_over else ""
+    )
     return (
         f"{len(found.scans)} files, {accepted} accepted, {len(found.scans) - accepted} quarantined{over}, "
         f"peak memory of a reader {peak} MiB"
@@ -198,7 +202,8 @@ def _total(found: Survey) -> str:
 def _passed_over(path: Path) -> int:
     """Count the files that :func:`scanlens.sources.listing.tree.list_tree` leaves out by their name."""
     return sum(
-        any(part.startswith(".") for part in file.relative_to(path).parts) or file.name.upper() == "DICOMDIR"
+        any(part.startswith(".") or left_behind(part) for part in file.relative_to(path).parts)
+        or file.name.upper() == "DICOMDIR"
         for file in _files(path)
     )
 

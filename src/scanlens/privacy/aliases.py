@@ -23,11 +23,11 @@ from scanlens.privacy.pseudonym import key_file
 from scanlens.reference import parse_reference
 
 _ALIAS = re.compile(r"@[0-9a-f]{16}(\.[a-z0-9.]{1,8})?")
-# No other ending: it may be a name.
-_ENDINGS = (
+ENDINGS = (
     *(".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".nrrd", ".mha", ".mhd", ".npz", ".zip"),
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
 )
+"""Endings of files that hold scans. An alias keeps no other one: it may be a name."""
 _PURPOSE = b"alias\0"  # keeps these hashes apart from patients' pseudonyms, made with the same key
 
 
@@ -48,7 +48,7 @@ def alias_of(reference: str, key: bytes) -> str:
         return ""
     parts = parse_reference(reference)
     file = (parts.member or parts.path).lower()
-    ending = next((ending for ending in _ENDINGS if file.endswith(ending)), "")
+    ending = next((ending for ending in ENDINGS if file.endswith(ending)), "")
     digest = hmac.new(key, _PURPOSE + reference.encode("utf-8"), hashlib.sha256).hexdigest()
     return f"@{digest[:16]}{ending}"
 

@@ -10,9 +10,10 @@ from scanlens.errors import UnreadableScan
 from scanlens.privacy.aliases import is_alias
 from scanlens.reference import parse_reference
 
+NOT_FOUND = "file not found"
 _REASONS = {
-    errno.ENOENT: "file not found",
-    errno.ENOTDIR: "file not found",
+    errno.ENOENT: NOT_FOUND,
+    errno.ENOTDIR: NOT_FOUND,
     errno.ELOOP: "a loop of symbolic links",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",

@@ -29,11 +29,34 @@ def test_null_means_none_and_names_are_taken_as_written() -> None:
     assert find_columns(columns, header, "t") == {"path": "Path", "label": "y", "site": "source"}
 
 
+@pytest.mark.parametrize("wanted", ["auto", "patient_id", "PATIENT ID"])
+@pytest.mark.parametrize("name", ["Patient ID", "patient_id", "PatientID", " patient-id ", "Patient.Id"])
+def test_case_and_separators_do_not_matter(name: str, wanted: str) -> None:
+    columns = Columns("path", "label", wanted, None, None, None, None)
+    assert find_columns(columns, ["Path", name, "LABEL"], "t") == {
+        "path": "Path",
+        "label": "LABEL",
+        "patient": name,
+    }
+
+
+def test_two_columns_of_one_name_are_told_apart_or_refused() -> None:
+    header = ["path", "label", "Patient ID", "patient_id"]
+    exact = Columns("path", "label", "Patient ID", None, None, None, None)
+    assert find_columns(exact, header, "t")["patient"] == "Patient ID"
+    with pytest.raises(
+        SettingsError, match=r"several columns for data\.columns\.patient: 'Patient ID', 'pat"
+    ):
+        find_columns(AUTO, header, "t")
+    with pytest.raises(SettingsError, match=r"several columns for data\.columns\.label: 'label', 'label'"):
+        find_columns(AUTO, ["path", "label", "label.1"], "t")
+
+
 @pytest.mark.parametrize(
     ("columns", "role", "close"),
     [
         (AUTO, "label", "Labels"),
-        (Columns("path", "Labels", "patientid", None, None, None, None), "patient", "patient_id"),
+        (Columns("path", "Labels", "patients", None, None, None, None), "patient", "patient_id"),
         (Columns("path", "Labels", None, None, None, "segment", None), "mask", ""),
     ],
 )

@@ -61,6 +61,82 @@ def test_masks_are_no_scans(scans: Path, settings: Make) -> None:
     assert len(listing) == 7
 
 
+@pytest.mark.parametrize(("scan", "mask"), [("0.nii.gz", "0_mask.nii.gz"), ("0.jpg", "0_Mask.png")])
+def test_masks_behind_other_endings(scans: Path, settings: Make, scan: str, mask: str) -> None:
+    (scans / "ill" / "0.png").rename(scans / "ill" / scan)
+    shutil.copy(scans / "ill" / "2.png", scans / "ill" / mask)
+    listing = list_folder(settings("folder"), scans).set_index("path")["mask"]
+    assert listing[f"ill/{scan}"] == f"ill/{mask}"
+    assert len(listing) == 6
+
+
+def test_what_systems_leave_behind_is_passed_over(scans: Path, settings: Make) -> None:
+    (scans / "__MACOSX" / "ill").mkdir(parents=True)
+    (scans / "ill" / "@eaDir").mkdir()
+    for name in (
+        "__MACOSX/ill/._0.png",
+        "ill/._0.png",
+        "ill/Thumbs.db",
+        "well/Desktop.ini",
+        "ill/@eaDir/0.png",
+    ):
+        (scans / name).write_bytes(b"")
+    listing = list_folder(settings("folder"), scans)
+    assert listing["label"].value_counts().to_dict() == {"ill": 3, "well": 3}
+
+
+def _in_splits(scans: Path, above: bool) -> Path:
+    root = scans.parent / "dealt"
+    for split, numbers in (("Training", "01"), ("valid", "23"), ("TEST", "45")):
+        for number in numbers:
+            label = ("ill", "well")[int(number) % 2]
+            folder = root / split / label if above else root / label / split
+            folder.mkdir(parents=True)
+            shutil.copy(scans / label / f"{number}.png", folder)
+    return root
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_folders_called_as_splits_are_the_declared_split(scans: Path, settings: Make, above: bool) -> None:
+    root = _in_splits(scans, above)
+    listing = list_folder(settings("folder"), root)
+    by_number = listing.set_index(listing["path"].str[-5]).sort_index()
+    assert by_number["split"].tolist() == ["train", "train", "val", "val", "test", "test"]
+    assert by_number["label"].tolist() == ["ill", "well"] * 3
+    dealt = list_folder(settings("folder", split=None), root)
+    assert dealt.drop(columns="split").equals(listing.drop(columns="split"))
+    assert (dealt["split"] == "").all()
+
+
+def test_folders_half_called_as_splits_are_refused(scans: Path, settings: Make) -> None:
+    (scans / "ill").rename(scans / "test")
+    with pytest.raises(SettingsError, match=r"as splits \(test\) beside others \(well\).*data\.labels"):
+        list_folder(settings("folder"), scans)
+    listing = list_folder(settings("folder", labels=["test", "well"]), scans)
+    assert set(listing["label"]) == {"test", "well"}
+    (scans / "well").rename(scans / "train")
+    with pytest.raises(SettingsError, match="test is called as a split and holds no class folders"):
+        list_folder(settings("folder"), scans)
+
+
+def test_a_class_that_is_only_half_in_splits_is_refused(scans: Path, settings: Make) -> None:
+    root = _in_splits(scans, False)
+    (root / "ill" / "Training").rename(root / "ill" / "Training 2")
+    (root / "ill" / "train").mkdir()
+    shutil.copy(scans / "ill" / "0.png", root / "ill" / "train")
+    with pytest.raises(SettingsError, match=r"1 of 4 files of the class folder .*ill lie in none"):
+        list_folder(settings("folder"), root)
+
+
+def test_classes_that_differ_in_case_are_one_and_said(scans: Path, settings: Make) -> None:
+    (scans / "Ill").mkdir()
+    (scans / "ill" / "0.png").rename(scans / "Ill" / "0.png")
+    told: list[str] = []
+    listing = list_folder(settings("folder"), scans, told.append)
+    assert listing["label"].value_counts().to_dict() == {"ill": 3, "well": 3}
+    assert "'ill' (2), 'Ill' (1) as 'ill'" in told[0]
+
+
 def test_a_folder_that_cannot_be_entered(
     scans: Path, settings: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

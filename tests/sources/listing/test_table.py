@@ -55,6 +55,7 @@ def test_every_column_arrives(scans: Path, settings: Make) -> None:
         ("absent.png,ill,1", "file not found"),
         ("../scans.png,ill,1", "outside the data root"),
         ("/etc/hostname,ill,1", "outside the data root"),
+        ("C:\\ill\\0.png,ill,1", "outside the data root"),
         ("well,ill,1", "a folder, not a file"),
         (",ill,1", "the path is empty"),
         ("ill/0.png,,1", "no label"),
@@ -207,3 +208,72 @@ def test_any_index() -> None:
         "",
         "000000",
     ]
+
+
+def test_empty_rows_are_passed_over_and_numbers_stay_those_of_the_table(scans: Path, settings: Make) -> None:
+    told: list[str] = []
+    table(scans, "path,label,patient\n,,\nill/0.png,NA,nan\n , ,\nill/2.png,ill,unknown\n,ill,P1\n,well,P1\n")
+    listing = list_table(settings("table", table="labels.csv"), scans, told.append)
+    assert listing["problem"].tolist() == ["no label: 'NA'", "", "the path is empty", "the path is empty"]
+    assert listing["patient"].tolist() == ["", "", *[pseudonym("P1", load_key())] * 2]
+    assert told == [
+        "labels.csv: 1 rows have a word for nothing as their label and are quarantined: 'NA' (1). "
+        "Where such a word is a class, name it in data.labels."
+    ]
+    table(scans, "path,label\nill/0.png,+\nill/2.png,-\n")
+    assert list_table(settings("table", table="labels.csv"), scans)["label"].tolist() == ["+", "-"]
+    table(scans, "path,label\nill/0.png,none\nill/2.png,mild\nill/4.png,severe\nill/4.png,bad\n")
+    with pytest.raises(SettingsError, match=r"row 4.*'bad'"):
+        list_table(settings("table", table="labels.csv", labels=["none", "mild", "severe"]), scans)
+
+
+@pytest.mark.parametrize(
+    ("rows", "problems"),
+    [
+        # An unlabelled row contradicts none, and an unusable row is no first of several.
+        ("ill/0.png,,,\nill/0.png,ill,,\n", ["no label", ""]),
+        ("ill/0.png,ill,,absent.png\nill/0.png,ill,,\n", ["mask: file not found", ""]),
+        ("ill/0.png,ill,P1,\nill/0.png,ill,P2,\n", ["listed with different patients"] * 2),
+        ("ill/0.png,ill,P1,\nill/0.png,ILL,P1,\nIll\\0,ill,P1,\n", ["", *["listed more than once"] * 2]),
+    ],
+)
+def test_rows_about_one_file(scans: Path, settings: Make, rows: str, problems: list[str]) -> None:
+    table(scans, f"path,label,patient,mask\n{rows}")
+    listing = list_table(settings("table", table="labels.csv"), scans, lambda told: None)
+    assert listing["problem"].tolist() == problems
+
+
+def test_files_are_found_otherwise_spelt_and_named_where_several_fit(scans: Path, settings: Make) -> None:
+    (scans / "ill" / "2.jpg").write_bytes(b"")
+    with zipfile.ZipFile(scans / "x.zip", "w") as archive:
+        archive.write(scans / "ill" / "0.png", "in/a.png")
+    told: list[str] = []
+    table(
+        scans,
+        "path,label,mask\nIll\\0.PNG,ill,ill\\4\nill/2,ill,\nabsent,ill,\nx.zip#member/in\\a.png,ill,\n",
+    )
+    listing = list_table(settings("table", table="labels.csv"), scans, told.append)
+    assert listing["path"].tolist() == ["ill/0.png", "ill/2", "absent", "x.zip#member/in/a.png"]
+    assert listing["mask"].tolist() == ["ill/4.png", "", "", ""]
+    nearest = "file not found: the nearest names are 'ill/2.jpg', 'ill/2.png'"
+    assert listing["problem"].tolist() == ["", nearest, "file not found", ""]
+    assert len(told) == 1
+    assert told[0].startswith("1 rows name a file otherwise than the disk does")
+
+
+def test_patients_are_found_however_their_column_is_called(scans: Path, settings: Make) -> None:
+    body = "".join(f"ill/{number}.png,ill,{number // 4}\n" for number in (0, 2, 4))
+    table(scans, f"path,label,Anon. Subject No\n{body}")
+    listing = list_table(settings("table", table="labels.csv"), scans)
+    assert listing["patient"].nunique() == 2
+    table(scans, f"path,label,id\n{body}ill/5.png,ill,2\n")
+    with pytest.raises(SettingsError, match=r"'id' looks like patients.*data\.columns\.patient=id"):
+        list_table(settings("table", table="labels.csv"), scans)
+    assert list_table(settings("table", table="labels.csv", patient="id"), scans)["patient"].nunique() == 3
+    assert (list_table(settings("table", table="labels.csv", patient=None), scans)["patient"] == "").all()
+
+
+def test_numbers_with_a_decimal_comma(scans: Path, settings: Make) -> None:
+    table(scans, "path;label\nill/0.png;0,5\nill/2.png;2\nill/4.png;nan\n")
+    listing = list_table(settings("table", table="labels.csv", task="regression"), scans, lambda told: None)
+    assert listing["label"].tolist() == ["0.5", "2.0", ""]

@@ -54,6 +54,13 @@ def test_members_without_what_is_no_scan(tmp_path: Path) -> None:
     assert reasons(path) == {"a.dcm": "", "b/1.dcm": ""}
 
 
+def test_backslashes_between_folders_are_read(tmp_path: Path, temporary: Path) -> None:
+    path = pack(tmp_path / "x.zip", ("study\\1.png", b"1"), ("study\\2.png", b"2"), ("thumbs.DB", b""))
+    assert reasons(path) == {"study/1.png": "", "study/2.png": ""}
+    with unpacked(path, ["study/2.png"], "x.zip") as files:
+        assert files[0].read_bytes() == b"2"
+
+
 def test_only_what_is_asked_for_is_unpacked_under_other_names(tmp_path: Path, temporary: Path) -> None:
     path = pack(tmp_path / "x.zip", ("in/Doe^Jane.nii.gz", NOISE), ("b.png", b"b"), ("c", b"c"))
     with unpacked(path, ["c", "in/Doe^Jane.nii.gz"], "x.zip") as files:

@@ -167,6 +167,7 @@ _REMEDIES: Mapping[LeakKind, str] = MappingProxyType(
     }
 )
 _SHORTCUT_REMEDY = (
-    "shortcut: collect each class from the same sources, devices and settings, or leave out the scans that "
-    "only one class has; manifest.leakage.shortcuts=warn accepts it."
+    "shortcut: if the column names patients, or scans that belong together, set data.columns.patient to it; "
+    "accepted it would leak. Else collect each class from the same sources, devices and settings, or leave "
+    "out the scans that only one class has; manifest.leakage.shortcuts=warn accepts what is no such column."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -21,17 +21,27 @@ MASKS = "|"
 FURTHER = "column "
 """Begins the names of what else a listing may hold: the label table's further columns, made anonymous."""
 
+Tell = Callable[[str], None]
+"""Takes a sentence that a person should read, without paths and patients."""
+
 AUTO = "auto"
 _REQUIRED = ("path", "label")
 _ALIASES = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path"),
-    "label": ("label", "class", "target", "diagnosis"),
-    "patient": ("patient", "patient_id", "patientid", "subject", "subject_id", "case_id"),
+    "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imageindex", "imagefile", "scan"),
+    "label": ("label", "class", "target", "diagnosis", "findinglabels"),
+    "patient": ("patient", "patientid", "subject", "subjectid", "participant", "participantid", "caseid"),
     "split": ("split", "set", "partition"),
     "site": ("site", "source", "hospital", "institution", "centre", "center"),
-    "mask": ("mask", "mask_path"),
-    "date": ("date", "acquisition_date", "acquisitiondate", "study_date", "studydate", "scan_date"),
+    "mask": ("mask", "maskpath"),
+    "date": ("date", "acquisitiondate", "studydate", "scandate"),
 }
+"""Usual names, in lower case and without blanks, underscores and the like."""
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development", "tuning"), "val"),
+    **dict.fromkeys(("test", "testing", "holdout", "held-out"), "test"),
+}
+"""Splits by what they are called, in lower case."""
 
 
 def empty_listing(rows: int) -> pd.DataFrame:
@@ -42,10 +52,11 @@ def empty_listing(rows: int) -> pd.DataFrame:
 def find_columns(columns: Columns, header: Sequence[str], table: str) -> dict[str, str]:
     """Map each listing column to the table's column that holds it; those the table lacks are left out.
 
-    A name is taken as written; ``auto`` looks for the usual names, whatever their case; null means none.
+    Case, blanks, underscores and the like do not matter. ``auto`` looks for the usual names; null means none.
 
     Raises:
-        SettingsError: A column named in the settings, or the path or label column, is not in the table.
+        SettingsError: A column named in the settings, or the path or label column, is not in the table, or
+            several columns have its name.
     """
     found: dict[str, str] = {}
     for role, aliases in _ALIASES.items():
@@ -53,26 +64,43 @@ def find_columns(columns: Columns, header: Sequence[str], table: str) -> dict[st
         if named is None:
             continue
         if named == AUTO:
-            match = _by_alias(aliases, header)
+            match = next((one for alias in aliases if (one := _named(alias, header, role, table))), None)
             if match is not None:
                 found[role] = match
             elif role in _REQUIRED:
                 raise _missing(role, f"none of {', '.join(aliases)}", aliases[0], header, table)
-        elif named in header:
-            found[role] = named
+        elif match := named if named in header else _named(named, header, role, table):
+            found[role] = match
         else:
             raise _missing(role, repr(named), named, header, table)
+        if role in found and f"{found[role]}.1" in header:  # what pandas makes of a repeated name
+            raise _several(role, [found[role]] * 2, table)
     return found
 
 
-def _by_alias(aliases: Sequence[str], header: Sequence[str]) -> str | None:
-    by_name = {name.strip().casefold(): name for name in reversed(header)}
-    return next((by_name[alias] for alias in aliases if alias in by_name), None)
+def plain(name: str) -> str:
+    """A column's name in lower case and without all that is no letter and no digit."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _named(name: str, header: Sequence[str], role: str, table: str) -> str | None:
+    """Return the one column of this name, whatever its case and separators."""
+    matches = [column for column in header if plain(column) == plain(name)]
+    if len(matches) > 1:
+        raise _several(role, matches, table)
+    return matches[0] if matches else None
+
+
+def _several(role: str, matches: Sequence[str], table: str) -> SettingsError:
+    return SettingsError(
+        f"{table} has several columns for data.columns.{role}: {', '.join(map(repr, matches))}.",
+        f"Set data.columns.{role} to one of them, exactly as it is written, or rename the others.",
+    )
 
 
 def _missing(role: str, what: str, wanted: str, header: Sequence[str], table: str) -> SettingsError:
-    by_name = {name.casefold(): name for name in header}
-    close = difflib.get_close_matches(wanted.casefold(), by_name, n=1, cutoff=0.5)
+    by_name = {plain(name): name for name in header}
+    close = difflib.get_close_matches(plain(wanted), by_name, n=1, cutoff=0.5)
     hint = f" (closest: {by_name[close[0]]!r})" if close else ""
     return SettingsError(
         f"{table} has no column {what} for data.columns.{role}{hint}; its columns are: {', '.join(header)}.",

@@ -36,7 +36,8 @@ _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENDING = re.compile(r"(\.nii)?\.[A-Za-z0-9]{1,8}$")
 _DOCUMENTS = ("[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF")
-_NO_SCANS = ("__MACOSX", "Thumbs.db", "desktop.ini", "DICOMDIR")
+_LEFT_BEHIND = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin"})
+"""What systems leave among other files, in lower case."""
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError, ValueError, KeyError)
 """What ``zipfile`` raises on archives that are damaged or unusual."""
 
@@ -44,6 +45,11 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Unicod
 def is_archive(head: bytes) -> bool:
     """Tell from the first bytes whether this is a zip file."""
     return head.startswith(_MAGIC)
+
+
+def left_behind(name: str) -> bool:
+    """Tell whether a file or folder is one that a system keeps for itself, such as ``Thumbs.db``."""
+    return name.lower() in _LEFT_BEHIND
 
 
 def list_members(path: Path, reference: str) -> Mapping[str, str]:
@@ -140,8 +146,15 @@ def stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=4)
 def _opened(path: Path, modified_ns: int, size: int) -> zipfile.ZipFile:
-    """Open an archive and keep it open: reading its directory for each of 10,000 members takes an hour."""
-    return zipfile.ZipFile(path)
+    """Open an archive and keep it open: reading its directory for each of 10,000 members takes an hour.
+
+    Some programs write backslashes between folders, which the format does not allow: they become ``/``.
+    """
+    archive = zipfile.ZipFile(path)
+    for entry in archive.infolist():
+        entry.filename = entry.filename.replace("\\", "/")
+    archive.NameToInfo = {entry.filename: entry for entry in archive.infolist()}
+    return archive
 
 
 @lru_cache(maxsize=4)
@@ -170,12 +183,14 @@ def _members(path: Path, modified_ns: int, size: int) -> tuple[Mapping[str, str]
 
 def _hidden(name: str) -> bool:
     parts = PurePosixPath(name).parts
-    return any((part.startswith(".") and part != "..") or part in _NO_SCANS for part in parts)
+    return any(
+        (part.startswith(".") and part != "..") or part == "DICOMDIR" or left_behind(part) for part in parts
+    )
 
 
 def _problem(entry: zipfile.ZipInfo, count: int) -> str:
     name = PurePosixPath(entry.filename)
-    if name.is_absolute() or ".." in name.parts or "\\" in entry.filename:
+    if name.is_absolute() or ".." in name.parts:
         return "its name leads outside the archive"
     if count > 1:
         return "its name occurs twice in the archive"
