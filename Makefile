@@ -5,7 +5,6 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 NAME   ?= training
 export PATH := $(abspath $(BIN)):$(PATH)
-export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup params repro test slow lint types docs bench image clean

@@ -17,8 +17,6 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_MININTERVAL", "10")
 # Threads that spin while they wait starve each other on a machine that has other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# albumentations would ask the package registry for its newest version.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from scanlens.atomic import write_json
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
