@@ -20,10 +20,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from scanlens.atomic import write_json
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
+from scanlens.config.outputs import refuse_output
 from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.ranks import is_first
 
-RAW = Path("data/01_raw")
+RAW = Path("data/01_raw/acquired")
 MANIFEST = Path("data/02_manifest")
 PREPROCESSED = Path("data/03_preprocessed")
 SYNTHETIC = Path("data/04_synthetic")
@@ -108,7 +109,9 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     current = Stage(name)
     try:
         # Every section, not only this stage's: a wrong one must not be found after an hour of training.
-        check_sections(read_settings(Path()))
+        settings = read_settings(Path())
+        check_sections(settings)
+        refuse_output(Path(), settings["data"]["root"])
         with current._stack:
             yield current
     except ScanlensError as error:
