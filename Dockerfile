@@ -41,9 +41,11 @@ LABEL org.opencontainers.image.title="scanlens" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /opt/scanlens /opt/scanlens
 COPY --from=build /bundle /bundle
-# A read-only root: all that a library might write goes to /tmp.
+# A read-only root: all that a library might write goes to /tmp. ONNX Runtime reports to nobody, whoever
+# imports it in this image.
 ENV PATH="/opt/scanlens/bin:${PATH}" \
     HOME=/tmp \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1
 # A number, for orchestrators that must know that it is not root; it needs no entry in /etc/passwd.
 USER 10001:10001

@@ -5,7 +5,6 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.stamp
 NAME   ?= training
 export PATH := $(abspath $(BIN)):$(PATH)
-export NO_ALBUMENTATIONS_UPDATE := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup params repro test slow lint types docs bench image clean
@@ -57,4 +56,9 @@ image: ## build the inference image and run it on three scans
 	sh docker/image.sh
 
 clean: ## remove what stages and tools wrote, not the DVC cache
-	rm -rf data/0* data/.0*.part .pytest_cache .ruff_cache .mypy_cache build
+	@# By name: own folders may lie beside them, as data/01_raw/scans or data/00_scans.
+	rm -rf data/01_raw/acquired data/02_manifest data/03_preprocessed data/04_synthetic data/05_augmented
+	rm -rf data/06_models/pretrained data/06_models/members data/06_models/trained
+	rm -rf data/07_reports data/08_maps data/09_bundle
+	rm -rf data/.0[2-9]_*.part data/01_raw/.acquired.part data/06_models/.*.part
+	rm -rf .pytest_cache .ruff_cache .mypy_cache build

@@ -62,7 +62,7 @@ def validation_cases() -> list[Case]:
     """Every validation scan through the trained network."""
     store = Store.open(DATA / "03_preprocessed")
     network, model = load_model(DATA / "06_models" / "trained")
-    root = read_source(DATA / "01_raw")[0]
+    root = read_source(DATA / "01_raw" / "acquired")[0]
     masks, geometry = (
         reader(store, DATA / "03_preprocessed", root) for reader in (mask_reader, geometry_reader)
     )

@@ -15,7 +15,7 @@ image=${IMAGE:-scanlens:latest}
 registry_base=$(sed -n 's/^ARG BASE=//p' "$project/Dockerfile")
 own_base=scanlens-base:bookworm
 bundle=data/09_bundle
-scans=data/01_raw/scans
+scans=data/01_raw/acquired/scans
 
 refuse() {
     echo "image: $1" >&2

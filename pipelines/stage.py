@@ -17,15 +17,14 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_MININTERVAL", "10")
 # Threads that spin while they wait starve each other on a machine that has other work.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# albumentations would ask the package registry for its newest version.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from scanlens.atomic import write_json
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
-from scanlens.errors import TERMINATED, ScanlensError, shortage
+from scanlens.config.outputs import refuse_output
+from scanlens.errors import TERMINATED, ScanlensError, shortage, system_line
 from scanlens.ranks import is_first
 
-RAW = Path("data/01_raw")
+RAW = Path("data/01_raw/acquired")
 MANIFEST = Path("data/02_manifest")
 PREPROCESSED = Path("data/03_preprocessed")
 SYNTHETIC = Path("data/04_synthetic")
@@ -99,7 +98,8 @@ class Stage:
 def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     """Run the body as stage ``name``; a refusal ends the process with exit code 1 and one clear line.
 
-    So do a full disk and want of memory. Stopped by hand it ends with 130, by SIGTERM in a fit with 143.
+    So do a full disk, want of memory and what the operating system refuses. Stopped by hand it ends with 130,
+    by SIGTERM in a fit with 143.
 
     Args:
         name: The stage's word.
@@ -110,7 +110,9 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     current = Stage(name)
     try:
         # Every section, not only this stage's: a wrong one must not be found after an hour of training.
-        check_sections(read_settings(Path()))
+        settings = read_settings(Path())
+        check_sections(settings)
+        refuse_output(Path(), settings["data"]["root"])
         with current._stack:
             yield current
     except ScanlensError as error:
@@ -124,9 +126,13 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
             print(f"{name}: {STOPPED}", file=sys.stderr)
         raise
     except Exception as error:
-        if (what := shortage(error)) is None:
+        if (what := shortage(error)) is not None:
+            line = SHORT[what]
+        elif isinstance(error, OSError) and error.errno is not None:
+            line = system_line(error)
+        else:
             raise
-        print(f"{name}: {SHORT[what]}", file=sys.stderr)
+        print(f"{name}: {line}", file=sys.stderr)
         raise SystemExit(1) from None
     if not is_first():
         return

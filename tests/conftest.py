@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+# Before any library: it switches off what they report to their makers.
+import scanlens  # noqa: F401
+
 if TYPE_CHECKING:
     from scanlens.config.schema import Tracking
 

@@ -254,3 +254,39 @@ def test_an_interrupted_command_says_so(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr("scanlens.inference.bundle.open_bundle", interrupt)
     assert call(monkeypatch, "bundle", "x") == 130
     assert capsys.readouterr().err == "scanlens bundle: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(13, "Permission denied", "there"), "there: permission denied."),
+        (OSError(5, "Input/output error"), "input/output error."),
+        (OSError(28, "No space left on device"), "there is no room left on the disk. Make room"),
+        (MemoryError(), "out of memory."),
+    ],
+    ids=str,
+)
+def test_what_the_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception, said: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("scanlens.inference.bundle.open_bundle", refuse)
+    assert call(monkeypatch, "bundle", "x") == cli.REFUSED
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"scanlens bundle: {said}")
+    assert printed.count("\n") == 1
+
+
+def test_a_report_replaces_only_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    write_scan(tmp_path / "scans" / "a.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\na.png,normal\n")
+    assert call(monkeypatch, "check", tmp_path / "scans", "--workers=1", "--report", table) == cli.REFUSED
+    assert "labels.csv: exists, and no scanlens wrote it" in capsys.readouterr().err
+    assert table.read_text() == "path,label\na.png,normal\n"
+    for _ in range(2):
+        assert call(monkeypatch, "check", tmp_path / "scans", "--workers=1", "--report", f"{table}.2") == 0

@@ -144,6 +144,7 @@ def give_out(error: BaseException) -> None:
     [
         (OSError(errno.ENOSPC, "No space left on device"), "no room left on the disk"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of memory"),
+        (PermissionError(errno.EACCES, "Permission denied", "data/one/x"), "data/one/x: permission denied."),
         (MemoryError(), "out of memory"),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
@@ -152,7 +153,9 @@ def give_out(error: BaseException) -> None:
     ],
     ids=str,
 )
-def test_a_shortage_is_one_line(capsys: pytest.CaptureFixture[str], error: BaseException, said: str) -> None:
+def test_a_shortage_and_a_refusal_of_the_system_are_one_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, said: str
+) -> None:
     with pytest.raises(SystemExit) as caught:
         give_out(error)
     assert caught.value.code == 1

@@ -73,3 +73,9 @@ def shortage(error: BaseException) -> Literal["disk", "memory"] | None:
             return what
     cause = error.__cause__ or error.__context__
     return None if cause is None else shortage(cause)
+
+
+def system_line(error: OSError) -> str:
+    """What the operating system refused, in one line: the file, and its reason."""
+    reason = f"{(error.strerror or type(error).__name__).lower()}."
+    return f"{error.filename}: {reason}" if error.filename is not None else reason

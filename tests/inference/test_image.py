@@ -30,7 +30,7 @@ def call(project: Path, *arguments: str | Path, **environment: str) -> subproces
 @pytest.fixture(scope="module")
 def scans(project: Path) -> list[Path]:
     """The three scans that the image is tried on; skips where the pipeline has not run."""
-    found = sorted((project / "data" / "01_raw" / "scans").glob("*"))[:THREE]
+    found = sorted((project / "data" / "01_raw" / "acquired" / "scans").glob("*"))[:THREE]
     if not (project / "data" / "09_bundle" / "bundle.json").is_file() or len(found) < THREE:
         pytest.skip("no data/09_bundle or no built-in scans: run make repro first")
     return found

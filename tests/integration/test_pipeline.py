@@ -84,7 +84,7 @@ def test_reported_auc_is_scikit_learns(reproduced: Path) -> None:
 def test_the_bundle_repeats_the_evaluation_from_raw_files(
     reproduced: Path, run: Run, tmp_path: Path, runtime: str
 ) -> None:
-    raw = str(reproduced / "data/01_raw/scans")
+    raw = str(reproduced / "data/01_raw/acquired/scans")
     run(
         "scanlens", "predict", "--bundle", "data/09_bundle", "--input", raw, "--output", str(tmp_path),
         "--runtime", runtime,

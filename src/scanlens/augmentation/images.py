@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
-
-# albumentations asks the package index for its newest version while it is imported, unless told not to.
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A
 import cv2

@@ -7,7 +7,13 @@ import sys
 
 from scanlens.cli.commands import DONE, REFUSED, SOME_FAILED, WRONG_USAGE
 from scanlens.cli.parser import parser
-from scanlens.errors import ScanlensError
+from scanlens.errors import ScanlensError, shortage, system_line
+
+SHORT = {
+    "disk": "there is no room left on the disk. Make room and run the same command again.",
+    "memory": "out of memory. Free some, or lower --batch-size, and run the same command again.",
+}
+"""What is said where a command does not know better."""
 
 __all__ = ["DONE", "REFUSED", "SOME_FAILED", "WRONG_USAGE", "main", "parser"]
 
@@ -27,3 +33,12 @@ def main() -> int:
     except KeyboardInterrupt:
         print(f"scanlens {arguments.command}: interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        if (what := shortage(error)) is not None:
+            line = SHORT[what]
+        elif isinstance(error, OSError) and error.errno is not None:
+            line = system_line(error)
+        else:
+            raise
+        print(f"scanlens {arguments.command}: {line}", file=sys.stderr)
+        return REFUSED

@@ -12,6 +12,17 @@ from scanlens.errors import ScanlensError
 DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
 
+def _refuse_other(path: Path | None, mark: bytes) -> None:
+    """Refuse to replace a file that lacks what ours of its kind hold in their first kibibyte.
+
+    A label table, say, named by mistake.
+    """
+    if path is not None and path.is_file():
+        with path.open("rb") as file:
+            if mark not in file.read(1024):
+                raise ScanlensError(f"{path}: exists, and no scanlens wrote it.", "Name another file.")
+
+
 def params(arguments: argparse.Namespace) -> int:
     """Write params.yaml, or say whether it is up to date."""
     from scanlens.config.compose import PARAMS, compose_text, write_params
@@ -58,6 +69,7 @@ def run_check(arguments: argparse.Namespace) -> int:
     from scanlens.scaling.cores import available_cores
     from scanlens.scaling.engine import Engine
 
+    _refuse_other(arguments.report, b"path,file_class,status,")
     found = survey(
         arguments.path,
         dims=None if arguments.dims == "auto" else int(arguments.dims),
@@ -206,6 +218,7 @@ def run_compare(arguments: argparse.Namespace) -> int:
     from scanlens.config.load import load_section
     from scanlens.config.schema import Tracking
 
+    _refuse_other(arguments.html, b"<title>scanlens")
     found = compare(load_section(Tracking), arguments.runs, arguments.study, arguments.limit, arguments.by)
     if arguments.html is not None:
         write_page(found, arguments.html)

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scanlens.atomic import write_text
 from scanlens.config.load import check_sections
+from scanlens.config.outputs import refuse_output
 from scanlens.config.parse import nearest_name, refuse_moved
 from scanlens.errors import SettingsError
 
@@ -67,7 +68,8 @@ def compose_text(project: Path, overrides: Sequence[str] = ()) -> str:
         The YAML text of ``params.yaml``, every section checked against the schema.
 
     Raises:
-        SettingsError: On a misspelt group, key or value, naming it and the choices.
+        SettingsError: On a misspelt group, key or value, naming it and the choices, and on a data root among
+            the outputs of ``dvc.yaml``.
     """
     conf = (project / CONF).resolve()
     if not (conf / "config.yaml").is_file():
@@ -83,7 +85,9 @@ def compose_text(project: Path, overrides: Sequence[str] = ()) -> str:
         if not override:
             raise SettingsError(f"conf/ does not compose: {reason}") from error
         raise SettingsError(f"'{override}' is refused: {reason}", _choices_for(conf, override)) from error
-    check_sections(yaml.safe_load(text))
+    composed = yaml.safe_load(text)
+    check_sections(composed)
+    refuse_output(project, composed["data"]["root"])
     return text
 
 

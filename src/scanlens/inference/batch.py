@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -15,13 +14,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from scanlens.atomic import replacing
 from scanlens.errors import SettingsError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.evaluation.conformal import prediction_sets
 from scanlens.evaluation.sets import ABSTAINED, abstains, column
 from scanlens.evaluation.uncertainty import uncertainty
 from scanlens.inference.bundle import Bundle
+from scanlens.inference.output import output_folder
 from scanlens.inference.reading import Reader, Ready
 from scanlens.inference.runtime import LogitsFunction
 from scanlens.maps.probability import probability_maps
@@ -31,6 +30,7 @@ from scanlens.pictures.shown import shown
 from scanlens.scaling.cores import available_cores
 from scanlens.scaling.engine import Engine, Failed, Limits, map_ordered
 from scanlens.sources.listing.tree import list_tree
+from scanlens.sources.listing.written import FAILURES, MAPS, PREDICTIONS, is_written
 from scanlens.sources.locate import base_folder
 from scanlens.tasks import Classes, Number, Task, not_registered
 from scanlens.types import FloatArray, ImageArray
@@ -44,29 +44,27 @@ Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
 """From a scan as shown to its map and the PNG of its overlay."""
 
 
-def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
+def list_inputs(path: Path, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
     """The folder that references are relative to, and the scans in it, sorted.
 
     Args:
         path: A file, or a folder that is searched with all below it. Hidden files and tables are passed
-            over; archives, and with ``dims=3`` the series of DICOM files, become the scans in them.
-        output: A folder that is passed over: an earlier run's maps are no scans.
+            over, and so is what an earlier prediction or explanation wrote; archives, and with ``dims=3``
+            the series of DICOM files, become the scans in them.
         dims: 2 for images, 3 for volumes.
 
     Returns:
         The folder; ``path`` and ``problem`` as :func:`scanlens.sources.listing.tree.list_tree` gives them.
 
     Raises:
-        SettingsError: Where there is nothing at ``path``.
+        SettingsError: Where there is nothing at ``path``, or a picture of ours.
     """
     if not path.exists():
         raise SettingsError(f"{path}: no such file or folder.", "Check --input.")
-    ours = output.resolve() if output is not None else None
+    if path.is_file() and is_written(path):
+        raise SettingsError(f"{path}: scanlens wrote it, it is no scan.", "Check --input.")
 
     def skip(entry: Path) -> bool:
-        # Links that lead in a circle can't be resolved; the name is compared first.
-        if ours is not None and entry.name == ours.name and entry.absolute().resolve() == ours:
-            return True
         return entry.suffix.lower() in NOT_SCANS and not entry.is_dir()
 
     found = list_tree(path, dims=dims, skip=skip)
@@ -135,12 +133,12 @@ class _Rows(ABC):
     def _draw(self, item: Ready, drawn: Drawn) -> str:
         """Write a scan's map and its overlay; their path."""
         assert self.maps is not None
-        # The running number keeps two scans of one content apart.
-        stem = f"{self.count:06d}-{item.scan_id}"
+        # The number keeps two scans of one content apart, the bundle this run's maps and an earlier's.
+        stem = f"{self.count:06d}-{item.scan_id}-{self.bundle.bundle_id}"
         values, png = drawn(shown(item.pixels, self.bundle.preprocessor.colour))
         np.save(self.maps / f"{stem}.npy", values)
         (self.maps / f"{stem}.png").write_bytes(png)
-        return f"maps/{stem}.png"
+        return f"{MAPS}/{stem}.png"
 
 
 class _ClassRows(_Rows):
@@ -210,12 +208,7 @@ def _(task: Number) -> type[_Rows]:
 
 def _opened(path: Path) -> IO[str]:
     """A new text file, as the csv module wants it."""
-    try:
-        return path.open("w", newline="", encoding="utf-8")
-    except OSError as error:
-        raise SettingsError(
-            f"{path.parent}: can't be written ({error.strerror}).", "See --output."
-        ) from error
+    return path.open("w", newline="", encoding="utf-8")
 
 
 def predict_batch(
@@ -239,8 +232,8 @@ def predict_batch(
         bundle: Opened.
         run: From :func:`scanlens.inference.runtime.choose_runtime`.
         path: File or folder.
-        output: Receives ``predictions.csv``, ``failures.csv`` and ``maps/``; the tables appear when all is
-            done.
+        output: Receives ``predictions.csv``, ``failures.csv`` and ``maps/`` when all is done; until then an
+            earlier run's stay as they are.
         batch_size: Scans a forward pass.
         maps: Whether to write maps.
         side: Longest side of an overlay in pixels.
@@ -249,21 +242,18 @@ def predict_batch(
 
     Returns:
         Numbers of predictions and of failures.
+
+    Raises:
+        SettingsError: Where there is nothing to predict, or ``output`` is somebody else's (see
+            :func:`scanlens.inference.output.output_folder`).
     """
-    root, scans = list_inputs(path, output, dims=bundle.dims)
-    pictures = output / "maps" if maps else None
-    try:
-        shutil.rmtree(output / "maps", ignore_errors=True)
-        (pictures or output).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{output}: can't be written ({error.strerror}).", "Check --output.") from error
+    root, scans = list_inputs(path, dims=bundle.dims)
     with (
-        replacing(output / "predictions.csv") as predictions,
-        replacing(output / "failures.csv") as failures,
-        _opened(predictions) as good,
-        _opened(failures) as bad,
+        output_folder(output, (FAILURES, PREDICTIONS), maps=maps) as work,
+        _opened(work / PREDICTIONS) as good,
+        _opened(work / FAILURES) as bad,
     ):
-        rows = _rows_of(bundle.task)(good, bundle, run, pictures, side)
+        rows = _rows_of(bundle.task)(good, bundle, run, work / MAPS if maps else None, side)
         failed = csv.writer(bad, lineterminator="\n")
         failed.writerow(["path", "reason"])
         batch: list[Ready] = []

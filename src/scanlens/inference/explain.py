@@ -17,12 +17,12 @@ from scanlens.config.schema import Runtime
 from scanlens.errors import ScanlensError, SettingsError
 from scanlens.inference.batch import list_inputs, read_inputs
 from scanlens.inference.bundle import Bundle
+from scanlens.inference.output import output_folder
 from scanlens.inference.viewer import Request, Viewer
 from scanlens.methods.views import METHODS, used
 from scanlens.scaling.device import prepare
 from scanlens.scaling.limits import Failed
-
-FACTS = "explanation.json"
+from scanlens.sources.listing.written import FACTS
 
 
 def explain(bundle: Bundle, path: Path, output: Path, request: Request) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def explain(bundle: Bundle, path: Path, output: Path, request: Request) -> dict[
         bundle: Opened.
         path: A scan, or a folder that is searched for scans.
         output: Receives ``<scan>-<method>.png`` and ``.npy`` a scan and method, ``filters.png`` and
-            ``.npy``, and ``explanation.json``. ``<scan>`` is the scan's id, the same as in
+            ``.npy``, and ``explanation.json``, when all is done. ``<scan>`` is the scan's id, the same as in
             ``predictions.csv``: names of files often name patients.
         request: What to show.
 
@@ -41,14 +41,12 @@ def explain(bundle: Bundle, path: Path, output: Path, request: Request) -> dict[
 
     Raises:
         SettingsError: Where a method does not fit the network, or an option the method: before any scan is
-            read.
+            read. Where ``output`` is somebody else's (:func:`scanlens.inference.output.output_folder`).
         BundleError: Where the bundle's weights don't fit.
     """
     view = Viewer(bundle, request)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"{output}: can't be written ({error.strerror}).", "Check --out.") from error
+    methods = [method for method in request.methods if METHODS[method].kind != "network"]
+    of_network = [method for method in request.methods if METHODS[method].kind == "network"]
     facts: dict[str, Any] = {
         "bundle": bundle.bundle_id,
         "device": request.device,
@@ -56,25 +54,24 @@ def explain(bundle: Bundle, path: Path, output: Path, request: Request) -> dict[
             name: {"what": METHODS[name].what, "options": used(name, request.options)}
             for name in request.methods
         },
-        "network": [
-            view.of_network(method, output) for method in request.methods if METHODS[method].kind == "network"
-        ],
+        "network": [],
         "scans": [],
         "failures": [],
     }
-    methods = [method for method in request.methods if METHODS[method].kind != "network"]
-    if methods:
-        root, scans = list_inputs(path, output, dims=bundle.dims)
-        for reference, item in read_inputs(root, scans, bundle, None, "explain", located=True):
+    listed = list_inputs(path, dims=bundle.dims) if methods else None
+    pictures = [f"{method}{ending}" for method in of_network for ending in (".npy", ".png")]
+    with output_folder(output, (*pictures, FACTS)) as work:
+        facts["network"] = [view.of_network(method, work) for method in of_network]
+        for reference, item in read_inputs(*listed, bundle, None, "explain", located=True) if listed else ():
             try:
                 if isinstance(item, Failed):
                     raise ScanlensError(item.reason)
-                facts["scans"].append(view.of_scan(item, methods, output))
+                facts["scans"].append(view.of_scan(item, methods, work))
             except SettingsError:
                 raise
             except ScanlensError as error:
                 facts["failures"].append({"path": reference, "reason": str(error)})
-    write_json(output / FACTS, facts)
+        write_json(work / FACTS, facts)
     return facts
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scanlens.atomic import replacing
-from scanlens.errors import ScanlensError, SettingsError
+from scanlens.errors import ScanlensError
 from scanlens.evaluation.calibration import calibrated_probabilities
 from scanlens.inference.bundle import Bundle
 from scanlens.inference.reading import Ready
@@ -267,13 +266,8 @@ class Viewer:
         }
 
     def _write(self, output: Path, stem: str, drawn: Pixels, values: FloatArray, unit: str) -> dict[str, Any]:
-        try:
-            with replacing(output / f"{stem}.png") as partial:
-                partial.write_bytes(png(drawn))
-            with replacing(output / f"{stem}.npy") as partial, partial.open("wb") as file:
-                np.save(file, np.ascontiguousarray(values, np.float32))
-        except OSError as error:
-            raise SettingsError(f"{output}: can't be written ({error.strerror}).", "Check --out.") from error
+        (output / f"{stem}.png").write_bytes(png(drawn))
+        np.save(output / f"{stem}.npy", np.ascontiguousarray(values, np.float32))
         return {"image": f"{stem}.png", "values": f"{stem}.npy", "shape": list(values.shape), "unit": unit}
 
 

@@ -1,8 +1,8 @@
 """Everything below a folder, each file once, as references to scans.
 
-What is no scan is listed too and refused with a reason when it is read; only hidden files, DICOMDIR files
-and what systems leave behind (``__MACOSX``, ``Thumbs.db``) are passed over. Links are followed once and
-never out of the data root.
+What is no scan is listed too and refused with a reason when it is read; only hidden files, DICOMDIR files,
+what systems leave behind (``__MACOSX``, ``Thumbs.db``) and what scanlens wrote are passed over. Links are
+followed once and never out of the data root.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from scanlens.errors import UnreadableScan
 from scanlens.reference import Reference
+from scanlens.sources.listing.written import is_written
 from scanlens.sources.locate import OUTSIDE, base_folder, locate, os_reason, printable
 from scanlens.sources.readers.archive import is_archive, left_behind, list_members
 from scanlens.sources.readers.dicomdir import is_dicomdir, missing_files
@@ -48,7 +49,8 @@ class _Walk:
                 continue
             files = []
             for entry in entries:
-                if entry.name.startswith(".") or left_behind(entry.name) or self.skip(entry):
+                skipped = entry.name.startswith(".") or left_behind(entry.name) or is_written(entry)
+                if skipped or self.skip(entry):
                     continue
                 if not _is_folder(entry):
                     files.append(entry)
