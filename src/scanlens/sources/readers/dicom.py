@@ -76,13 +76,13 @@ def read_dicom(
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
     pixels, window, bits = decode(dataset, frames)
-    sides, orientation, affine = spacing(dataset, frames), "", None
+    sides, orientation, affine, wobble = spacing(dataset, frames), "", None, 0.0
     if dims == 2:
         pixels = pixels[:, 0]
     elif len(pixels) == 1:
         placed = _placed(dataset, pixels[0], reference, max_pixels)
         if placed is not None:
-            volume, sides, affine = placed
+            volume, sides, affine, wobble = placed
             pixels, orientation = volume[None], ORIENTATION
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
@@ -91,6 +91,7 @@ def read_dicom(
         affine=affine,
         window=window,
         bits=bits,
+        wobble=wobble,
         **about(dataset),
     )
 
@@ -149,8 +150,8 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None] | None:
-    """Sort a file's grey frames by position: volume, sides, affine. None where they have no positions."""
+) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
+    """Sort a file's grey frames by position: volume, sides, affine, wobble. None where they have no positions."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
@@ -159,7 +160,7 @@ def _placed(
         raise UnreadableScan(reference, "some of its frames have no position")
     made = stack(known, reference)
     volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
-    return volume, sides, made.scan_affine
+    return volume, sides, made.scan_affine, made.wobble
 
 
 # Palette colour: stored values through the red, green and blue tables (DICOM PS3.3 C.7.6.3.1.5).

@@ -181,6 +181,7 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
         affine=made.scan_affine,
         window=window,
         bits=bits,
+        wobble=made.wobble,
         **about(first),
     )
 
