@@ -47,6 +47,7 @@ class Scan:
         patient: The identifier in the file itself, or an empty string. It is an identifier:
             callers pass it through :func:`scanlens.privacy.pseudonym.pseudonym` before storing it.
         burned_in: True or False where the file declares burned-in annotation, else None.
+        wobble: Largest difference between the direction cosines of two slices, which count as parallel.
         header: What else the file's header says, as text by DICOM keyword (or ``(gggg,eeee)``). Full of
             identifiers: it must reach no file, log or message; :mod:`scanlens.privacy.deidentify` makes of
             it what may.
@@ -62,4 +63,5 @@ class Scan:
     bits: int = 8
     patient: str = field(default="", repr=False)
     burned_in: bool | None = None
+    wobble: float = 0.0
     header: Mapping[str, str] = field(default_factory=dict, repr=False)

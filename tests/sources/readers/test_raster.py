@@ -227,8 +227,9 @@ def test_an_image_is_no_volume(tmp_path: Path) -> None:
 
 def test_several_pages_are_refused(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.tiff", save_all=True, append_images=[Image.fromarray(GREY)])
-    with pytest.raises(UnreadableScan, match="several images"):
-        read(tmp_path / "a.tiff")
+    for dims in (2, 3):
+        with pytest.raises(UnreadableScan, match="holds 2 images: save each"):
+            read(tmp_path / "a.tiff", dims=dims)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "bmp", "webp"])

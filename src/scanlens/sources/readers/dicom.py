@@ -17,8 +17,10 @@ from pydicom.pixels import apply_color_lut, pixel_array
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
-from scanlens.sources.readers.dicom_file import GREYS, PALETTE, open_image
+from scanlens.sources.readers.dicom_elements import GREYS, PALETTE
+from scanlens.sources.readers.dicom_file import open_image
 from scanlens.sources.readers.dicom_header import HeaderText
+from scanlens.sources.readers.dicom_objects import is_tiled
 from scanlens.sources.readers.dicom_values import (
     modality,
     modality_units,
@@ -32,7 +34,15 @@ from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
 from scanlens.types import FloatArray, ImageArray, Scan
 
 
-def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame: int | None = None) -> Scan:
+def read_dicom(
+    path: Path,
+    reference: str,
+    *,
+    dims: int,
+    max_pixels: int,
+    frame: int | None = None,
+    mask: bool = False,
+) -> Scan:
     """Read one DICOM file, with or without preamble.
 
     Args:
@@ -41,6 +51,7 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         dims: 2 for one frame, 3 for all of them as a volume.
         max_pixels: The most pixels of all frames together.
         frame: Which frame, from 0, where ``dims`` is 2.
+        mask: Whether a mask is wanted: segmentation objects are welcome.
 
     Returns:
         Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
@@ -48,25 +59,30 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         left out, those in unused bits of the pixels too.
 
     Raises:
-        UnreadableScan: No pixel data, absurd or zero dimensions, more than ``max_pixels`` in all frames,
-            an unsupported transfer syntax or colour model, no such frame, a single image where ``dims``
-            is 3, or frames that make no volume.
+        UnreadableScan: An object that is no scan, tiles of a whole slide, no pixel data, a missing element,
+            absurd or zero dimensions, more than ``max_pixels`` in all frames, an unsupported transfer syntax
+            or colour model, no such frame, a single image where ``dims`` is 3, or frames that make no volume.
         Exception: Whatever pydicom and its decoders raise; the caller turns it into a reason.
     """
-    dataset, (count, _, _) = open_image(path, reference, max_pixels)
+    dataset, (count, _, _) = open_image(path, reference, max_pixels, mask=mask)
+    if frame is None and not mask and is_tiled(dataset, count):
+        raise UnreadableScan(
+            reference,
+            f"not a scan: {count} tiles of a whole-slide image: assemble them, or name one as #frame/0",
+        )
     if dims == 3 and (count == 1 or frame is not None):
         raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
     pixels, window, bits = decode(dataset, frames)
-    sides, orientation, affine = spacing(dataset, frames), "", None
+    sides, orientation, affine, wobble = spacing(dataset, frames), "", None, 0.0
     if dims == 2:
         pixels = pixels[:, 0]
     elif len(pixels) == 1:
         placed = _placed(dataset, pixels[0], reference, max_pixels)
         if placed is not None:
-            volume, sides, affine = placed
+            volume, sides, affine, wobble = placed
             pixels, orientation = volume[None], ORIENTATION
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
@@ -75,6 +91,7 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         affine=affine,
         window=window,
         bits=bits,
+        wobble=wobble,
         **about(dataset),
     )
 
@@ -133,8 +150,8 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None] | None:
-    """Sort a file's grey frames by position: volume, sides, affine. None where they have no positions."""
+) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
+    """Sort a file's grey frames by position: volume, sides, affine, wobble. None where they have no positions."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
@@ -143,7 +160,7 @@ def _placed(
         raise UnreadableScan(reference, "some of its frames have no position")
     made = stack(known, reference)
     volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
-    return volume, sides, made.scan_affine
+    return volume, sides, made.scan_affine, made.wobble
 
 
 # Palette colour: stored values through the red, green and blue tables (DICOM PS3.3 C.7.6.3.1.5).

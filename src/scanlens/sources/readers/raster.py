@@ -50,11 +50,14 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
             raise UnreadableScan(
                 reference, f"too large: {height} x {width} pixels, more than the {max_pixels} allowed"
             )
+        # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
+        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        if pages > 1:  # whatever dims is: neither one page nor all of them are known to be the scan
+            raise UnreadableScan(
+                reference, f"holds {pages} images: save each as a file of its own, or a volume as NIfTI"
+            )
         if dims != 2:
             raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
-        # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-            raise UnreadableScan(reference, "holds several images: save each page as a file of its own")
         mode = image.mode
         inverted = _white_is_zero(image)
         image.load()

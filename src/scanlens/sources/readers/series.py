@@ -18,7 +18,8 @@ from pydicom.dataset import Dataset
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
 from scanlens.sources.readers.dicom import about, decode, read_dicom
-from scanlens.sources.readers.dicom_file import GREYS, open_header, open_image
+from scanlens.sources.readers.dicom_elements import GREYS
+from scanlens.sources.readers.dicom_file import open_header, open_image
 from scanlens.sources.readers.dicom_values import text, whole_number
 from scanlens.sources.readers.quiet import quiet
 from scanlens.sources.readers.series_geometry import Plane, assemble, plane_of, stack
@@ -180,6 +181,7 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
         affine=made.scan_affine,
         window=window,
         bits=bits,
+        wobble=made.wobble,
         **about(first),
     )
 
