@@ -9,6 +9,7 @@ one (of an even number the one after the middle), stands for it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +23,21 @@ from scanlens.sources.readers.dicom_file import open_image
 from scanlens.sources.readers.dicom_header import HeaderText
 from scanlens.sources.readers.dicom_objects import is_tiled
 from scanlens.sources.readers.dicom_values import (
+    is_rescaled,
     modality,
     modality_units,
     numbers,
+    padded,
     spacing,
     text,
+    voi_inverts,
     voi_window,
     whole_number,
 )
 from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
-from scanlens.types import FloatArray, ImageArray, Scan
+from scanlens.types import BoolArray, FloatArray, ImageArray, Scan
+
+_AIR = -1000.0  # Hounsfield units
 
 
 def read_dicom(
@@ -75,22 +81,26 @@ def read_dicom(
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
-    pixels, window, bits = decode(dataset, frames)
+    found = decode(dataset, frames)
+    pixels, padding = found.pixels, found.padding
     sides, orientation, affine, wobble = spacing(dataset, frames), "", None, 0.0
     if dims == 2:
-        pixels = pixels[:, 0]
+        pixels, padding = pixels[:, 0], None if padding is None else padding[0]
     elif len(pixels) == 1:
         placed = _placed(dataset, pixels[0], reference, max_pixels)
         if placed is not None:
             volume, sides, affine, wobble = placed
-            pixels, orientation = volume[None], ORIENTATION
+            # Frames are in another order now; what is padding stays the darkest.
+            pixels, padding, orientation = volume[None], None, ORIENTATION
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
         spacing=sides,
         orientation=orientation,
         affine=affine,
-        window=window,
-        bits=bits,
+        window=found.window,
+        bits=found.bits,
+        rescaled=found.rescaled,
+        padding=padding,
         wobble=wobble,
         **about(dataset),
     )
@@ -105,18 +115,41 @@ def about(dataset: FileDataset) -> dict:
         "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
+        "doubts": _doubts(dataset),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),
         "header": HeaderText(dataset),
     }
 
 
-def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[float, float] | None, int]:
-    """Decode one frame, or all of them.
+def _doubts(dataset: Dataset) -> tuple[str, ...]:
+    shape = text(dataset, "PresentationLUTShape").upper()
+    if shape == "INVERSE" and text(dataset, "PhotometricInterpretation") == "MONOCHROME2":
+        return (
+            "MONOCHROME2 with PresentationLUTShape INVERSE, which viewers show differently, read as stored",
+        )
+    return ()
 
-    Returns:
-        float32 ``(channel, frame, height, width)`` in the units :func:`read_dicom` states, the window of
-        the first frame, and the bits of a sample.
+
+class Decoded(NamedTuple):
+    """Pixels of one file.
+
+    Attributes:
+        pixels: float32 ``(channel, frame, height, width)`` in the units that :func:`read_dicom` states.
+        window: Of the first frame.
+        bits: Of a sample.
+        rescaled: See :class:`Scan`.
+        padding: ``(frame, height, width)``; see :class:`Scan`.
     """
+
+    pixels: ImageArray
+    window: tuple[float, float] | None
+    bits: int
+    rescaled: bool = False
+    padding: BoolArray | None = None
+
+
+def decode(dataset: FileDataset, frames: list[int]) -> Decoded:
+    """Decode one frame, or all of them."""
     stored = _stored(dataset, frames[0] if len(frames) == 1 else None)
     stored = stored[None] if len(frames) == 1 else stored
     photometric = text(dataset, "PhotometricInterpretation")
@@ -124,13 +157,17 @@ def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[f
     if photometric not in GREYS:
         if photometric == PALETTE:
             stored, bits = palette_rgb(stored, dataset)
-        return np.moveaxis(stored, -1, 0).astype(np.float32), None, bits
-    mirrored = photometric == "MONOCHROME1"
+        return Decoded(np.moveaxis(stored, -1, 0).astype(np.float32), None, bits)
+    mirrored = (photometric == "MONOCHROME1") != voi_inverts(dataset, frames[0])
     values, mirror = modality_units(stored, dataset, frames, mirrored=mirrored)
+    padding = padded(stored, dataset)
+    if padding is not None:
+        is_ct = modality(dataset) == "CT"
+        values[padding] = np.minimum(values[padding], _AIR) if is_ct else values[~padding].min()
     window = voi_window(dataset, frames[0])
     if window is not None and mirrored:
         window = (mirror - window[1], mirror - window[0])
-    return values[None], window, bits
+    return Decoded(values[None], window, bits, is_rescaled(dataset, frames[0]), padding)
 
 
 def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
@@ -151,7 +188,7 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
 ) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
-    """Sort a file's grey frames by position: volume, sides, affine, wobble. None where they have no positions."""
+    """Sort a file's grey frames by position: volume, sides, affine, wobble; None where they have none."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:

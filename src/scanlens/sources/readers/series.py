@@ -169,18 +169,19 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
 
     def pixels_of(number: int) -> ImageArray:
         dataset, _ = open_image(slices[number].path, reference, max_pixels)
-        return decode(dataset, [0])[0][0, 0]
+        return decode(dataset, [0]).pixels[0, 0]
 
     volume, sides = assemble(made, pixels_of, reference, max_pixels)
     first, _ = open_image(slices[made.order[0][0]].path, reference, max_pixels)
-    _, window, bits = decode(first, [0])
+    found = decode(first, [0])
     return Scan(
         pixels=volume[None],
         spacing=sides,
         orientation=ORIENTATION,
         affine=made.scan_affine,
-        window=window,
-        bits=bits,
+        window=found.window,
+        bits=found.bits,
+        rescaled=found.rescaled,
         wobble=made.wobble,
         **about(first),
     )
