@@ -81,7 +81,7 @@ def test_a_modality_lut_makes_the_range_another(tmp_path: Path) -> None:
 def test_unscaled_unsigned_bytes_keep_their_range(tmp_path: Path) -> None:
     dim = (VALUES // 4).astype(np.uint8)
     assert dicom(tmp_path, dim, "8.dcm", BitsStored=8, HighBit=7).max() == pytest.approx(int(dim.max()) / 255)
-    assert nifti(tmp_path, dim, "8.nii").max() == pytest.approx(int(dim.max()) / 255)
+    assert nifti(tmp_path, dim, "8.nii").max() == pytest.approx(int(dim.max()) / 255, abs=0.01)
 
 
 @pytest.mark.parametrize(

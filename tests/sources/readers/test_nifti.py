@@ -201,6 +201,7 @@ def test_a_quaternion_a_hair_beyond_unit_length(tmp_path: Path) -> None:
     image.set_sform(None, 0)
     nib.save(image, tmp_path / "a.nii")
     raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[252:256] = np.array([1, 0], "<i2").tobytes()  # the qform counts
     raw[256:268] = np.array([0.70711, 0.70711, 0], "<f4").tobytes()  # squares sum to 1.000009
     (tmp_path / "a.nii").write_bytes(raw)
     with pytest.raises(ValueError, match="w2 should be positive"):
