@@ -44,9 +44,14 @@ class Scan:
             unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
+        rescaled: The values are not the stored ones, or these are signed; ``bits`` says nothing of the range.
+        padding: Where the file says that there is nothing, on the spatial axes; ``pixels`` are darkest there
+            (of CT air, or what the file holds where that is darker). None where it says nothing.
+        doubts: What of the header had to be guessed, a phrase each, without values.
         patient: The identifier in the file itself, or an empty string. It is an identifier:
             callers pass it through :func:`scanlens.privacy.pseudonym.pseudonym` before storing it.
         burned_in: True or False where the file declares burned-in annotation, else None.
+        wobble: Largest difference between the direction cosines of two slices, which count as parallel.
         header: What else the file's header says, as text by DICOM keyword (or ``(gggg,eeee)``). Full of
             identifiers: it must reach no file, log or message; :mod:`scanlens.privacy.deidentify` makes of
             it what may.
@@ -60,6 +65,10 @@ class Scan:
     affine: FloatArray | None = field(default=None, repr=False)
     window: tuple[float, float] | None = None
     bits: int = 8
+    rescaled: bool = False
+    padding: BoolArray | None = field(default=None, repr=False)
+    doubts: tuple[str, ...] = ()
     patient: str = field(default="", repr=False)
     burned_in: bool | None = None
+    wobble: float = 0.0
     header: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import re
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,9 @@ def test_each_limit_changes_something() -> None:
     assert problem(mostly(0.99), 2, checks(max_saturated=0.999)) is None
     assert problem(mostly(0.9), 2, checks(max_saturated=0.89)) is not None
     assert problem(noise(8, 30), 2, checks()) is None
+    wobbling = replace(noise(8, 8, 8), wobble=0.004)
+    assert problem(wobbling, 3, checks()) is None
+    assert "differ by 0.0040, at most 0.003 allowed" in str(problem(wobbling, 3, checks(max_wobble=0.003)))
 
 
 def test_a_mask_is_told_from_an_overexposed_scan() -> None:

@@ -24,6 +24,12 @@ def examined(number: int, **changes: Any) -> Examined:
     return Examined({**facts, **changes}, np.full((SIDE, SIDE), number, np.uint8), **beside)
 
 
+def test_doubts_of_accepted_scans_are_told_once() -> None:
+    thumbnails = np.zeros((4, SIDE, SIDE), np.uint8)
+    table = [examined(n, doubts=("guessed",), status="ok" if n else "blank: 0") for n in range(4)]
+    assert collect(table, 4, thumbnails)[1].doubt_warnings() == ["3 scans are guessed."]
+
+
 def test_chunks_make_one_table_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_CHUNK", 4)
     thumbnails = np.zeros((11, SIDE, SIDE), np.uint8)

@@ -160,6 +160,7 @@ class Checks:
     max_pixels: Positive
     max_aspect: Annotated[Float, Field(ge=1)]
     max_saturated: Share
+    max_wobble: Annotated[Float, Field(ge=0, le=0.01)]
     modalities: list[str] | None
     timeout_s: Annotated[Float, Field(ge=0.1)]
     max_memory_mib: Annotated[Int, Field(ge=64)]

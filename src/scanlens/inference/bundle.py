@@ -26,6 +26,7 @@ _REQUIRED = (
 )  # fmt: skip
 
 
+_CHECKS_BEFORE = {"max_wobble": 0.001}  # what readers allowed when bundles did not say it
 # What decides a prediction; an exporter's bytes may differ between two equal bundles.
 _DECIDING = ("labels", "dims", "architecture", "preprocessor", "statistics", "calibration", "checks")
 
@@ -141,7 +142,7 @@ def open_bundle(folder: Path) -> Bundle:
             statistics=description["statistics"],
             temperature=float(description["calibration"]["temperature"]),
             architecture=description["architecture"],
-            checks=parse(Checks, description["checks"], "checks"),
+            checks=parse(Checks, _CHECKS_BEFORE | description["checks"], "checks"),
             task=task_of(str(description["task"])),
             description=description,
         )

@@ -49,7 +49,7 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
         scan: The decoded scan.
         dims: 2 or 3, the spatial axes that the data set declares.
         checks: Smallest side in pixels, largest ratio of the (physical) sides, largest share of saturated
-            pixels, and the modalities that are accepted.
+            pixels, largest wobble of the slices' directions, and the modalities that are accepted.
 
     Returns:
         The reason, or None for a scan that can be used.
@@ -63,6 +63,11 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
     aspect = max(extent) / min(extent)
     if aspect > checks.max_aspect:
         return f"too long: sides of ratio {aspect:.1f}, at most {checks.max_aspect:g} allowed"
+    if scan.wobble > checks.max_wobble:
+        return (
+            f"wobbling: direction cosines of its slices differ by {scan.wobble:.4f}, "
+            f"at most {checks.max_wobble:g} allowed (manifest.checks.max_wobble)"
+        )
     lowest, highest = float(scan.pixels.min()), float(scan.pixels.max())
     if not np.isfinite([lowest, highest]).all():
         return "not finite: pixels that are no numbers or infinite"

@@ -33,6 +33,7 @@ class Notes:
         study_patients: Scans of each study whose patient nobody names.
         other_patients: Read scans whose patient the table gave, or nothing.
         named_paths: Scans whose path holds the patient's own name or number.
+        doubts: Accepted scans by what of their header had to be guessed.
     """
 
     dates: list[str] = field(default_factory=list, repr=False)
@@ -41,6 +42,11 @@ class Notes:
     study_patients: Counter[str] = field(default_factory=Counter)
     other_patients: int = 0
     named_paths: int = 0
+    doubts: Counter[str] = field(default_factory=Counter)
+
+    def doubt_warnings(self) -> list[str]:
+        """Warn once of each kind of doubt."""
+        return [f"{count} scans are {doubt}." for doubt, count in sorted(self.doubts.items())]
 
     def patient_warnings(self) -> list[str]:
         """Warn of names in paths; refuse one patient, or one study, for all scans, which is a placeholder.
@@ -101,6 +107,7 @@ def collect(
             notes.tags[number] = one.tags
         notes.dates.append(one.date)
         notes.named_paths += one.named_in_path
+        notes.doubts.update(one.doubts if facts["status"] == OK else ())
         if one.header_patient:
             notes.header_patients[facts["patient"]] += 1
         elif one.study_patient:

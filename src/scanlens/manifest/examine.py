@@ -45,6 +45,7 @@ class Examined:
         header_patient: Whether ``facts["patient"]`` is whom the file names, rather than from the listing or
             one unknown patient for all scans of a study.
         study_patient: Whether ``facts["patient"]`` is one unknown patient for all scans of a DICOM study.
+        doubts: What of the header had to be guessed; see :class:`scanlens.types.Scan`.
         named_in_path: The path holds the patient's own name or number.
     """
 
@@ -55,6 +56,7 @@ class Examined:
     header_patient: bool = False
     study_patient: bool = False
     named_in_path: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Examiner:
             facts["status"] = error.reason
             return Examined(facts)
         facts.update(self._described(scan))
-        examined = Examined(facts, thumbnail(scan.pixels))
+        examined = Examined(facts, thumbnail(scan.pixels), doubts=scan.doubts)
         try:
             return self._identified(examined, scan)
         except MemoryError:

@@ -28,7 +28,7 @@ from scanlens.sources.readers.itk import is_itk
 from scanlens.sources.readers.nifti import is_nifti
 from scanlens.types import Scan
 
-CHECKS = Checks(8, 1 << 28, 10.0, 0.98, None, 60.0, 768)
+CHECKS = Checks(8, 1 << 28, 10.0, 0.98, 0.005, None, 60.0, 768)
 """What the manifest stage asks of a scan unless ``conf/manifest`` says otherwise. With the 100 to 200 MiB of
 an idle reader, no reader comes to 1 GiB."""
 ACCEPTED, QUARANTINED = "accepted", "quarantined"

@@ -60,7 +60,7 @@ def mask_reader(store: Store, folder: Path, root: Path) -> Callable[[str], npt.N
 
 
 def _mask(root: Path, path: str, dims: int) -> npt.NDArray[np.bool_]:
-    return read_scan(root, path, dims=dims, max_pixels=MAX_PIXELS).pixels.max(0) > 0
+    return read_scan(root, path, dims=dims, max_pixels=MAX_PIXELS, mask=True).pixels.max(0) > 0
 
 
 def _box(preprocessor: Preprocessor, root: Path, path: str, modality: str) -> Box | None:

@@ -91,7 +91,12 @@ class _Values:
     @cached_property
     def histogram(self) -> Histogram:
         _check_span(self.lowest, self.highest)
-        return count_values(self.scan.pixels, self.lowest, self.highest)
+        return count_values(_shown(self.scan), self.lowest, self.highest)
+
+
+def _shown(scan: Scan) -> FloatArray:
+    """The pixels that the file does not call padding."""
+    return scan.pixels if scan.padding is None else scan.pixels[:, ~scan.padding]
 
 
 def _file_window(values: _Values) -> IntensityRange | None:
@@ -131,7 +136,7 @@ def _zscore(values: _Values) -> IntensityRange | None:
 RULES: Mapping[str, Callable[[_Values], IntensityRange | None]] = MappingProxyType(
     {
         "soft_tissue": lambda values: SOFT_TISSUE,
-        "bytes": lambda values: BYTE_RANGE if values.scan.bits <= 8 else None,
+        "bytes": lambda values: BYTE_RANGE if values.scan.bits <= 8 and not values.scan.rescaled else None,
         "file_window": _file_window,
         "percentile": _percentile,
         "foreground": _foreground,
@@ -174,7 +179,7 @@ def limits(
 
 
 def _chosen(scan: Scan, rule: str, percentiles: tuple[float, float], span: IntensityRange) -> IntensityRange:
-    lowest, highest = span
+    lowest, highest = span if scan.padding is None else extremes(_shown(scan))
     if rule == "window":
         if scan.window is None:
             raise ValueError("no window: preprocess.windows is null and the file suggests none")

@@ -13,7 +13,6 @@ import numpy as np
 
 from scanlens.errors import ScanlensError, UnreadableScan
 from scanlens.sources.content import Content, opened, refuse_other_dims
-from scanlens.sources.locate import os_reason
 from scanlens.sources.readers.archive import is_archive
 from scanlens.sources.readers.dicom import read_dicom
 from scanlens.sources.readers.dicom_file import is_dicom
@@ -22,6 +21,7 @@ from scanlens.sources.readers.medmnist import read_npz_row, row_values
 from scanlens.sources.readers.nifti import is_nifti, read_nifti
 from scanlens.sources.readers.quiet import quiet
 from scanlens.sources.readers.raster import is_raster, read_raster
+from scanlens.sources.readers.reasons import reason_of
 from scanlens.sources.readers.series import read_series
 from scanlens.types import Scan
 
@@ -30,11 +30,11 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's window bits for a gzip header with the largest window
 _DICOM_MAGIC = b"DICM"
 _DICOM_MAGIC_AT = 128
-_CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
-_ITK_FULL = "Failed to allocate memory"
 
 
-def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256: str | None = None) -> Scan:
+def read_scan(
+    root: Path, reference: str, *, dims: int, max_pixels: int, sha256: str | None = None, mask: bool = False
+) -> Scan:
     """Read one scan below the data root.
 
     Args:
@@ -43,6 +43,7 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256:
         dims: 2 for images, 3 for volumes.
         max_pixels: Files whose header declares more pixels (all frames together) are refused unread.
         sha256: What :func:`content_sha256` said of it, or None: other content is refused undecoded.
+        mask: Whether a mask is read: DICOM segmentation objects are masks, and no scans.
 
     Returns:
         The scan as :class:`scanlens.types.Scan` says; one channel where all channels are equal.
@@ -55,7 +56,7 @@ def read_scan(root: Path, reference: str, *, dims: int, max_pixels: int, sha256:
     with _reasons(reference), opened(root, reference) as content:
         if sha256 is not None and _content_sum(content, reference) != sha256:
             raise UnreadableScan(reference, "changed: its content is another than in the manifest")
-        return _decoded(content, reference, dims, max_pixels)
+        return _decoded(content, reference, dims, max_pixels, mask=mask)
 
 
 def read_with_sum(root: Path, reference: str, *, dims: int, max_pixels: int) -> tuple[Scan, str]:
@@ -99,12 +100,12 @@ def content_sha256(root: Path, reference: str) -> str:
         return _content_sum(content, reference)
 
 
-def _decoded(content: Content, reference: str, dims: int, max_pixels: int) -> Scan:
+def _decoded(content: Content, reference: str, dims: int, max_pixels: int, *, mask: bool = False) -> Scan:
     refuse_other_dims(content, reference, dims)
     if content.is_series:
         scan = read_series(content.files, reference, max_pixels=max_pixels)
     else:
-        scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels)
+        scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels, mask=mask)
     return _checked(scan, reference)
 
 
@@ -143,25 +144,10 @@ def _reasons(reference: str) -> Iterator[None]:
     except ScanlensError:
         raise
     except Exception as error:
-        raise UnreadableScan(reference, _reason(error)) from error
+        raise UnreadableScan(reference, reason_of(error)) from error
 
 
-def _reason(error: Exception) -> str:
-    if (
-        isinstance(error, MemoryError)
-        or getattr(error, "code", None) == _CV_NO_MEMORY
-        or _ITK_FULL in str(error)
-    ):
-        return "needs more memory than there is"
-    if isinstance(error, OSError) and error.errno is not None:
-        return os_reason(error)
-    kind = type(error)
-    # zlib, struct and OpenCV all call theirs "error".
-    name = f"{kind.__module__}.{kind.__name__}" if kind.__name__ == "error" else kind.__name__
-    return f"truncated or corrupt ({name})"
-
-
-def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) -> Scan:
+def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int, mask: bool) -> Scan:
     path, parts = content.files[0], content.reference
     if parts.row is not None:
         return read_npz_row(path, parts.split, parts.row, reference, dims=dims, max_pixels=max_pixels)
@@ -173,7 +159,7 @@ def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) 
         raise UnreadableScan(reference, "only DICOM files have numbered frames")
     # Before all others: its preamble may be another format's beginning, often TIFF's.
     if head[_DICOM_MAGIC_AT:].startswith(_DICOM_MAGIC):
-        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame, mask=mask)
     if is_nifti(_unzipped(head)):
         return read_nifti(path, reference, dims=dims, max_pixels=max_pixels)
     if is_raster(head):
@@ -183,7 +169,7 @@ def _read_file(content: Content, reference: str, *, dims: int, max_pixels: int) 
     if is_archive(head):
         raise UnreadableScan(reference, "an archive, not an image: unpack it, or name what lies in it")
     if is_dicom(head):  # without a preamble; the reader asks for pixel data
-        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame)
+        return read_dicom(path, reference, dims=dims, max_pixels=max_pixels, frame=parts.frame, mask=mask)
     raise UnreadableScan(reference, "not an image this scanlens reads")
 
 

@@ -167,3 +167,43 @@ def test_real_volumes_agree_with_nibabel(shared_data: Path) -> None:
             scan.pixels[0], closest.get_fdata().transpose(2, 1, 0)[:, ::-1, ::-1], rtol=1e-6
         )
         assert scan.spacing == pytest.approx(tuple(closest.header.get_zooms()[::-1]))
+
+
+@pytest.mark.parametrize("pixdim", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0)], ids=["other", "zero"])
+def test_spacing_is_the_affines_and_a_contradiction_is_told(
+    tmp_path: Path, pixdim: tuple[float, ...]
+) -> None:
+    image = nib.Nifti1Image(RAS, None)
+    image.header.set_sform(np.diag([0.5, 0.5, 5.0, 1.0]), 1)
+    image.header["pixdim"][1:4] = pixdim
+    nib.save(image, tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[80:92] = np.array(pixdim, "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(raw)
+    scan = read(tmp_path / "a.nii")
+    assert scan.spacing == (5.0, 0.5, 0.5)
+    assert scan.doubts == ("NIfTI whose pixdim contradicts its affine, which was used",)
+    assert read(write(tmp_path / "b.nii", RAS)).doubts == ()
+
+
+def test_no_orientation_code_is_told(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(RAS, np.diag([*SIDES, 1.0]))
+    image.set_qform(None, 0)
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "a.nii")
+    scan = read(tmp_path / "a.nii")
+    assert scan.spacing == (4.0, 3.0, 2.0)
+    assert scan.doubts == ("NIfTI without qform and sform code, whose orientation is a guess",)
+
+
+def test_a_quaternion_a_hair_beyond_unit_length(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(RAS, np.diag([*SIDES, 1.0]))
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[252:256] = np.array([1, 0], "<i2").tobytes()  # the qform counts
+    raw[256:268] = np.array([0.70711, 0.70711, 0], "<f4").tobytes()  # squares sum to 1.000009
+    (tmp_path / "a.nii").write_bytes(raw)
+    with pytest.raises(ValueError, match="w2 should be positive"):
+        nib.load(tmp_path / "a.nii")
+    assert read(tmp_path / "a.nii").spacing == (4.0, 2.0, 3.0)

@@ -49,13 +49,23 @@ def test_sixteen_bits(tmp_path: Path, ending: str) -> None:
     assert scan.bits == 16
 
 
-def test_sixteen_bit_colour(tmp_path: Path) -> None:
-    stored = COLOUR.astype(np.uint16) * 257
-    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", stored[..., ::-1])[1].tobytes())
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_sixteen_bit_colour(tmp_path: Path, ending: str) -> None:
+    """Pillow has no such image; of 12 used bits it would leave four."""
+    stored = COLOUR.astype(np.uint16) * 16 + 3
+    (tmp_path / f"a.{ending}").write_bytes(cv2.imencode(f".{ending}", stored[..., ::-1])[1].tobytes())
+    scan = read(tmp_path / f"a.{ending}")
+    np.testing.assert_array_equal(scan.pixels, stored.transpose(2, 0, 1))
+    assert scan.bits == 16
+
+
+def test_sixteen_bit_grey_with_transparency_lies_on_black(tmp_path: Path) -> None:
+    grey = GREY.astype(np.uint16) * 16
+    alpha = np.where(np.arange(grey.shape[1]) % 2, 65535, 0).astype(np.uint16) * np.ones_like(grey)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.dstack([grey, grey, grey, alpha]))[1].tobytes())
     scan = read(tmp_path / "a.png")
-    # Pillow has no such image: its upper 8 bits are what it gives, and what bits says.
-    np.testing.assert_array_equal(scan.pixels, COLOUR.transpose(2, 0, 1))
-    assert scan.bits == 8
+    np.testing.assert_array_equal(scan.pixels[0], np.where(alpha > 0, grey, 0))
+    assert scan.bits == 16
 
 
 @pytest.mark.parametrize("dtype", ["i4", "f4"])
@@ -227,8 +237,9 @@ def test_an_image_is_no_volume(tmp_path: Path) -> None:
 
 def test_several_pages_are_refused(tmp_path: Path) -> None:
     Image.fromarray(GREY).save(tmp_path / "a.tiff", save_all=True, append_images=[Image.fromarray(GREY)])
-    with pytest.raises(UnreadableScan, match="several images"):
-        read(tmp_path / "a.tiff")
+    for dims in (2, 3):
+        with pytest.raises(UnreadableScan, match="holds 2 images: save each"):
+            read(tmp_path / "a.tiff", dims=dims)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "tiff", "bmp", "webp"])

@@ -180,6 +180,8 @@ def test_other_pixels_at_the_same_positions_are_refused(tmp_path: Path) -> None:
         ((0, 1, 3, 7, 15.5), "unevenly spaced"),
         ((0, 0.1, 1e9), "unevenly spaced"),
         ((5, 5, 5), "slices at one position: all 3"),
+        ((0, 2, 4, 8, 12), "variable slice distance: 2 times 2 mm, then 2 times 4 mm"),
+        ((0, 5, 10, 12, 14, 16), "variable slice distance: 2 times 5 mm, then 3 times 2 mm"),
     ],
 )
 def test_gaps_and_uneven_spacing(tmp_path: Path, depths: Sequence[float], reason: str) -> None:
@@ -254,6 +256,38 @@ def test_gantry_tilt_is_put_straight(tmp_path: Path, tilt: float) -> None:
     assert scan.pixels[0].shape[1] > 5
     assert covered.sum() >= COUNT * 4 * 7 - 1
     np.testing.assert_allclose(scan.pixels[0][covered], expected[covered], atol=0.1)
+
+
+@pytest.mark.parametrize("wobble", [0.0, 0.002, 0.008])
+def test_directions_that_wobble_are_read_along_their_mean(tmp_path: Path, wobble: float) -> None:
+    """Slices are turned about their normal by turns; the table moves along z."""
+    turned = np.cos(wobble), np.sin(wobble)
+    paths = [
+        save(
+            tmp_path,
+            ct_slice(
+                VOLUME[k],
+                ORIGIN + (0, 0, STEP * k),
+                (turned[0], turned[1], 0, -turned[1], turned[0], 0) if k % 2 else AXIAL,
+            ),
+            f"{k}.dcm",
+        )
+        for k in range(COUNT)
+    ]
+    scan = read(paths)
+    np.testing.assert_array_equal(scan.pixels[0], VOLUME)
+    assert scan.spacing == pytest.approx((STEP, 2.0, 3.0))
+    assert scan.wobble == pytest.approx(turned[1], abs=1e-6)
+    assert scan.affine is not None
+    half = np.array([np.cos(wobble / 2), np.sin(wobble / 2), 0])
+    np.testing.assert_allclose(scan.affine[:3, 0], 3 * half * (-1, -1, 1), atol=1e-5)
+
+
+def test_directions_that_differ_are_refused(tmp_path: Path) -> None:
+    paths = write(tmp_path)
+    odd = ct_slice(STORED, ORIGIN + (0, 0, STEP * COUNT), (0.9999, 0.014, 0, -0.014, 0.9999, 0))
+    with pytest.raises(UnreadableScan, match="differ in orientation"):
+        read([*paths, save(tmp_path, odd, "odd.dcm")])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ one (of an even number the one after the middle), stands for it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,22 +18,37 @@ from pydicom.pixels import apply_color_lut, pixel_array
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
-from scanlens.sources.readers.dicom_file import GREYS, PALETTE, open_image
+from scanlens.sources.readers.dicom_elements import GREYS, PALETTE
+from scanlens.sources.readers.dicom_file import open_image
 from scanlens.sources.readers.dicom_header import HeaderText
+from scanlens.sources.readers.dicom_objects import is_tiled
 from scanlens.sources.readers.dicom_values import (
+    is_rescaled,
     modality,
     modality_units,
     numbers,
+    padded,
     spacing,
     text,
+    voi_inverts,
     voi_window,
     whole_number,
 )
 from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
-from scanlens.types import FloatArray, ImageArray, Scan
+from scanlens.types import BoolArray, FloatArray, ImageArray, Scan
+
+_AIR = -1000.0  # Hounsfield units
 
 
-def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame: int | None = None) -> Scan:
+def read_dicom(
+    path: Path,
+    reference: str,
+    *,
+    dims: int,
+    max_pixels: int,
+    frame: int | None = None,
+    mask: bool = False,
+) -> Scan:
     """Read one DICOM file, with or without preamble.
 
     Args:
@@ -41,6 +57,7 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         dims: 2 for one frame, 3 for all of them as a volume.
         max_pixels: The most pixels of all frames together.
         frame: Which frame, from 0, where ``dims`` is 2.
+        mask: Whether a mask is wanted: segmentation objects are welcome.
 
     Returns:
         Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
@@ -48,33 +65,43 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         left out, those in unused bits of the pixels too.
 
     Raises:
-        UnreadableScan: No pixel data, absurd or zero dimensions, more than ``max_pixels`` in all frames,
-            an unsupported transfer syntax or colour model, no such frame, a single image where ``dims``
-            is 3, or frames that make no volume.
+        UnreadableScan: An object that is no scan, tiles of a whole slide, no pixel data, a missing element,
+            absurd or zero dimensions, more than ``max_pixels`` in all frames, an unsupported transfer syntax
+            or colour model, no such frame, a single image where ``dims`` is 3, or frames that make no volume.
         Exception: Whatever pydicom and its decoders raise; the caller turns it into a reason.
     """
-    dataset, (count, _, _) = open_image(path, reference, max_pixels)
+    dataset, (count, _, _) = open_image(path, reference, max_pixels, mask=mask)
+    if frame is None and not mask and is_tiled(dataset, count):
+        raise UnreadableScan(
+            reference,
+            f"not a scan: {count} tiles of a whole-slide image: assemble them, or name one as #frame/0",
+        )
     if dims == 3 and (count == 1 or frame is not None):
         raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
-    pixels, window, bits = decode(dataset, frames)
-    sides, orientation, affine = spacing(dataset, frames), "", None
+    found = decode(dataset, frames)
+    pixels, padding = found.pixels, found.padding
+    sides, orientation, affine, wobble = spacing(dataset, frames), "", None, 0.0
     if dims == 2:
-        pixels = pixels[:, 0]
+        pixels, padding = pixels[:, 0], None if padding is None else padding[0]
     elif len(pixels) == 1:
         placed = _placed(dataset, pixels[0], reference, max_pixels)
         if placed is not None:
-            volume, sides, affine = placed
-            pixels, orientation = volume[None], ORIENTATION
+            volume, sides, affine, wobble = placed
+            # Frames are in another order now; what is padding stays the darkest.
+            pixels, padding, orientation = volume[None], None, ORIENTATION
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
         spacing=sides,
         orientation=orientation,
         affine=affine,
-        window=window,
-        bits=bits,
+        window=found.window,
+        bits=found.bits,
+        rescaled=found.rescaled,
+        padding=padding,
+        wobble=wobble,
         **about(dataset),
     )
 
@@ -88,18 +115,41 @@ def about(dataset: FileDataset) -> dict:
         "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
+        "doubts": _doubts(dataset),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),
         "header": HeaderText(dataset),
     }
 
 
-def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[float, float] | None, int]:
-    """Decode one frame, or all of them.
+def _doubts(dataset: Dataset) -> tuple[str, ...]:
+    shape = text(dataset, "PresentationLUTShape").upper()
+    if shape == "INVERSE" and text(dataset, "PhotometricInterpretation") == "MONOCHROME2":
+        return (
+            "MONOCHROME2 with PresentationLUTShape INVERSE, which viewers show differently, read as stored",
+        )
+    return ()
 
-    Returns:
-        float32 ``(channel, frame, height, width)`` in the units :func:`read_dicom` states, the window of
-        the first frame, and the bits of a sample.
+
+class Decoded(NamedTuple):
+    """Pixels of one file.
+
+    Attributes:
+        pixels: float32 ``(channel, frame, height, width)`` in the units that :func:`read_dicom` states.
+        window: Of the first frame.
+        bits: Of a sample.
+        rescaled: See :class:`Scan`.
+        padding: ``(frame, height, width)``; see :class:`Scan`.
     """
+
+    pixels: ImageArray
+    window: tuple[float, float] | None
+    bits: int
+    rescaled: bool = False
+    padding: BoolArray | None = None
+
+
+def decode(dataset: FileDataset, frames: list[int]) -> Decoded:
+    """Decode one frame, or all of them."""
     stored = _stored(dataset, frames[0] if len(frames) == 1 else None)
     stored = stored[None] if len(frames) == 1 else stored
     photometric = text(dataset, "PhotometricInterpretation")
@@ -107,13 +157,17 @@ def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[f
     if photometric not in GREYS:
         if photometric == PALETTE:
             stored, bits = palette_rgb(stored, dataset)
-        return np.moveaxis(stored, -1, 0).astype(np.float32), None, bits
-    mirrored = photometric == "MONOCHROME1"
+        return Decoded(np.moveaxis(stored, -1, 0).astype(np.float32), None, bits)
+    mirrored = (photometric == "MONOCHROME1") != voi_inverts(dataset, frames[0])
     values, mirror = modality_units(stored, dataset, frames, mirrored=mirrored)
+    padding = padded(stored, dataset)
+    if padding is not None:
+        is_ct = modality(dataset) == "CT"
+        values[padding] = np.minimum(values[padding], _AIR) if is_ct else values[~padding].min()
     window = voi_window(dataset, frames[0])
     if window is not None and mirrored:
         window = (mirror - window[1], mirror - window[0])
-    return values[None], window, bits
+    return Decoded(values[None], window, bits, is_rescaled(dataset, frames[0]), padding)
 
 
 def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
@@ -133,8 +187,8 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None] | None:
-    """Sort a file's grey frames by position: volume, sides, affine. None where they have no positions."""
+) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
+    """Sort a file's grey frames by position: volume, sides, affine, wobble; None where they have none."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
@@ -143,7 +197,7 @@ def _placed(
         raise UnreadableScan(reference, "some of its frames have no position")
     made = stack(known, reference)
     volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
-    return volume, sides, made.scan_affine
+    return volume, sides, made.scan_affine, made.wobble
 
 
 # Palette colour: stored values through the red, green and blue tables (DICOM PS3.3 C.7.6.3.1.5).

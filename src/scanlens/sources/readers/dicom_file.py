@@ -30,15 +30,20 @@ from pydicom.uid import (
 )
 
 from scanlens.errors import UnreadableScan
+from scanlens.sources.readers.dicom_elements import (
+    COLOURS,
+    GREYS,
+    PALETTE,
+    PIXEL_KEYWORDS,
+    complete,
+    refuse_other_length,
+)
+from scanlens.sources.readers.dicom_objects import no_scan
 from scanlens.sources.readers.dicom_values import text, whole_number
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-GREYS = ("MONOCHROME1", "MONOCHROME2")
-PALETTE = "PALETTE COLOR"
-PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _PIXEL_TAGS = tuple(Tag(keyword) for keyword in PIXEL_KEYWORDS)
 _DEFER = 1 << 20  # elements above this stay in the file until they are asked for
 _STANDARD = "1.2.840.10008.1.2."  # DICOM's own transfer syntaxes
@@ -75,21 +80,41 @@ def is_dicom(head: bytes) -> bool:
     return head[_MAGIC_AT:].startswith(_MAGIC) or head.startswith(_BARE)
 
 
-def open_image(path: Path, reference: str, max_pixels: int) -> tuple[FileDataset, tuple[int, int, int]]:
+def open_image(
+    path: Path, reference: str, max_pixels: int, *, mask: bool = False
+) -> tuple[FileDataset, tuple[int, int, int]]:
     """Parse a file, its large values left on disk, and refuse what must not be decoded.
 
+    Args:
+        path: The file.
+        reference: The scan as its user names it, for the reason.
+        max_pixels: The most pixels of all frames together.
+        mask: Whether a mask is wanted: segmentation objects are welcome.
+
     Returns:
-        The data set, with a transfer syntax in its file meta, and its (frames, rows, columns).
+        The data set, with a transfer syntax in its file meta and what it leaves out of its pixels'
+        description filled in, and its (frames, rows, columns).
 
     Raises:
-        UnreadableScan: No pixel data, absurd or zero dimensions, more than ``max_pixels`` in all frames,
-            an unsupported transfer syntax or colour model.
+        UnreadableScan: An object that is no scan, no pixel data, absurd or zero dimensions, more than
+            ``max_pixels`` in all frames, an unsupported transfer syntax or colour model, a missing element.
     """
     dataset = _dataset(path, reference, max_pixels)
+    if not mask and (kind := no_scan(dataset)):
+        raise UnreadableScan(reference, f"not a scan: {kind}")
+    if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
+        known = "PatientID" in dataset or "SOPClassUID" in dataset or "TransferSyntaxUID" in dataset.file_meta
+        raise UnreadableScan(
+            reference, "holds no pixel data" if known else "not an image this scanlens reads"
+        )
+    _set_syntax(dataset)
+    _refuse_syntax(dataset, reference)
+    complete(dataset, path, reference)
     shape = _declared_shape(dataset, reference, max_pixels)
     if path.stat().st_size > math.prod(shape) * _BYTES_PER_PIXEL + _BYTES_BESIDE:
         raise UnreadableScan(reference, "far more data than the image it declares")
-    _refuse_syntax(dataset, reference)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        refuse_other_length(dataset, path, reference)
     _refuse_codestream(dataset, reference, max_pixels)
     return dataset, shape
 
@@ -128,18 +153,16 @@ def _dataset(path: Path, reference: str, max_pixels: int) -> FileDataset:
     # A deferred value is read again from its place in the file, which a deflated file does not have.
     with path.open("rb") as file:
         dataset = read_partial(file, stop_behind_pixels(), None if deflated else _DEFER, force=True)
-    if not any(keyword in dataset for keyword in PIXEL_KEYWORDS):
-        known = "PatientID" in dataset or "SOPClassUID" in dataset or syntax
-        raise UnreadableScan(
-            reference, "holds no pixel data" if known else "not an image this scanlens reads"
-        )
     if not getattr(dataset, "file_meta", None):
         dataset.file_meta = FileMetaDataset()
+    return dataset
+
+
+def _set_syntax(dataset: FileDataset) -> None:
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
-    return dataset
 
 
 def _stop_at_pixels() -> Callable[[BaseTag, str | None, int], bool]:
@@ -229,10 +252,10 @@ def _declared_shape(dataset: Dataset, reference: str, max_pixels: int) -> tuple[
         reason = f"too large: {frames} x {rows} x {columns} pixels, more than the {max_pixels} allowed"
         raise UnreadableScan(reference, reason)
     photometric = text(dataset, "PhotometricInterpretation")
-    if photometric not in (*GREYS, *_COLOURS, PALETTE):
-        raise UnreadableScan(reference, "its photometric interpretation is missing or not supported")
-    if whole_number(dataset, "SamplesPerPixel", absent=1) != (3 if photometric in _COLOURS else 1):
-        raise UnreadableScan(reference, f"its samples per pixel contradict {photometric}")
+    if photometric not in (*GREYS, *COLOURS, PALETTE):
+        raise UnreadableScan(reference, "its PhotometricInterpretation is not supported")
+    if whole_number(dataset, "SamplesPerPixel", absent=1) != (3 if photometric in COLOURS else 1):
+        raise UnreadableScan(reference, f"its SamplesPerPixel contradicts {photometric}")
     return frames, rows, columns
 
 

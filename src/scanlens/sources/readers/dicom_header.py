@@ -17,7 +17,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
-from scanlens.sources.readers.dicom_file import PIXEL_KEYWORDS
+from scanlens.sources.readers.dicom_elements import PIXEL_KEYWORDS
 from scanlens.sources.readers.quiet import quiet
 
 _CHARACTERS = 256  # a value is cut here

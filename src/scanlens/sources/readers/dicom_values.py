@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
-from scanlens.types import ImageArray
+from scanlens.types import BoolArray, ImageArray, IntArray
 
 _IN_PLANE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _BETWEEN_SLICES = ("SpacingBetweenSlices", "SliceThickness")
@@ -28,7 +29,7 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 _MODALITIES = (
     "ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD "
-    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
+    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
     "POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG "
     "SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC "
     "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST TH VF VB VM"  # retired, still in archives
@@ -105,7 +106,7 @@ def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
         center, width = (centers[0], widths[0]) if exact else (centers[0] - 0.5, widths[0] - 1.0)
         return (center - width / 2, center + width / 2) if width > 0 else None
     luts = source.get("VOILUTSequence")
-    return _lut_range(luts[0], "<" if dataset.original_encoding[1] is not False else ">") if luts else None
+    return _lut_range(luts[0], _byte_order(dataset)) if luts else None
 
 
 def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
@@ -136,16 +137,49 @@ def group_item(dataset: Dataset, frame: int, group: str) -> Dataset | None:
 
 
 def _units_source(dataset: Dataset, frame: int) -> Dataset:
-    if "ModalityLUTSequence" in dataset or "RescaleSlope" in dataset:
+    if any(keyword in dataset for keyword in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")):
         return dataset
     return group_item(dataset, frame, "PixelValueTransformationSequence") or dataset
 
 
 def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[np.generic]:
-    # A slope that is there but empty means none; pydicom would multiply by None.
-    if "ModalityLUTSequence" not in source and not numbers(source, "RescaleSlope"):
-        return stored
-    return apply_modality_lut(stored, source)
+    if "ModalityLUTSequence" in source:
+        return apply_modality_lut(stored, source)
+    slope, intercept = _rescale(source)
+    return stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
+
+
+def _rescale(source: Dataset) -> tuple[float, float]:
+    """Slope and intercept; of a pair of which half is missing or empty the half that changes nothing."""
+    return (numbers(source, "RescaleSlope") or [1.0])[0], (numbers(source, "RescaleIntercept") or [0.0])[0]
+
+
+def is_rescaled(dataset: Dataset, frame: int) -> bool:
+    """Whether values are others than the stored ones, or these are signed."""
+    source = _units_source(dataset, frame)
+    changed = "ModalityLUTSequence" in source or _rescale(source) != (1.0, 0.0)
+    return changed or whole_number(dataset, "PixelRepresentation") == 1
+
+
+def padded(stored: npt.NDArray[Any], dataset: Dataset) -> BoolArray | None:
+    """Where stored values are padding (PS3.3 C.7.5.1.1.2); None where nothing or all would be.
+
+    Args:
+        stored: ``(frame, row, column)`` as decoded.
+        dataset: The header; ``PixelPaddingRangeLimit`` makes a range of the value.
+    """
+    ends = [
+        value[0]
+        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
+        if (value := numbers(dataset, keyword) or numbers(dataset, f"Float{keyword}"))
+    ]
+    if not ends or len(stored) == 0:
+        return None
+    if stored.dtype.kind in "iu":
+        # Writers mix up the signs: 63536 is -2000 in 16 bits.
+        ends = [int(np.array(int(end)).astype(stored.dtype)) for end in ends]
+    found = (stored >= min(ends)) & (stored <= max(ends))
+    return found if 0 < np.count_nonzero(found) < found.size else None
 
 
 def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.generic]:
@@ -157,17 +191,37 @@ def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDAr
     return np.array([low, high], dtype=stored.dtype)
 
 
+def voi_inverts(dataset: Dataset, frame: int) -> bool:
+    """Whether the VOI LUT that a viewer applies, for want of a window, makes bright of dark."""
+    source = group_item(dataset, frame, "FrameVOILUTSequence") or dataset
+    luts = source.get("VOILUTSequence")
+    if not luts or (numbers(source, "WindowCenter") and numbers(source, "WindowWidth")):
+        return False
+    table = _lut_table(luts[0], _byte_order(dataset))
+    return table is not None and bool(table[0] > table[-1])
+
+
+def _byte_order(dataset: Dataset) -> str:
+    return "<" if dataset.original_encoding[1] is not False else ">"
+
+
 def _lut_range(lut: Dataset, order: str) -> tuple[float, float] | None:
+    table = _lut_table(lut, order)
+    if table is None or not (changes := np.flatnonzero(np.diff(table))).size:
+        return None
+    first = numbers(lut, "LUTDescriptor")[1]
+    return first + float(changes[0]), first + float(changes[-1]) + 1.0
+
+
+def _lut_table(lut: Dataset, order: str) -> IntArray | None:
+    """The entries of a lookup table; None where its descriptor is damaged or it is empty."""
     descriptor = numbers(lut, "LUTDescriptor")
     if len(descriptor) != 3:
         return None
-    entries, first, bits = int(descriptor[0]) or 1 << 16, descriptor[1], int(descriptor[2])
+    entries, bits = int(descriptor[0]) or 1 << 16, int(descriptor[2])
     raw = lut.get("LUTData")
     if isinstance(raw, bytes):
         table = np.frombuffer(raw, dtype=np.uint8 if len(raw) == entries and bits <= 8 else f"{order}u2")
     else:
-        table = np.asarray(raw)
-    changes = np.flatnonzero(np.diff(table.astype(np.int64)))
-    if not changes.size:
-        return None
-    return first + float(changes[0]), first + float(changes[-1]) + 1.0
+        table = np.atleast_1d(np.asarray(raw))
+    return table.astype(np.int64) if len(table) else None

@@ -78,6 +78,7 @@ def read_itk(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
         orientation=orientation,
         affine=_affine(image) if orientation else None,
         bits=32 if stored.dtype.kind == "f" else 8 * stored.dtype.itemsize,
+        rescaled=stored.dtype.kind == "i",
         header=_header_text(reader),
     )
 

@@ -17,9 +17,29 @@ import numpy as np
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION, one_slice, to_axes
-from scanlens.types import Scan
+from scanlens.types import FloatArray, Scan
 
-_SINGLE_FILE = {b"n+1\0": nib.Nifti1Image, b"n+2\0": nib.Nifti2Image}
+_ROUNDING = np.float64(1e-4)
+"""So much beyond unit length a quaternion may be: other programs round it to few digits."""
+
+
+class _Nifti1Header(nib.Nifti1Header):  # type: ignore[misc]
+    quaternion_threshold = _ROUNDING
+
+
+class _Nifti2Header(nib.Nifti2Header):  # type: ignore[misc]
+    quaternion_threshold = _ROUNDING
+
+
+class _Nifti1Image(nib.Nifti1Image):  # type: ignore[misc]
+    header_class = _Nifti1Header
+
+
+class _Nifti2Image(nib.Nifti2Image):  # type: ignore[misc]
+    header_class = _Nifti2Header
+
+
+_SINGLE_FILE = {b"n+1\0": _Nifti1Image, b"n+2\0": _Nifti2Image}
 _TWO_FILES = (b"ni1\0", b"ni2\0")
 _MAGIC_1 = slice(344, 348)
 _MAGIC_2 = slice(4, 8)
@@ -60,11 +80,13 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         stream.seek(0)
         image = _SINGLE_FILE[magic].from_stream(stream)
         values = np.asarray(image.dataobj, dtype=np.float32)
+        scaling = tuple(getattr(image.dataobj, name) for name in ("slope", "inter"))
         if zipped:
             _refuse_damaged(stream, reference)
     header = image.header
     volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
-    pixels, spacing = to_axes(volume, image.affine, _zooms(header), reference)
+    sides = nib.affines.voxel_sizes(image.affine) * _millimetres(header)
+    pixels, spacing = to_axes(volume, image.affine, sides.tolist(), reference)
     axes = ORIENTATION
     if dims == 2:
         pixels, spacing, axes = one_slice(pixels, spacing)
@@ -79,6 +101,8 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         affine=scale @ image.affine,
         window=(low, high) if math.isfinite(high - low) and high > low else None,
         bits=32 if stored.kind == "f" else 8 * stored.itemsize,
+        rescaled=stored.kind == "i" or scaling != (1.0, 0.0),
+        doubts=_doubts(header, sides),
         header=_header_text(header),
     )
 
@@ -135,6 +159,11 @@ def _millimetres(header: Any) -> float:
     return _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
 
 
-def _zooms(header: Any) -> list[float]:
-    zooms = [float(zoom) * _millimetres(header) for zoom in header.get_zooms()[:3]]
-    return zooms + [1.0] * (3 - len(zooms))
+def _doubts(header: Any, sides: FloatArray) -> tuple[str, ...]:
+    """What the header leaves open: spacings that contradict the affine in use, or no affine at all."""
+    if int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0:
+        return ("NIfTI without qform and sform code, whose orientation is a guess",)
+    zooms = np.abs([float(zoom) for zoom in header.get_zooms()[:3]]) * _millimetres(header)
+    if not np.allclose(zooms, sides[: len(zooms)], rtol=0.01):
+        return ("NIfTI whose pixdim contradicts its affine, which was used",)
+    return ()

@@ -1,8 +1,8 @@
 """Raster images (PNG, JPEG, TIFF, BMP, WebP) through Pillow.
 
-``pixels`` keep the file's units: 0-255, 0-65535 for 16-bit grey, the stored values for 32-bit. Pillow reads
-colour, and grey with transparency, of 16 bits as 8. One-bit images arrive as 0 and 255. A raster's resolution
-tag is a printing hint, so ``spacing`` stays unknown.
+``pixels`` keep the file's units: 0-255, 0-65535 for 16 bits, the stored values for 32-bit. Pillow would make
+8 bits of colour, and of grey with transparency, of 16: OpenCV decodes these. One-bit images arrive as 0 and
+255. A raster's resolution tag is a printing hint, so ``spacing`` stays unknown.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -23,6 +24,7 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b
 _BITS = {"I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16}
 _PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
+_EXIF_TURN = 274
 _PILLOW_LIMIT = threading.Lock()
 
 
@@ -50,12 +52,17 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
             raise UnreadableScan(
                 reference, f"too large: {height} x {width} pixels, more than the {max_pixels} allowed"
             )
+        # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
+        pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        if pages > 1:  # whatever dims is: neither one page nor all of them are known to be the scan
+            raise UnreadableScan(
+                reference, f"holds {pages} images: save each as a file of its own, or a volume as NIfTI"
+            )
         if dims != 2:
             raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
-        # MPO is a JPEG with a preview behind it, as telephones write them: the first image is the photo.
-        if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-            raise UnreadableScan(reference, "holds several images: save each page as a file of its own")
         mode = image.mode
+        if mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+            return Scan(pixels=_deep_pixels(path, image, reference), photometric=mode, bits=16)
         inverted = _white_is_zero(image)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
@@ -85,6 +92,21 @@ def _white_is_zero(image: Image.Image) -> bool:
     """Tell whether a 16-bit TIFF stores white as zero; up to 8 bits Pillow inverts such files itself."""
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     return image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _deep_pixels(path: Path, image: Image.Image, reference: str) -> ImageArray:
+    """Colour of 16 bits, transparency laid on black; three channels also of grey."""
+    if image.getexif().get(_EXIF_TURN, 1) != 1:
+        raise UnreadableScan(reference, "16-bit colour that is to be turned by its EXIF tag: save it upright")
+    stored = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is None or stored.dtype != np.uint16 or stored.ndim != 3:
+        raise UnreadableScan(
+            reference, "16-bit colour of a variant that OpenCV does not read: save it as PNG"
+        )
+    colour = stored[..., 2::-1].astype(np.float32)
+    if stored.shape[2] == 4:
+        colour *= stored[..., 3:] / np.float32(np.iinfo(np.uint16).max)
+    return np.ascontiguousarray(colour.transpose(2, 0, 1))
 
 
 def _pixels(image: Image.Image) -> ImageArray:

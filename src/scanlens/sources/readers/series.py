@@ -18,7 +18,8 @@ from pydicom.dataset import Dataset
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
 from scanlens.sources.readers.dicom import about, decode, read_dicom
-from scanlens.sources.readers.dicom_file import GREYS, open_header, open_image
+from scanlens.sources.readers.dicom_elements import GREYS
+from scanlens.sources.readers.dicom_file import open_header, open_image
 from scanlens.sources.readers.dicom_values import text, whole_number
 from scanlens.sources.readers.quiet import quiet
 from scanlens.sources.readers.series_geometry import Plane, assemble, plane_of, stack
@@ -168,18 +169,20 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
 
     def pixels_of(number: int) -> ImageArray:
         dataset, _ = open_image(slices[number].path, reference, max_pixels)
-        return decode(dataset, [0])[0][0, 0]
+        return decode(dataset, [0]).pixels[0, 0]
 
     volume, sides = assemble(made, pixels_of, reference, max_pixels)
     first, _ = open_image(slices[made.order[0][0]].path, reference, max_pixels)
-    _, window, bits = decode(first, [0])
+    found = decode(first, [0])
     return Scan(
         pixels=volume[None],
         spacing=sides,
         orientation=ORIENTATION,
         affine=made.scan_affine,
-        window=window,
-        bits=bits,
+        window=found.window,
+        bits=found.bits,
+        rescaled=found.rescaled,
+        wobble=made.wobble,
         **about(first),
     )
 

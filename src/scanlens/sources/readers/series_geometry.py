@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,9 @@ from scanlens.sources.readers.axes import LPS_TO_RAS, empty_volume
 from scanlens.sources.readers.dicom_values import group_item, in_plane, numbers
 from scanlens.types import FloatArray, ImageArray
 
-_DIRECTION = 1e-3  # by how much direction cosines may differ: they are stored with few digits
+DIRECTION = 1e-2
+"""By how much the direction cosines of one volume's slices may differ, at most."""
+_ROUNDING = 1e-3  # of direction cosines: they are stored with few digits
 _SIDE = 1e-3  # share by which pixel spacings may differ
 _SAME_PLACE = 0.01  # mm along the normal
 _JITTER_MM, _JITTER_SHARE = 0.1, 0.01  # of a slice off its even place; the larger of the two holds...
@@ -29,6 +31,8 @@ _JITTER_MOST = 0.2  # ...up to this share of a step, so that thin slices are not
 _DRIFT = 0.5  # pixels of sideways drift over the whole stack that are no tilt
 _DRIFT_DIGITS = 4  # of a shift in pixels: positions are stored with few digits
 _MOST_SLICES = 1e6
+_SHORTEST_RUN = 2  # steps of one length that are no accident...
+_MOST_RUNS = 5  # ...where a stack has so few lengths
 _STEP_DIGITS = 6  # of a step in mm
 
 
@@ -62,6 +66,7 @@ class Stack:
         affine: RAS+, from (slice, row, column) to mm.
         sides: mm along slice, row and column; None where the planes do not say.
         shifts: ``(slice, 2)``: rows and columns by which a slice is moved within the volume.
+        wobble: The largest difference between the direction cosines of two slices.
     """
 
     order: tuple[tuple[int, ...], ...]
@@ -69,6 +74,7 @@ class Stack:
     affine: FloatArray
     sides: tuple[float, float, float] | None
     shifts: FloatArray
+    wobble: float
 
     @property
     def scan_affine(self) -> FloatArray | None:
@@ -89,7 +95,7 @@ def plane_of(dataset: Dataset, frame: int = 0) -> Plane | None:
         return None
     across, down = np.array(cosines[:3]), np.array(cosines[3:])
     lengths = np.linalg.norm(across), np.linalg.norm(down)
-    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(across @ down)) > 10 * _DIRECTION:
+    if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(across @ down)) > 10 * _ROUNDING:
         return None
     sides = in_plane(measures)
     return Plane(
@@ -104,12 +110,14 @@ def plane_of(dataset: Dataset, frame: int = 0) -> Plane | None:
 def stack(planes: Sequence[Plane], reference: str) -> Stack:
     """Sort planes along their normal and tell how they make a volume.
 
+    Planes whose directions wobble (by less than :data:`DIRECTION`) are taken for parallel, along the mean.
+
     Raises:
         UnreadableScan: Planes of different shape, direction or pixel spacing; slices that are missing,
             unevenly spaced or shifted sideways irregularly; all of them at one place.
     """
-    first = planes[0]
     _refuse_mixed(planes, reference)
+    first, wobble = _parallel(planes, reference)
     normal = np.cross(first.across, first.down)
     places = np.array([plane.position for plane in planes])
     depths = places @ normal
@@ -133,6 +141,7 @@ def stack(planes: Sequence[Plane], reference: str) -> Stack:
         affine=LPS_TO_RAS @ affine,
         sides=(step, *sides) if first.sides else None,
         shifts=shifts - low,
+        wobble=wobble,
     )
 
 
@@ -174,16 +183,27 @@ def assemble(
 def _refuse_mixed(planes: Sequence[Plane], reference: str) -> None:
     first = planes[0]
     for plane in planes[1:]:
-        turned = max(np.abs(plane.down - first.down).max(), np.abs(plane.across - first.across).max())
         if plane.shape != first.shape:
             raise UnreadableScan(reference, "its slices differ in rows or columns")
-        if turned > _DIRECTION:
-            raise UnreadableScan(reference, "its slices differ in orientation")
         same = plane.sides == first.sides or (
             plane.sides and first.sides and np.allclose(plane.sides, first.sides, rtol=_SIDE, atol=0)
         )
         if not same:
             raise UnreadableScan(reference, "its slices differ in pixel spacing")
+
+
+def _parallel(planes: Sequence[Plane], reference: str) -> tuple[Plane, float]:
+    """Return the first plane, in the mean direction where they wobble by more than rounding, and how much."""
+    cosines = np.array([(*plane.across, *plane.down) for plane in planes])
+    wobble = float(np.ptp(cosines, axis=0).max())
+    if wobble > DIRECTION:
+        raise UnreadableScan(reference, "its slices differ in orientation")
+    if wobble <= _ROUNDING:
+        return planes[0], wobble
+    across, down = cosines.mean(axis=0).reshape(2, 3)
+    across /= np.linalg.norm(across)
+    down -= (down @ across) * across
+    return replace(planes[0], across=across, down=down / np.linalg.norm(down)), wobble
 
 
 def _slices(depths: FloatArray, reference: str) -> tuple[tuple[int, ...], ...]:
@@ -205,6 +225,8 @@ def _step(depths: FloatArray, reference: str) -> float:
     if off <= _tolerance(step):
         return step
     steps = np.diff(depths)
+    if said := _runs(steps):
+        raise UnreadableScan(reference, f"variable slice distance: {said}: resample it to one distance")
     base = float(np.sort(steps)[(len(steps) - 1) // 2])
     if steps.max() / base < _MOST_SLICES:
         numbers_ = np.concatenate([[0.0], np.cumsum(np.maximum(np.rint(steps / base), 1.0))])
@@ -216,6 +238,18 @@ def _step(depths: FloatArray, reference: str) -> float:
     raise UnreadableScan(
         reference, f"its slices are unevenly spaced, {steps.min():.4g} to {steps.max():.4g} mm apart"
     )
+
+
+def _runs(steps: FloatArray) -> str:
+    """Say which distances follow one another where each holds for several slices; empty where not.
+
+    Slices that are missing leave single long steps; a distance that was changed during the acquisition stays.
+    """
+    changes = np.abs(np.diff(steps)) > 2 * _tolerance(float(steps.min()))
+    runs = np.split(steps, np.flatnonzero(changes) + 1)
+    if not 1 < len(runs) <= _MOST_RUNS or min(map(len, runs)) < _SHORTEST_RUN:
+        return ""
+    return ", then ".join(f"{len(run)} times {run.mean():.4g} mm" for run in runs)
 
 
 def _even(depths: FloatArray, places: FloatArray) -> tuple[float, float]:
