@@ -267,7 +267,7 @@ def test_directions_that_wobble_are_read_along_their_mean(tmp_path: Path, wobble
             tmp_path,
             ct_slice(
                 VOLUME[k],
-                ORIGIN + (0, 0, STEP * k),
+                ORIGIN + np.array([0, 0, STEP * k]),
                 (turned[0], turned[1], 0, -turned[1], turned[0], 0) if k % 2 else AXIAL,
             ),
             f"{k}.dcm",
@@ -285,7 +285,7 @@ def test_directions_that_wobble_are_read_along_their_mean(tmp_path: Path, wobble
 
 def test_directions_that_differ_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path)
-    odd = ct_slice(STORED, ORIGIN + (0, 0, STEP * COUNT), (0.9999, 0.014, 0, -0.014, 0.9999, 0))
+    odd = ct_slice(STORED, ORIGIN + np.array([0, 0, STEP * COUNT]), (0.9999, 0.014, 0, -0.014, 0.9999, 0))
     with pytest.raises(UnreadableScan, match="differ in orientation"):
         read([*paths, save(tmp_path, odd, "odd.dcm")])
 
