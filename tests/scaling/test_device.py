@@ -25,7 +25,6 @@ def set_hardware(monkeypatch: pytest.MonkeyPatch, *, gpu: bool, bf16: bool, coun
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count if gpu else 0)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: bf16)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": bf16})
 
 
 @pytest.mark.parametrize(
@@ -46,15 +45,15 @@ def test_a_demanded_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> No
         prepare(runtime(device="cuda", devices=3), 2)
 
 
-@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize(
-    ("precision", "fast", "dims", "expected"),
+    ("gpu", "precision", "fast", "dims", "expected"),
     [
-        ("auto", True, 2, "bf16"),
-        ("auto", False, 2, "32"),
-        ("auto", True, 3, "32"),
-        ("bf16", False, 3, "bf16"),
-        ("32", True, 2, "32"),
+        (True, "auto", True, 2, "bf16"),
+        (True, "auto", False, 2, "32"),
+        (True, "auto", True, 3, "32"),
+        (False, "auto", True, 2, "32"),
+        (False, "bf16", False, 3, "bf16"),
+        (True, "32", True, 2, "32"),
     ],
 )
 def test_precision(
