@@ -32,6 +32,12 @@ def ordinal_metrics(
         ``{name: (resample,)}``: ``mae_classes`` (mean absolute error in classes), ``within_one`` (share at
         most one class off) and ``kappa_quadratic`` (Cohen 1968, "Weighted kappa": agreement beyond chance,
         squared distances as weights; NaN where chance alone agrees).
+
+    Example:
+        >>> targets, each_once = np.array([0, 1, 2, 3]), np.ones((1, 4))
+        >>> found = ordinal_metrics(np.array([0, 1, 2, 1]), targets, 4, each_once)  # one scan two classes off
+        >>> {name: round(float(value[0]), 3) for name, value in found.items()}
+        {'mae_classes': 0.5, 'within_one': 0.75, 'kappa_quadratic': 0.5}
     """
     total = weights.sum(axis=1)
     off = np.abs(predicted - targets)
