@@ -66,6 +66,13 @@ def ordinal_estimates(
         targets: ``(scan,)``.
         patients: ``(scan,)`` pseudonyms.
         config: Resamples, confidence and seed.
+
+    Example:
+        >>> probabilities, targets = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]] * 2), np.array([0, 1, 0, 2])
+        >>> config = Evaluation(200, 0.95, "temperature", 0)
+        >>> found = ordinal_estimates(probabilities, targets, np.array(["a", "b", "c", "d"]), config)
+        >>> found["mae_classes"].value, found["within_one"].text()  # nothing is more than one class off
+        (0.25, '1.00 (1.00 to 1.00)')
     """
     if not len(targets):
         return dict.fromkeys(ORDINAL, Estimate(None, reason="there is no scan"))

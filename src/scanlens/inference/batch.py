@@ -36,11 +36,11 @@ from scanlens.tasks import Classes, Number, Task, not_registered
 from scanlens.types import FloatArray, ImageArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
-NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
+_NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
 _FEW = 4
 """Scans that are read in this process: starting others takes longer than reading these."""
 
-Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
+_Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
 """From a scan as shown to its map and the PNG of its overlay."""
 
 
@@ -67,7 +67,7 @@ def list_inputs(path: Path, output: Path | None = None, *, dims: int = 2) -> tup
         # Links that lead in a circle can't be resolved; the name is compared first.
         if ours is not None and entry.name == ours.name and entry.absolute().resolve() == ours:
             return True
-        return entry.suffix.lower() in NOT_SCANS and not entry.is_dir()
+        return entry.suffix.lower() in _NOT_SCANS and not entry.is_dir()
 
     found = list_tree(path, dims=dims, skip=skip)
     if found.empty:
@@ -121,7 +121,7 @@ class _Rows(ABC):
         return []
 
     @abstractmethod
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The cells of each scan of a batch, and how its map and overlay are made."""
 
     def write(self, batch: list[Ready]) -> None:
@@ -132,7 +132,7 @@ class _Rows(ABC):
             self.writer.writerow([item.reference, item.scan_id, *cells, picture, self.bundle.bundle_id])
             self.count += 1
 
-    def _draw(self, item: Ready, drawn: Drawn) -> str:
+    def _draw(self, item: Ready, drawn: _Drawn) -> str:
         """Write a scan's map and its overlay; their path."""
         assert self.maps is not None
         # The running number keeps two scans of one content apart.
@@ -152,7 +152,7 @@ class _ClassRows(_Rows):
         sets = [] if threshold is None else [*map(column, self.bundle.labels), ABSTAINED]
         return ["uncertainty", *sets]
 
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The likeliest class, probabilities, uncertainty and set."""
         labels, threshold = self.bundle.labels, self.bundle.set_threshold
         probabilities = calibrated_probabilities(logits, self.bundle.temperature)
@@ -178,7 +178,7 @@ class _ClassRows(_Rows):
 class _NumberRows(_Rows):
     """A number, and the interval that was measured on the validation split."""
 
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The number and the ends of its interval."""
         width = self.bundle.half_width
         for value, own in zip(logits[:, 0].astype(np.float64), local[:, 0], strict=True):
