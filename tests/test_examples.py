@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,27 @@ MODULES = sorted(
     if ">>>" in path.read_text(encoding="utf-8")
 )
 
+_PLAIN = re.compile(
+    r"(FloatArray|IntArray|PredictionSets|np\.ndarray|npt\.NDArray\[.*\]|float|int|str|bool"
+    r"|(list|Sequence|tuple)\[(str|int|float).*\])( \| None)?"
+)
+"""Annotations of what an example can write down: arrays, numbers, texts, and lists of these."""
 
-def test_there_are_examples() -> None:
-    assert len(MODULES) >= 4
+
+@pytest.mark.parametrize("package", ["evaluation", "maps"])
+def test_public_functions_of_plain_arguments_have_one(package: str) -> None:
+    plain, lacking = 0, []
+    for path in sorted((SOURCE / "scanlens" / package).glob("[!_]*.py")):
+        module = importlib.import_module(f"scanlens.{package}.{path.stem}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            parameters = inspect.signature(function).parameters.values()
+            own = function.__module__ == module.__name__ and not name.startswith("_")
+            if own and all(_PLAIN.fullmatch(parameter.annotation) for parameter in parameters):
+                plain += 1
+                if ">>>" not in (function.__doc__ or ""):
+                    lacking.append(f"{path.stem}.{name}")
+    assert plain >= 5
+    assert not lacking
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -103,6 +103,14 @@ def fit_temperature(logits: FloatArray, targets: npt.NDArray[np.int64]) -> float
 
     Raises:
         ScanlensError: No scans, unequal lengths or logits that are not finite.
+
+    Example:
+        >>> logits = np.log([[9.0, 1.0]] * 4)  # says 90 % four times, and is right three times
+        >>> temperature = fit_temperature(logits, np.array([0, 0, 0, 1]))
+        >>> round(temperature, 3), calibrated_probabilities(logits[:1], temperature).round(3).tolist()
+        (2.0, [[0.75, 0.25]])
+        >>> fit_temperature(logits, np.array([0, 0, 0, 0]))  # all are right: no minimum
+        1.0
     """
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2 or len(scores) != len(targets) or not len(scores):

@@ -25,6 +25,13 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
     Args:
         sets: From :func:`scanlens.evaluation.coverage.set_facts`, of the test split.
         confidence: The promise.
+
+    Example:
+        >>> set_cautions({"coverage": {"value": 0.93, "low": 0.9, "high": 0.96}}, 0.95)  # 0.95 is within
+        []
+        >>> print(*set_cautions({"coverage": {"value": 0.8, "low": 0.75, "high": 0.85}}, 0.95))
+        Prediction sets hold the true class of 80.0 % of the test scans (75.0 to 85.0), promised were 95 %:
+        the test split differs from the validation split, which also chose epochs.
     """
     coverage = sets["coverage"]
     if not Estimate.from_json(coverage).below(confidence):
@@ -37,17 +44,34 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
 
 
 def no_scans(split: str) -> str:
-    """The caution about a split without a scan."""
+    """The caution about a split without a scan.
+
+    Example:
+        >>> no_scans("test")
+        'There is no test scan: its metrics are null. Look into manifest.split.'
+    """
     return f"There is no {split} scan: its metrics are null. Look into manifest.split."
 
 
 def no_interval(split: str, reason: str) -> str:
-    """The caution about metrics without intervals."""
+    """The caution about metrics without intervals.
+
+    Example:
+        >>> no_interval("val", "the bootstrap is switched off")
+        'The val metrics have no interval: the bootstrap is switched off.'
+    """
     return f"The {split} metrics have no interval: {reason}."
 
 
 def few_patients(patients: int) -> list[str]:
-    """A caution where there are some test patients, but few."""
+    """A caution where there are some test patients, but few.
+
+    Example:
+        >>> few_patients(12)
+        ['Intervals are wide and themselves rough: only 12 test patients.']
+        >>> few_patients(30), few_patients(0)
+        ([], [])
+    """
     if not 0 < patients < FEW_PATIENTS:
         return []
     return [f"Intervals are wide and themselves rough: only {patients} test patients."]
@@ -115,6 +139,14 @@ def calibration_cautions(temperature: float, logits: FloatArray, targets: IntArr
         temperature: As fitted.
         logits: ``(scan, class)`` of the validation split; empty where there was nothing to fit on.
         targets: ``(scan,)``.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [2.0, 0.0]])
+        >>> calibration_cautions(1.7, logits, np.array([0, 1]))  # one right, one wrong, and within the range
+        []
+        >>> print(*calibration_cautions(1.0, logits, np.array([0, 0])))
+        Every validation scan is classified right, so no temperature can be fitted: probabilities are as the
+        network gives them (temperature 1).
     """
     if not len(targets):
         return ["There is no validation scan to calibrate on: probabilities are as the network gives them."]
@@ -137,6 +169,12 @@ def descent_cautions(first_weights: str, members: IntArray) -> list[str]:
     Args:
         first_weights: ``transfer.source`` of the network.
         members: ``(scan,)`` who judged; negative where all networks did.
+
+    Example:
+        >>> len(descent_cautions("pretraining", np.array([0, 1, -1])))  # two scans were judged out of fold
+        1
+        >>> descent_cautions("pretraining", np.array([-1, -1])), descent_cautions("none", np.array([0, 1]))
+        ([], [])
     """
     # One network validates on the validation split, and pretraining sees what comes from the training split.
     if first_weights != "pretraining" or not (members >= 0).any():
@@ -149,7 +187,15 @@ def descent_cautions(first_weights: str, members: IntArray) -> list[str]:
 
 
 def overlap_cautions(index: pd.DataFrame) -> list[str]:
-    """Cautions about patients that are in two splits, among the splits that are there."""
+    """Cautions about patients that are in two splits, among the splits that are there.
+
+    Example:
+        >>> index = pd.DataFrame({"patient": ["p1", "p1", "", ""], "split": ["val", "test", "val", "test"]})
+        >>> overlap_cautions(index)
+        ['1 patient(s) are in more than one split: test numbers are too good to that extent.']
+        >>> overlap_cautions(index[2:])  # unknown patients tell nothing
+        []
+    """
     known = index[index["patient"] != ""]
     splits_of = known.groupby("patient")["split"].nunique()
     shared = int(np.asarray(splits_of > 1).sum())

@@ -33,7 +33,7 @@ from scanlens.types import SPLITS, Facts, FloatArray, IntArray
 
 
 @assess.register
-def assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> Assessment:
+def _assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> Assessment:
     """Temperature from validation scans, metrics with intervals of every split, sets that keep a promise."""
     index, labels, members = predicted.index, predicted.labels, predicted.members
     check_parts(predicted.outputs, index, labels)

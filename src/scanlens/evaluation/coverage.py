@@ -36,6 +36,16 @@ def set_facts(
         ``{value, low, high}`` of ``coverage`` (share of the scans whose set holds the true class), ``size``
         (classes a set), ``abstained`` (share) and ``accuracy_decided`` (of the other scans); ``by_class`` is
         the coverage of each class. Null where there are no scans to tell from.
+
+    Example:
+        >>> held = np.array([[True, False], [True, True], [True, False]])
+        >>> predicted, targets, patients = np.array([0, 0, 0]), np.array([0, 1, 1]), np.array(["a", "b", "c"])
+        >>> config = Evaluation(0, 0.95, "temperature", 0)  # no bootstrap: no intervals
+        >>> found = set_facts(held, predicted, targets, patients, ["normal", "nodule"], config)
+        >>> [round(found[name]["value"], 2) for name in ("coverage", "size", "abstained", "accuracy_decided")]
+        [0.67, 1.33, 0.33, 0.5]
+        >>> found["by_class"]
+        {'normal': 1.0, 'nodule': 0.5}
     """
     covered = held[np.arange(len(targets)), targets]
     decided = held.sum(axis=1) == 1

@@ -18,9 +18,9 @@ from scanlens.types import IntArray
 
 CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa3", "#7a7a7a")
 """Okabe and Ito's palette, told apart by colour-blind readers too; dashes repeat it for more classes."""
-DASHES = ("-", "--", ":")
+_DASHES = ("-", "--", ":")
 INK, FAINT = "#1f2933", "#c3cbd4"
-STYLE: Any = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
@@ -43,7 +43,7 @@ STYLE: Any = {
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     """Yield a figure of so many inches in the report's style, and write it as PNG."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -74,7 +74,7 @@ def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str
                 curve["fpr"],
                 curve["tpr"],
                 color=CLASS_COLOURS[position % len(CLASS_COLOURS)],
-                linestyle=DASHES[position // len(CLASS_COLOURS) % len(DASHES)],
+                linestyle=_DASHES[position // len(CLASS_COLOURS) % len(_DASHES)],
                 linewidth=2,
                 clip_on=False,
             )

@@ -63,12 +63,23 @@ class Bootstrap:
 
 
 def unknown_patient(index: pd.DataFrame) -> pd.Series:
-    """Whether each scan's patient is unknown: empty, or the scan's own id, which the manifest puts there."""
+    """Whether each scan's patient is unknown: empty, or the scan's own id, which the manifest puts there.
+
+    Example:
+        >>> index = pd.DataFrame({"scan_id": ["a1", "b2", "c3"], "patient": ["p7", "", "sc3"]})
+        >>> unknown_patient(index).tolist()
+        [False, True, True]
+    """
     return (index["patient"] == "") | (index["patient"] == "s" + index["scan_id"].astype(str))
 
 
 def patient_codes(patients: np.ndarray) -> IntArray:
-    """A cluster index a scan, ``(scan,)`` from 0; scans of unknown patient ("") are clusters of their own."""
+    """A cluster index a scan, ``(scan,)`` from 0; scans of unknown patient ("") are clusters of their own.
+
+    Example:
+        >>> patient_codes(np.array(["p7", "", "p2", "p7", ""])).tolist()
+        [0, 2, 1, 0, 3]
+    """
     names = np.asarray(patients).astype(str)
     known = names != ""
     codes = np.empty(len(names), dtype=np.int64)
@@ -128,6 +139,15 @@ def patient_intervals(
         resamples: How many; 0 asks for no intervals.
         confidence: Coverage in (0, 1), e.g. 0.95.
         seed: Same seed, same intervals.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+        >>> targets, settings = np.array([0, 0, 1, 1]), {"resamples": 200, "confidence": 0.95, "seed": 0}
+        >>> found = patient_intervals(probabilities, targets, np.array(["a", "b", "c", "d"]), **settings)
+        >>> found.resamples, found.low["accuracy"].shape, found.low["sensitivity"].shape  # one a class
+        (200, (), (2,))
+        >>> patient_intervals(probabilities, targets, np.array(["a"] * 4), **settings).reason
+        '1 patient(s): resampling needs at least two'
     """
 
     def metrics(weights: FloatArray) -> dict[str, FloatArray]:
@@ -158,6 +178,14 @@ def bootstrap_intervals(
         confidence: Coverage in (0, 1).
         seed: Same seed, same intervals.
         biased: Metrics moved as :data:`BIASED` are.
+
+    Example:
+        >>> error, patients = np.array([1.0, 1.0, 3.0, 3.0]), np.array(["a", "a", "b", "b"])
+        >>> def mean(weights: FloatArray) -> dict[str, FloatArray]:
+        ...     return {"mean": weights @ error / weights.sum(axis=1)}
+        >>> settings = {"resamples": 100, "confidence": 0.95, "seed": 0}
+        >>> bootstrap_intervals(mean, np.zeros(4, int), patients, **settings).estimate("mean", 2.0).text()
+        '2.00 (1.00 to 3.00)'
     """
     if not resamples:
         return Bootstrap(reason="the bootstrap is switched off")

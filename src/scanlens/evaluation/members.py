@@ -21,6 +21,14 @@ def spread_over_members(probabilities: FloatArray, targets: IntArray, members: I
     Returns:
         ``count``, ``scans`` of each fold, and ``spread``: ``{metric: {values, mean, std, low, high}}``, std
         with n - 1. Values are null where a fold does not define the metric; the rest is over the others.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]])
+        >>> found = spread_over_members(probabilities, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+        >>> found["count"], found["scans"], found["spread"]["accuracy"]["values"]
+        (2, [2, 2], [1.0, 0.5])
+        >>> found["spread"]["accuracy"]["mean"], round(found["spread"]["accuracy"]["std"], 3)
+        (0.75, 0.354)
     """
     numbers = np.unique(members)
     found = [all_metrics(probabilities[members == n], targets[members == n]) for n in numbers]

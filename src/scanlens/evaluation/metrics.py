@@ -69,6 +69,15 @@ def all_metrics(
     Returns:
         ``{name: ()}`` for :data:`SCALARS` and ``{name: (class,)}`` for :data:`PER_CLASS`, with a first axis
         ``resample`` where there are weights.
+
+    Example:
+        >>> probabilities, targets = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]]), np.array([0, 1, 1])
+        >>> found = all_metrics(probabilities, targets)
+        >>> round(float(found["accuracy"]), 3), found["sensitivity"].tolist()  # of the split, of each class
+        (0.667, [1.0, 0.5])
+        >>> twice = np.array([[1.0, 1.0, 1.0], [1.0, 2.0, 0.0]])  # the second resample drew scan 1 twice
+        >>> all_metrics(probabilities, targets, twice)["accuracy"].round(3).tolist()
+        [0.667, 0.333]
     """
     classes = probabilities.shape[1]
     if weights is None:
@@ -127,7 +136,13 @@ def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
 def auc_per_class(
     probabilities: FloatArray, targets: IntArray, weights: FloatArray | None = None
 ) -> FloatArray:
-    """Area under the ROC curve of each class against the rest, ``([resample,] class)`` in [0, 1] or NaN."""
+    """Area under the ROC curve of each class against the rest, ``([resample,] class)`` in [0, 1] or NaN.
+
+    Example:
+        >>> probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.4, 0.3], [0.5, 0.3, 0.2]])
+        >>> auc_per_class(probabilities, np.array([0, 1, 1])).tolist()  # no scan of the last class
+        [1.0, 1.0, nan]
+    """
     if weights is None:
         return auc_per_class(probabilities, targets, np.ones((1, len(targets))))[0]
     classes = probabilities.shape[1]
@@ -148,6 +163,11 @@ def weighted_auc(score: FloatArray, positive: npt.NDArray[np.bool_], weights: Fl
 
     Returns:
         ``(resample,)`` in [0, 1] or NaN.
+
+    Example:
+        >>> score, positive = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
+        >>> weighted_auc(score, positive, np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0]])).tolist()
+        [0.875, 0.5]
     """
     order = np.argsort(score, kind="stable")
     ranked = score[order]
@@ -193,7 +213,16 @@ def confidence_bins(confidence: FloatArray, bins: int = ECE_BINS) -> IntArray:
 
 
 def reliability(probabilities: FloatArray, targets: IntArray, bins: int = ECE_BINS) -> Reliability:
-    """Confidence against accuracy, the table behind a reliability diagram."""
+    """Confidence against accuracy, the table behind a reliability diagram.
+
+    Example:
+        >>> probabilities = np.array([[0.8, 0.2], [0.8, 0.2], [0.4, 0.6], [0.4, 0.6]])
+        >>> bins = reliability(probabilities, np.array([0, 1, 1, 1]), bins=4)
+        >>> bins.edges.tolist(), bins.scans.tolist()
+        ([0.0, 0.25, 0.5, 0.75, 1.0], [0, 0, 2, 2])
+        >>> bins.confidence.round(2).tolist(), bins.accuracy.tolist()
+        ([nan, nan, 0.6, 0.8], [nan, nan, 1.0, 0.5])
+    """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == targets
     bin_of = confidence_bins(confidence, bins)

@@ -32,6 +32,12 @@ def ordinal_metrics(
         ``{name: (resample,)}``: ``mae_classes`` (mean absolute error in classes), ``within_one`` (share at
         most one class off) and ``kappa_quadratic`` (Cohen 1968, "Weighted kappa": agreement beyond chance,
         squared distances as weights; NaN where chance alone agrees).
+
+    Example:
+        >>> targets, each_once = np.array([0, 1, 2, 3]), np.ones((1, 4))
+        >>> found = ordinal_metrics(np.array([0, 1, 2, 1]), targets, 4, each_once)  # one scan two classes off
+        >>> {name: round(float(value[0]), 3) for name, value in found.items()}
+        {'mae_classes': 0.5, 'within_one': 0.75, 'kappa_quadratic': 0.5}
     """
     total = weights.sum(axis=1)
     off = np.abs(predicted - targets)
@@ -60,6 +66,13 @@ def ordinal_estimates(
         targets: ``(scan,)``.
         patients: ``(scan,)`` pseudonyms.
         config: Resamples, confidence and seed.
+
+    Example:
+        >>> probabilities, targets = np.array([[0.8, 0.1, 0.1], [0.1, 0.1, 0.8]] * 2), np.array([0, 1, 0, 2])
+        >>> config = Evaluation(200, 0.95, "temperature", 0)
+        >>> found = ordinal_estimates(probabilities, targets, np.array(["a", "b", "c", "d"]), config)
+        >>> found["mae_classes"].value, found["within_one"].text()  # nothing is more than one class off
+        (0.25, '1.00 (1.00 to 1.00)')
     """
     if not len(targets):
         return dict.fromkeys(ORDINAL, Estimate(None, reason="there is no scan"))

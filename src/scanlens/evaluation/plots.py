@@ -15,6 +15,16 @@ def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -
 
     Two classes share one curve up to reflection, so only the positive one's (``labels[1]``) is given. Classes
     without a positive or a negative have none.
+
+    Example:
+        >>> probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]])
+        >>> roc_table(probabilities, np.array([0, 0, 1, 1]), ["normal", "nodule"])
+            class  fpr  tpr
+        0  nodule  0.0  0.0
+        1  nodule  0.0  0.5
+        2  nodule  0.5  0.5
+        3  nodule  0.5  1.0
+        4  nodule  1.0  1.0
     """
     shown = [1] if len(labels) == 2 else list(range(len(labels)))
     curves = []
@@ -27,7 +37,15 @@ def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -
 
 
 def confusion_table(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per scan: columns actual, predicted."""
+    """One row per scan: columns actual, predicted.
+
+    Example:
+        >>> predictions = {"label": ["nodule", "normal"], "predicted": ["nodule", "nodule"]}
+        >>> confusion_table(pd.DataFrame(predictions))
+           actual predicted
+        0  nodule    nodule
+        1  normal    nodule
+    """
     return pd.DataFrame({"actual": predictions["label"], "predicted": predictions["predicted"]})
 
 
@@ -41,6 +59,13 @@ def reliability_table(before: FloatArray, after: FloatArray, targets: IntArray) 
 
     Returns:
         Columns calibration (before, after), low, high (edges of the bin), confidence, accuracy, scans.
+
+    Example:
+        >>> before, after = np.array([[0.99, 0.01]] * 4), np.array([[0.74, 0.26]] * 4)
+        >>> reliability_table(before, after, np.array([0, 0, 0, 1])).round(2)
+          calibration   low  high  confidence  accuracy  scans
+        0      before  0.93   1.0        0.99      0.75      4
+        1       after  0.73   0.8        0.74      0.75      4
     """
     tables = []
     for name, probabilities in (("before", before), ("after", after)):

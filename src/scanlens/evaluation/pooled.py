@@ -20,7 +20,7 @@ from scanlens.evaluation.intervals import patient_intervals
 from scanlens.evaluation.metrics import SCALARS, all_metrics
 from scanlens.evaluation.predictions import targets_of
 
-PROBABILITY = "probability_"
+_PROBABILITY = "probability_"
 
 
 def pool(
@@ -48,11 +48,11 @@ def pool(
         table = pd.read_parquet(path)
         parts.append(table[table["split"] == "test"])
     for path, part in zip(tables, parts, strict=True):
-        if not any(str(name).startswith(PROBABILITY) for name in part):
+        if not any(str(name).startswith(_PROBABILITY) for name in part):
             raise SettingsError(
                 f"{path}: has no classes (data.task=regression): pool reads those of classes."
             )
-    columns = [[name for name in map(str, part) if name.startswith(PROBABILITY)] for part in parts]
+    columns = [[name for name in map(str, part) if name.startswith(_PROBABILITY)] for part in parts]
     for path, names in zip(tables, columns, strict=True):
         if names != columns[0]:
             raise SettingsError(f"{path}: its classes are not those of {tables[0]}.")
@@ -62,7 +62,7 @@ def pool(
             f"{int(twice.sum())} scans were tested by more than one run.",
             "Give one table a fold: the same manifest.split.folds and seed, another manifest.split.fold.",
         )
-    labels = [name.removeprefix(PROBABILITY) for name in columns[0]]
+    labels = [name.removeprefix(_PROBABILITY) for name in columns[0]]
     probabilities = scans[columns[0]].to_numpy(dtype=np.float64)
     targets = targets_of(scans, labels)
     patients = scans["patient"].to_numpy()
@@ -83,7 +83,14 @@ def pool(
 
 
 def pooled_text(facts: dict[str, Any]) -> str:
-    """The facts as a table for a terminal."""
+    """The facts as a table for a terminal.
+
+    Example:
+        >>> pooled, folds = {"nll": {"value": 0.5, "low": 0.4, "high": 0.6}}, {"nll": [0.45, None]}
+        >>> print(pooled_text({"scans": 40, "patients": 30, "pooled": pooled, "folds": folds}))
+        40 test scans of 30 patients in 2 runs
+        nll                  0.500 (0.400 to 0.600)   by run: 0.450 -
+    """
     lines = [
         f"{facts['scans']} test scans of {facts['patients']} patients in {len(facts['folds']['nll'])} runs"
     ]

@@ -31,6 +31,12 @@ def build_predictions(
 
     Raises:
         ScanlensError: The parts do not fit together.
+
+    Example:
+        >>> index = pd.DataFrame([["a1", "p1", "test", "", "normal"]], columns=PREDICTION_COLUMNS)
+        >>> row = build_predictions(np.log([[1.0, 3.0]]), index, ["normal", "nodule"], 1.0).iloc[0]
+        >>> row["label"], row["predicted"], f"{row['probability_nodule']:.2f}", f"{row['uncertainty']:.2f}"
+        ('normal', 'nodule', '0.75', '0.81')
     """
     check_parts(logits, index, labels)
     scores = np.asarray(logits, dtype=np.float64)
@@ -45,7 +51,13 @@ def build_predictions(
 
 
 def targets_of(index: pd.DataFrame, labels: list[str]) -> np.ndarray:
-    """Class indices ``(scan,)`` int64 of the label column."""
+    """Class indices ``(scan,)`` int64 of the label column.
+
+    Example:
+        >>> index = pd.DataFrame({"label": ["nodule", "normal", "nodule"]})
+        >>> targets_of(index, ["normal", "nodule"]).tolist()
+        [1, 0, 1]
+    """
     position = {label: k for k, label in enumerate(labels)}
     return np.array([position[label] for label in index["label"].astype(str)], dtype=np.int64)
 
@@ -55,6 +67,14 @@ def check_parts(logits: FloatArray, index: pd.DataFrame, labels: list[str]) -> N
 
     Raises:
         ScanlensError: Shapes, columns, labels, splits or scan_ids are wrong, or a logit is not finite.
+
+    Example:
+        >>> index = pd.DataFrame([["a1", "p1", "test", "", "effusion"]], columns=PREDICTION_COLUMNS)
+        >>> check_parts(np.zeros((1, 2)), index, ["normal", "nodule"])
+        Traceback (most recent call last):
+        ...
+        scanlens.errors.ScanlensError: evaluation: labels ['effusion'] are not among the model's ['normal',
+        'nodule']. Train again.
     """
     missing = [name for name in PREDICTION_COLUMNS if name not in index.columns]
     if missing:

@@ -26,6 +26,12 @@ def number_metrics(predicted: FloatArray, targets: FloatArray, weights: FloatArr
         ``{name: (resample,)}``: ``mae`` and ``rmse`` in the label's unit, ``r2`` (share of the variance
         explained: 0 for always the mean), ``pearson`` and ``spearman`` (correlation of values and of ranks).
         NaN where undefined: all labels, or all predictions, are equal.
+
+    Example:
+        >>> targets, each_once = np.array([10.0, 20.0, 30.0]), np.ones((1, 3))
+        >>> found = number_metrics(np.array([12.0, 20.0, 34.0]), targets, each_once)
+        >>> {name: round(float(value[0]), 3) for name, value in found.items()}
+        {'mae': 2.0, 'rmse': 2.582, 'r2': 0.9, 'pearson': 0.988, 'spearman': 1.0}
     """
     total = weights.sum(axis=1)
     error = predicted - targets
@@ -48,6 +54,11 @@ def weighted_ranks(values: FloatArray, weights: FloatArray) -> FloatArray:
     Args:
         values: ``(scan,)``.
         weights: ``(resample, scan)``.
+
+    Example:
+        >>> each_once, twice = [1.0, 1.0, 1.0], [1.0, 2.0, 0.0]
+        >>> weighted_ranks(np.array([5.0, 7.0, 7.0]), np.array([each_once, twice])).tolist()  # ties share one
+        [[1.0, 2.5, 2.5], [1.0, 2.5, 2.5]]
     """
     order = np.argsort(values, kind="stable")
     ranked = values[order]

@@ -24,11 +24,11 @@ from scanlens.evaluation.regression_page import NUMBER_PAGE
 from scanlens.tasks import Number
 from scanlens.types import Facts, FloatArray
 
-HELD_OUT = ("test", "val")
+_HELD_OUT = ("test", "val")
 
 
 @assess.register
-def assess_numbers(task: Number, predicted: Predicted, config: Evaluation) -> Assessment:
+def _assess_numbers(task: Number, predicted: Predicted, config: Evaluation) -> Assessment:
     """Errors with intervals on validation and test, and how wide an interval new predictions need."""
     index, name = predicted.index, predicted.labels[0]
     values = np.asarray(predicted.outputs, dtype=np.float64)[:, 0]
@@ -46,7 +46,7 @@ def assess_numbers(task: Number, predicted: Predicted, config: Evaluation) -> As
     targets = as_numbers(table["label"])
     table["label"], table["predicted"] = targets, values
     error = values - targets
-    rows = {split: (table["split"] == split).to_numpy() for split in HELD_OUT}
+    rows = {split: (table["split"] == split).to_numpy() for split in _HELD_OUT}
 
     calibration = _interval(error[rows["val"]], config)
     width = calibration["half_width"]
@@ -155,7 +155,7 @@ def _counts(targets: FloatArray, patients: np.ndarray) -> Facts:
 
 def _cautions(facts: Facts) -> list[str]:
     found = []
-    for split in HELD_OUT:
+    for split in _HELD_OUT:
         if not facts["counts"][split]["scans"]:
             found.append(no_scans(split))
         elif reason := facts["bootstrap"][split]["reason"]:

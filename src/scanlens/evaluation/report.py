@@ -34,12 +34,12 @@ def build_facts(
     """
     test = scores["test"]
     return {
-        "test": split_metrics(test),
-        "val": split_metrics(scores["val"]),
-        **({"train": split_metrics(scores["train"])} if "train" in scores else {}),
+        "test": _split_metrics(test),
+        "val": _split_metrics(scores["val"]),
+        **({"train": _split_metrics(scores["train"])} if "train" in scores else {}),
         "baseline": majority_baseline(test),
         "calibration": calibration,
-        "per_class": {name: per_class_metrics(score) for name, score in scores.items()},
+        "per_class": {name: _per_class_metrics(score) for name, score in scores.items()},
         "confusion": {name: score.confusion.tolist() for name, score in scores.items()},
         "counts": {name: _counts(score) for name, score in scores.items()},
         "bootstrap": {
@@ -58,14 +58,20 @@ def build_facts(
 
 
 def dvc_metrics(facts: dict[str, Any]) -> dict[str, Any]:
-    """The numbers ``dvc metrics`` follows: test with intervals, val as values."""
+    """The numbers ``dvc metrics`` follows: test with intervals, val as values.
+
+    Example:
+        >>> test = {"nll": {"value": None, "low": None, "high": None, "reason": "there is no test scan"}}
+        >>> dvc_metrics({"test": test, "val": {"nll": {"value": 0.4, "low": 0.3, "high": 0.5}}})
+        {'test': {'nll': {'value': None, 'low': None, 'high': None}}, 'val': {'nll': 0.4}}
+    """
     return {
         "test": {name: Estimate.from_json(entry).bounds() for name, entry in facts["test"].items()},
         "val": {name: entry["value"] for name, entry in facts["val"].items()},
     }
 
 
-def split_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
+def _split_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     """``{metric: {value, low, high}}`` of one split."""
     facts = {}
     for name in SCALARS:
@@ -78,7 +84,7 @@ def split_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     return facts
 
 
-def per_class_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
+def _per_class_metrics(score: SplitScore) -> dict[str, dict[str, Any]]:
     """``{label: {scans, patients, auc, sensitivity, specificity, f1}}`` of one split."""
     facts: dict[str, dict[str, Any]] = {}
     for k, label in enumerate(score.labels):
@@ -116,7 +122,13 @@ def _counts(score: SplitScore) -> dict[str, Any]:
 
 
 def tracked_metrics(facts: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a report by the names MLflow shows: ``test.auc_macro``, its ``.low``."""
+    """The numbers of a report by the names MLflow shows: ``test.auc_macro``, its ``.low``.
+
+    Example:
+        >>> test, val = {"nll": {"value": 0.5, "low": 0.4, "high": 0.6}}, {"nll": {"value": None}}
+        >>> tracked_metrics({"test": test, "val": val, "calibration": {"temperature": 1.5}})
+        {'test.nll': 0.5, 'test.nll.low': 0.4, 'test.nll.high': 0.6, 'calibration.temperature': 1.5}
+    """
     flat: dict[str, float] = {}
     for split in ("test", "val"):
         for name, entry in facts[split].items():

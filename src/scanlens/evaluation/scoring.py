@@ -80,6 +80,16 @@ def score_split(
         labels: Class names.
         config: Resamples, confidence and seed of the intervals. Training scans get none: the network has
             seen them, so no interval around their metrics would mean anything.
+
+    Example:
+        >>> index = pd.DataFrame({"scan_id": ["a1", "b2", "c3"], "patient": ["p1", "p1", ""], "site": "A"})
+        >>> probabilities, targets = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]), np.array([0, 1, 1])
+        >>> config = Evaluation(0, 0.95, "temperature", 0)  # no bootstrap: no intervals
+        >>> score = score_split("test", index, probabilities, targets, ["normal", "nodule"], config)
+        >>> score.scans, score.patients, score.unknown_patients, score.confusion.tolist()
+        (3, 2, 1, [[1, 0], [1, 1]])
+        >>> score.estimate("accuracy").text(), score.estimate("sensitivity", 1).text()
+        ('0.67', '0.50')
     """
     classes = len(labels)
     patients = index["patient"].to_numpy()

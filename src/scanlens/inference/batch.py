@@ -36,11 +36,11 @@ from scanlens.tasks import Classes, Number, Task, not_registered
 from scanlens.types import FloatArray, ImageArray
 
 # Companions of scans that people keep in the same folder; they are no failures.
-NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
+_NOT_SCANS = {".csv", ".parquet", ".json", ".txt", ".md", ".html", ".yaml", ".yml", ".xlsx"}
 _FEW = 4
 """Scans that are read in this process: starting others takes longer than reading these."""
 
-Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
+_Drawn: TypeAlias = Callable[[ImageArray], tuple[FloatArray, bytes]]
 """From a scan as shown to its map and the PNG of its overlay."""
 
 
@@ -65,7 +65,7 @@ def list_inputs(path: Path, *, dims: int = 2) -> tuple[Path, pd.DataFrame]:
         raise SettingsError(f"{path}: scanlens wrote it, it is no scan.", "Check --input.")
 
     def skip(entry: Path) -> bool:
-        return entry.suffix.lower() in NOT_SCANS and not entry.is_dir()
+        return entry.suffix.lower() in _NOT_SCANS and not entry.is_dir()
 
     found = list_tree(path, dims=dims, skip=skip)
     if found.empty:
@@ -119,7 +119,7 @@ class _Rows(ABC):
         return []
 
     @abstractmethod
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The cells of each scan of a batch, and how its map and overlay are made."""
 
     def write(self, batch: list[Ready]) -> None:
@@ -130,7 +130,7 @@ class _Rows(ABC):
             self.writer.writerow([item.reference, item.scan_id, *cells, picture, self.bundle.bundle_id])
             self.count += 1
 
-    def _draw(self, item: Ready, drawn: Drawn) -> str:
+    def _draw(self, item: Ready, drawn: _Drawn) -> str:
         """Write a scan's map and its overlay; their path."""
         assert self.maps is not None
         # The number keeps two scans of one content apart, the bundle this run's maps and an earlier's.
@@ -150,7 +150,7 @@ class _ClassRows(_Rows):
         sets = [] if threshold is None else [*map(column, self.bundle.labels), ABSTAINED]
         return ["uncertainty", *sets]
 
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The likeliest class, probabilities, uncertainty and set."""
         labels, threshold = self.bundle.labels, self.bundle.set_threshold
         probabilities = calibrated_probabilities(logits, self.bundle.temperature)
@@ -176,7 +176,7 @@ class _ClassRows(_Rows):
 class _NumberRows(_Rows):
     """A number, and the interval that was measured on the validation split."""
 
-    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], Drawn]]:
+    def predicted(self, logits: FloatArray, local: FloatArray) -> Iterator[tuple[list[str], _Drawn]]:
         """The number and the ends of its interval."""
         width = self.bundle.half_width
         for value, own in zip(logits[:, 0].astype(np.float64), local[:, 0], strict=True):

@@ -32,7 +32,14 @@ _DECIDING = ("labels", "dims", "architecture", "preprocessor", "statistics", "ca
 
 
 def identity(description: Mapping[str, Any], weights_sha256: str) -> str:
-    """The bundle's id: 16 hex digits of a SHA-256 over its weights and all that decides a prediction."""
+    """The bundle's id: 16 hex digits of a SHA-256 over its weights and all that decides a prediction.
+
+    Example:
+        >>> description = dict.fromkeys(_DECIDING, "as trained") | {"name": "lung"}
+        >>> first, renamed = identity(description, "w1"), identity(description | {"name": "chest"}, "w1")
+        >>> len(first), first == renamed, first == identity(description | {"labels": ["a", "b"]}, "w1")
+        (16, True, False)
+    """
     content = json.dumps([weights_sha256, *(description[key] for key in _DECIDING)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 

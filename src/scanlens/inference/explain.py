@@ -93,7 +93,18 @@ def use_device(wanted: Literal["auto", "cpu", "cuda"], threads: int | None, dims
 
 
 def facts_text(facts: dict[str, Any], output: Path) -> str:
-    """What a run did, for people: a line for each picture, with its scan and what is to be said of it."""
+    """What a run did, for people: a line for each picture, with its scan and what is to be said of it.
+
+    Example:
+        >>> view = {"image": "a1-grad_cam.png", "notes": ["values beyond the scale are cut"]}
+        >>> scan = {"path": "a.png", "predicted": "sick", "probabilities": {"sick": 0.93}, "views": [view]}
+        >>> facts = {"network": [], "scans": [scan], "failures": [], "bundle": "b0"}
+        >>> print(facts_text(facts, Path("out")))
+        a.png: sick 0.93
+          out/a1-grad_cam.png
+            values beyond the scale are cut
+        explain: 1 scans explained, 0 failed (bundle b0)
+    """
     lines = []
     for view in facts["network"]:
         silent = f", {view['silent']} without a pattern" if view["silent"] else ""

@@ -16,7 +16,7 @@ from scanlens.types import FloatArray
 if TYPE_CHECKING:
     from scanlens.models.ensemble import Network
 
-RuntimeName = Literal["auto", "onnx", "torch"]
+_RuntimeName = Literal["auto", "onnx", "torch"]
 LogitsFunction = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 """From scans in [0, 1], ``(n, channel, *spatial)``, to logits ``(n, class)`` and local logits
 ``(n, class, *grid)``, float32."""
@@ -83,7 +83,7 @@ def _torch(bundle: Bundle, threads: int) -> LogitsFunction:
     return run
 
 
-def choose_runtime(bundle: Bundle, runtime: RuntimeName, threads: int) -> tuple[str, LogitsFunction]:
+def choose_runtime(bundle: Bundle, runtime: _RuntimeName, threads: int) -> tuple[str, LogitsFunction]:
     """The runtime's name and its function.
 
     Args:

@@ -59,7 +59,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Predicted:
+class _Predicted:
     """A scan and what the network says of it.
 
     Attributes:
@@ -163,7 +163,7 @@ class Viewer:
                 views.append(self._of_classes(method, predicted, output, stem))
         return {**predicted.facts, "views": views}
 
-    def _predict(self, ready: Ready) -> Predicted:
+    def _predict(self, ready: Ready) -> _Predicted:
         """Ask the network; its input is what batch inference would give it."""
         scan = to_input(ready.pixels[np.newaxis], self.bundle.statistics, self.request.device)[0]
         with torch.inference_mode():
@@ -174,15 +174,15 @@ class Viewer:
         labels = self.bundle.labels
         if self.is_number:
             value = float(logits[0, 0])
-            return Predicted(ready, scan, [0], [f"{labels[0]} {value:.4g}"], {**facts, "value": value})
+            return _Predicted(ready, scan, [0], [f"{labels[0]} {value:.4g}"], {**facts, "value": value})
         probabilities = [float(p) for p in calibrated_probabilities(logits, self.bundle.temperature)[0]]
         predicted = int(np.argmax(probabilities))
         facts["predicted"] = labels[predicted]
         facts["probabilities"] = dict(zip(labels, probabilities, strict=True))
         captions = [f"{label} {p:.2f}" for label, p in zip(labels, probabilities, strict=True)]
-        return Predicted(ready, scan, [predicted] if self.classes is None else self.classes, captions, facts)
+        return _Predicted(ready, scan, [predicted] if self.classes is None else self.classes, captions, facts)
 
-    def _of_classes(self, method: str, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
+    def _of_classes(self, method: str, predicted: _Predicted, output: Path, stem: str) -> dict[str, Any]:
         view = self._class_view(method, predicted.scan, predicted.classes)
         regions = self._regions(predicted) if method == "probability" and not self.is_number else []
         scale = self._scale(method, view)
@@ -211,7 +211,7 @@ class Viewer:
             "notes": list(view.notes),
         }
 
-    def _regions(self, predicted: Predicted) -> list[Region]:
+    def _regions(self, predicted: _Predicted) -> list[Region]:
         """Suspicious regions of every class that is a finding, whether its map is drawn or not."""
         labels, geometry = self.bundle.labels, predicted.ready.geometry
         assert geometry is not None
@@ -237,7 +237,7 @@ class Viewer:
             return Scale(REACH_OF_SCALE * spread, True, self.bundle.labels[0], FIXED, centre)
         return Scale(1.0, False, view.unit, FIXED)
 
-    def _activations(self, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
+    def _activations(self, predicted: _Predicted, output: Path, stem: str) -> dict[str, Any]:
         name, layer = find_layer(self.network, self.request.options.layer)
         with torch.no_grad():
             found = activations(self.network, predicted.scan[None], name, layer)[0].float().cpu().numpy()
@@ -248,7 +248,7 @@ class Viewer:
             **self._write(output, stem, drawn, found, "activation"),
         }
 
-    def _receptive_field(self, predicted: Predicted, output: Path, stem: str) -> dict[str, Any]:
+    def _receptive_field(self, predicted: _Predicted, output: Path, stem: str) -> dict[str, Any]:
         if self._field is None:
             with torch.no_grad():
                 grid = activations(self.network, predicted.scan[None], *find_layer(self.network, None)).shape[
@@ -275,7 +275,7 @@ def _box(region: Region) -> tuple[slice, ...]:
     return tuple(slice(low, high) for low, high in zip(region.low, region.high, strict=True))
 
 
-def _described(predicted: Predicted, regions: Sequence[Region]) -> list[dict[str, Any]]:
+def _described(predicted: _Predicted, regions: Sequence[Region]) -> list[dict[str, Any]]:
     """Rows of the table that stage explanation writes, less what the scan's facts say already."""
     if predicted.ready.geometry is None:
         return []

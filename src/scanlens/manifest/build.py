@@ -31,7 +31,7 @@ from scanlens.sources.read import read_scan
 from scanlens.tasks import Task, task_of
 from scanlens.types import FloatArray
 
-THUMBNAILS = "thumbnails.npy"
+_THUMBNAILS = "thumbnails.npy"
 
 _Thumbnails = npt.NDArray[np.uint8]
 
@@ -194,7 +194,7 @@ def _room(rows: int, output: Path | None) -> _Thumbnails:
     shape = (rows, SIDE, SIDE)
     if output is None or not rows:
         return np.zeros(shape, dtype=np.uint8)
-    return np.lib.format.open_memmap(output / THUMBNAILS, mode="w+", dtype=np.uint8, shape=shape)
+    return np.lib.format.open_memmap(output / _THUMBNAILS, mode="w+", dtype=np.uint8, shape=shape)
 
 
 def _examined(listing: pd.DataFrame, examiner: Examiner, engine: Engine) -> Iterator[Examined]:

@@ -15,9 +15,9 @@ from scanlens.manifest.columns import OK
 from scanlens.tasks import Task
 from scanlens.types import ImageArray, Scan
 
-MAX_SPACING_RATIO = 2.0
+_MAX_SPACING_RATIO = 2.0
 """Largest ratio of the 95th to the 5th percentile of the spacing that is not worth a warning."""
-MAX_SIZE_RATIO = 4.0
+_MAX_SIZE_RATIO = 4.0
 """A longest side of so many times the median one, or of so small a part of it, is extreme."""
 _FEW_SCANS = 5
 """Fewer scans of a class in val or test are worth a warning."""
@@ -36,6 +36,10 @@ def physical_extent(shape: Sequence[int], spacing: Sequence[float] | None) -> tu
     Args:
         shape: Pixels along each spatial axis.
         spacing: Millimetres a pixel along each; None, empty or without a usable number = unknown.
+
+    Example:
+        >>> physical_extent((200, 100), (0.5, 1.0)), physical_extent((200, 100), None)
+        ((100.0, 100.0), (200.0, 100.0))
     """
     if spacing is None or len(spacing) != len(shape) or not all(0 < step < np.inf for step in spacing):
         return tuple(float(side) for side in shape)
@@ -53,6 +57,14 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
 
     Returns:
         The reason, or None for a scan that can be used.
+
+    Example:
+        >>> checks = Checks(8, 1 << 20, 10.0, 0.98, None, 60.0, 768)  # sides of 8 and more, to a ratio of 10
+        >>> ramp = np.arange(100, dtype=np.float32).reshape(1, 10, 10)
+        >>> problem(Scan(ramp), 2, checks) is None, problem(Scan(ramp * 0), 2, checks)
+        (True, 'blank: every pixel is 0')
+        >>> problem(Scan(ramp, spacing=(0.5, 6.0)), 2, checks)
+        'too long: sides of ratio 12.0, at most 10 allowed'
     """
     shape = scan.pixels.shape[1:]
     if len(shape) != dims:
@@ -99,6 +111,12 @@ def saturated_share(pixels: ImageArray) -> float:
 
     Returns:
         A share of ``height * width``.
+
+    Example:
+        >>> saturated_share(np.array([[[0.0, 0.0], [0.3, 1.0]]], np.float32))  # all but 0.3
+        0.75
+        >>> saturated_share(np.array([[[[0.0, 0.0]], [[0.3, 0.0]]]], np.float32))  # a volume's lines
+        0.5
     """
     along = tuple(range(pixels.ndim - 2))
     dark = (pixels == pixels.min()).all(axis=along)
@@ -115,6 +133,14 @@ def contradictions(manifest: pd.DataFrame, tolerance: float | None = None) -> pd
 
     Returns:
         The reason of each contradicted scan, naming another path; indexed like its row in ``manifest``.
+
+    Example:
+        >>> rows = [["a.png", "normal", "h1", "", "ok"], ["b.png", "nodule", "h1", "", "ok"]]
+        >>> manifest = pd.DataFrame(rows, columns=["path", "label", "sha256", "pixel_sha256", "status"])
+        >>> contradictions(manifest)[0]
+        'contradiction: same content as b.png, labelled nodule'
+        >>> len(contradictions(manifest.assign(label="nodule")))
+        0
     """
     accepted = manifest[manifest["status"] == OK]
     content = accepted["pixel_sha256"].where(accepted["pixel_sha256"] != "", accepted["sha256"])
@@ -136,6 +162,13 @@ def disputes(labels: pd.Series, content: pd.Series, tolerance: float | None) -> 
         labels: Text.
         content: What is the same for the same pixels.
         tolerance: None where labels are classes; else how far apart numbers that agree may be.
+
+    Example:
+        >>> content = pd.Series(["h1", "h1", "h2"])
+        >>> disputes(pd.Series(["normal", "nodule", "nodule"]), content, None).tolist()
+        [True, True, False]
+        >>> disputes(pd.Series(["61", "61.5", "70"]), content, 1.0).tolist()
+        [False, False, False]
     """
     if tolerance is None:
         return labels.groupby(content).transform("nunique") > 1
@@ -194,7 +227,7 @@ def _mixed_spacing(accepted: pd.DataFrame) -> list[str]:
     for axes, spacing in accepted.loc[known, "spacing"].groupby(accepted["spacing"].map(len)):
         for axis, steps in enumerate(np.array(spacing.tolist()).T):
             low, high = np.percentile(steps, [5, 95])
-            if high > MAX_SPACING_RATIO * low:
+            if high > _MAX_SPACING_RATIO * low:
                 name = ("depth", "height", "width")[axis - axes]
                 found.append(
                     f"the pixel spacing along the {name} is mixed: 90 % of the scans are between {low:.3g} "
@@ -206,11 +239,11 @@ def _mixed_spacing(accepted: pd.DataFrame) -> list[str]:
 def _extreme_sizes(accepted: pd.DataFrame) -> list[str]:
     longest = accepted["shape"].map(max)
     ratio = longest / longest.median()
-    extreme = longest[(ratio > MAX_SIZE_RATIO) | (ratio < 1 / MAX_SIZE_RATIO)]
+    extreme = longest[(ratio > _MAX_SIZE_RATIO) | (ratio < 1 / _MAX_SIZE_RATIO)]
     if extreme.empty:
         return []
     return [
-        f"{len(extreme)} scans are over {MAX_SIZE_RATIO:g} times longer or shorter than the median of "
+        f"{len(extreme)} scans are over {_MAX_SIZE_RATIO:g} times longer or shorter than the median of "
         f"{longest.median():g} pixels (from {extreme.min()} to {extreme.max()}): are they of the same kind?"
     ]
 

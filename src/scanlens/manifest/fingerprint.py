@@ -30,6 +30,12 @@ def perceptual_hash(pixels: ImageArray) -> str:
 
     References:
         C. Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010 (pHash).
+
+    Example:
+        >>> pixels = np.random.default_rng(0).random((1, 64, 64), np.float32)
+        >>> first, brighter, flipped = map(perceptual_hash, (pixels, 4 * pixels + 1, pixels[:, ::-1]))
+        >>> len(first), first == brighter, first == flipped
+        (16, True, False)
     """
     picture = pixels.mean(axis=0, dtype=np.float32)
     if picture.ndim == 3:
@@ -50,6 +56,12 @@ def pixel_sha256(pixels: ImageArray) -> str:
 
     Returns:
         64 hex digits, the same on machines of either byte order.
+
+    Example:
+        >>> pixels = np.array([[[0.0, 1.0], [2.0, 3.0]]], np.float32)
+        >>> first, copy, reshaped = map(pixel_sha256, (pixels, pixels.copy(), pixels.reshape(1, 1, 4)))
+        >>> len(first), first == copy, first == reshaped
+        (64, True, False)
     """
     digest = hashlib.sha256(" ".join(map(str, pixels.shape)).encode() + b"\n")
     for plane in pixels.reshape(-1, *pixels.shape[-2:]):  # a plane at a time: a volume is not copied
@@ -59,13 +71,30 @@ def pixel_sha256(pixels: ImageArray) -> str:
 
 
 def data_hash(manifest: pd.DataFrame) -> str:
-    """SHA-256 over the accepted scans' ids, contents and labels; the order of the rows does not matter."""
+    """SHA-256 over the accepted scans' ids, contents and labels; the order of the rows does not matter.
+
+    Example:
+        >>> rows = [["a1", "h1", "nodule", "ok"], ["b2", "h2", "normal", "ok"], ["c3", "h3", "normal", "no"]]
+        >>> manifest = pd.DataFrame(rows, columns=["scan_id", "sha256", "label", "status"])
+        >>> data_hash(manifest) == data_hash(manifest[1::-1])  # neither order nor quarantined scans count
+        True
+        >>> data_hash(manifest) == data_hash(manifest.assign(label="normal"))
+        False
+    """
     accepted = manifest[manifest["status"] == OK]
     return _hash_lines(accepted["scan_id"] + " " + accepted["sha256"] + " " + accepted["label"])
 
 
 def split_hash(manifest: pd.DataFrame) -> str:
-    """SHA-256 over the accepted scans' ids and splits; the order of the rows does not matter."""
+    """SHA-256 over the accepted scans' ids and splits; the order of the rows does not matter.
+
+    Example:
+        >>> manifest = pd.DataFrame({"scan_id": ["a1", "b2"], "split": ["train", "test"], "status": "ok"})
+        >>> split_hash(manifest) == split_hash(manifest[::-1])
+        True
+        >>> split_hash(manifest) == split_hash(manifest.assign(split=["test", "train"]))
+        False
+    """
     accepted = manifest[manifest["status"] == OK]
     return _hash_lines(accepted["scan_id"] + " " + accepted["split"])
 

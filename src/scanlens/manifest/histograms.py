@@ -13,7 +13,7 @@ MAX_BARS = 20
 
 
 @dataclass(frozen=True)
-class Bar:
+class _Bar:
     """One bar.
 
     Attributes:
@@ -41,7 +41,7 @@ class _Histogram:
     """
 
     title: str
-    bars: list[Bar]
+    bars: list[_Bar]
     numeric: bool
     low: str
     high: str
@@ -66,7 +66,16 @@ def distributions(accepted: pd.DataFrame) -> list[_Histogram]:
 
 
 def numeric(title: str, values: pd.Series) -> _Histogram:
-    """Count numbers in even ranges, or each value where there are few; NaN is unknown."""
+    """Count numbers in even ranges, or each value where there are few; NaN is unknown.
+
+    Example:
+        >>> found = numeric("Width, pixels", pd.Series([512, 512, 1024, np.nan]))
+        >>> [(bar.label, bar.count, bar.height) for bar in found.bars], found.unknown
+        ([('512', 2, 1.0), ('1024', 1, 0.5)], 1)
+        >>> found = numeric("Width, pixels", pd.Series(range(100)))  # too many values for a bar each
+        >>> len(found.bars), found.bars[0].label, found.low, found.high
+        (20, '0 to 4.95', '0', '99')
+    """
     known = values.dropna().to_numpy(dtype=np.float64)
     unknown = len(values) - len(known)
     distinct, counts = np.unique(known, return_counts=True)
@@ -78,7 +87,13 @@ def numeric(title: str, values: pd.Series) -> _Histogram:
 
 
 def categories(title: str, values: pd.Series) -> _Histogram:
-    """Count names, the most frequent first, the rarest together; an empty name is unknown."""
+    """Count names, the most frequent first, the rarest together; an empty name is unknown.
+
+    Example:
+        >>> found = categories("Modality", pd.Series(["CT", "CR", "CR", ""]))
+        >>> [(bar.label, bar.count) for bar in found.bars], found.unknown
+        ([('CR', 2), ('CT', 1)], 1)
+    """
     counts = values[values != ""].value_counts().sort_index().sort_values(ascending=False, kind="stable")
     labels, numbers = [str(name) for name in counts.index], counts.to_numpy()
     if len(labels) > MAX_BARS // 2:
@@ -93,6 +108,6 @@ def _along(values: pd.Series, place: int) -> pd.Series:
     return values.map(lambda entries: float(entries[place]) if len(entries) >= -place else np.nan)
 
 
-def _bars(labels: list[str], counts: np.ndarray) -> list[Bar]:
+def _bars(labels: list[str], counts: np.ndarray) -> list[_Bar]:
     most = max(int(counts.max(initial=0)), 1)
-    return [Bar(label, int(count), int(count) / most) for label, count in zip(labels, counts, strict=True)]
+    return [_Bar(label, int(count), int(count) / most) for label, count in zip(labels, counts, strict=True)]

@@ -29,7 +29,7 @@ PER_CLASS = 6
 """Accepted scans that are shown of each class and modality."""
 PAIRS = 20
 """Leaks that are shown of each kind, by a pair of scans each."""
-LEAKS = {
+_LEAKS = {
     "patient": ("One patient in two splits", "The test split holds patients that training has seen."),
     "copy": ("The same pixels in two splits", "The test split holds scans that training has seen."),
     "near_copy": (
@@ -87,6 +87,10 @@ def readable(text: str) -> str:
     r"""A name as it can be printed: control characters, direction marks and lone surrogates as ``\x..``.
 
     File names may hold anything; some of it turns the text around them or cannot be written as UTF-8.
+
+    Example:
+        >>> print(readable("scan\u202e\n.png"))
+        scan\u202e\n.png
     """
     return "".join(
         letter if unicodedata.category(letter)[0] not in "CZ" or letter == " " else ascii(letter)[1:-1]
@@ -162,6 +166,12 @@ def intensities(accepted: pd.DataFrame) -> list[dict[str, Any]]:
     Returns:
         A row a modality, by name: ``modality``, ``scans``, and ``lowest`` and ``highest``, each the least,
         the median and the greatest over its scans.
+
+    Example:
+        >>> accepted = pd.DataFrame({"modality": ["CT", "CT"], "intensity": [[-1024.0, 3071.0], [0.0, 1.0]]})
+        >>> (row,) = intensities(accepted)  # the second scan is in other units
+        >>> row["lowest"], row["highest"]
+        ([-1024.0, -512.0, 0.0], [1.0, 1536.0, 3071.0])
     """
     known = accepted[accepted["intensity"].map(len) == 2]
     rows = []
@@ -187,7 +197,7 @@ def _accepted(accepted: pd.DataFrame, sheet: _Sheet) -> list[dict[str, Any]]:
 def _leaks(leaks: Sequence[Leak], sheet: _Sheet) -> list[dict[str, Any]]:
     """The leaks by kind, the first pairs of each with their pictures."""
     groups = []
-    for kind, (title, meaning) in LEAKS.items():
+    for kind, (title, meaning) in _LEAKS.items():
         pairs = [leak for leak in leaks if leak.kind == kind]
         if not pairs:
             continue

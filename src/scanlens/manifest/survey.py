@@ -31,7 +31,7 @@ from scanlens.types import Scan
 CHECKS = Checks(8, 1 << 28, 10.0, 0.98, 0.005, None, 60.0, 768)
 """What the manifest stage asks of a scan unless ``conf/manifest`` says otherwise. With the 100 to 200 MiB of
 an idle reader, no reader comes to 1 GiB."""
-ACCEPTED, QUARANTINED = "accepted", "quarantined"
+_ACCEPTED, _QUARANTINED = "accepted", "quarantined"
 _HEAD_BYTES = 4096
 _A_VOLUME = "set data.dims=3"
 _EXAMPLES = 2
@@ -89,7 +89,7 @@ class _Reader:
         except OSError as error:  # gone or changed since it was read
             return _refused(path, os_reason(error), _peak_mib())
         reason = problem(scan, dims, self.checks) or ""
-        return Surveyed(path, kind, QUARANTINED if reason else ACCEPTED, reason, _peak_mib())
+        return Surveyed(path, kind, _QUARANTINED if reason else _ACCEPTED, reason, _peak_mib())
 
     def _read(self, path: str) -> tuple[Scan, int]:
         most = self.checks.max_pixels
@@ -131,14 +131,23 @@ def survey(path: Path, *, dims: int | None, checks: Checks, engine: Engine, prog
 
 
 def as_table(found: Survey) -> str:
-    """Lay a survey out for a person: one line per file class, and a last line of totals."""
+    """Lay a survey out for a person: one line per file class, and a last line of totals.
+
+    Example:
+        >>> good = Surveyed("a.png", "PNG, grey, 8 bit", "accepted", "", 90)
+        >>> bad = Surveyed("b.png", "PNG, grey, 8 bit", "quarantined", "blank: every pixel is 0", 95)
+        >>> print(as_table(Survey([good, bad], passed_over=0)))
+        file class        accepted  quarantined  reasons
+        PNG, grey, 8 bit         1            1  1 blank: every pixel is 0: b.png
+        2 files, 1 accepted, 1 quarantined, peak memory of a reader 95 MiB
+    """
     classes = sorted(
         {scan.file_class for scan in found.scans}, key=lambda name: (name.startswith("refused"), name)
     )
-    lines = [("file class", ACCEPTED, QUARANTINED, "reasons")]
+    lines = [("file class", _ACCEPTED, _QUARANTINED, "reasons")]
     for name in classes:
         members = [scan for scan in found.scans if scan.file_class == name]
-        bad = [scan for scan in members if scan.status == QUARANTINED]
+        bad = [scan for scan in members if scan.status == _QUARANTINED]
         lines.append((name, str(len(members) - len(bad)), str(len(bad)), _reasons(bad)))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     rows = [
@@ -167,7 +176,7 @@ def write_survey(found: Survey, path: Path) -> None:
 
 
 def _refused(path: str, reason: str, peak_mib: int) -> Surveyed:
-    return Surveyed(path, f"refused: {_NUMBER.sub('N', reason)}", QUARANTINED, reason, peak_mib)
+    return Surveyed(path, f"refused: {_NUMBER.sub('N', reason)}", _QUARANTINED, reason, peak_mib)
 
 
 def _reasons(bad: Sequence[Surveyed]) -> str:
@@ -188,7 +197,7 @@ def _printable(path: str) -> str:
 
 
 def _total(found: Survey) -> str:
-    accepted = sum(scan.status == ACCEPTED for scan in found.scans)
+    accepted = sum(scan.status == _ACCEPTED for scan in found.scans)
     peak = max((scan.peak_mib for scan in found.scans), default=0)
     over = (
         f", {found.passed_over} passed over (hidden, DICOMDIR, left by systems)" if found.passed_over else ""
@@ -260,6 +269,12 @@ def file_class(head: bytes, scan: Scan) -> str:
 
     Returns:
         For example ``DICOM, JPEG 2000, MONOCHROME2, 16 bit``.
+
+    Example:
+        >>> import numpy as np
+        >>> image, volume = np.zeros((1, 8, 8), np.float32), np.zeros((1, 4, 8, 8), np.float32)
+        >>> file_class(b"BM", Scan(image, photometric="L")), file_class(b"NRRD", Scan(volume, bits=16))
+        ('BMP, grey, 8 bit', 'NRRD, 16 bit, volume')
     """
     if _SYNTAX in scan.header:
         form = ["DICOM", _LONGWINDED.sub("", UID(scan.header[_SYNTAX]).name)]

@@ -117,6 +117,14 @@ def scan_geometry(
 
     Raises:
         ValueError: As :meth:`scanlens.preprocess.preprocessor.Preprocessor.placement`.
+
+    Example:
+        >>> into_4_by_4 = Preprocessor((4, 4), 1, "pad", "minmax", (0, 100), None, 2)
+        >>> geometry = scan_geometry(into_4_by_4, (8, 4), (0.5, 0.5))  # halved, and padded at both sides
+        >>> geometry.inside, geometry.grid_spacing
+        ((slice(0, 4, None), slice(1, 3, None)), (1.0, 1.0))
+        >>> geometry.pixel_in_scan((0, 1)), geometry.box_in_scan((0, 1), (1, 2))
+        ((0, 0), ((0, 0), (2, 2)))
     """
     sides = tuple(int(side) for side in spatial)
     steps = known(spacing, len(sides))
@@ -141,6 +149,13 @@ def geometry_of(scan: Scan, preprocessor: Preprocessor, name: str = "scan") -> S
 
     Raises:
         UnreadableScan: The preprocessor refuses it.
+
+    Example:
+        >>> volume = Scan(np.zeros((1, 5, 4, 4), np.float32))
+        >>> three_slices = Preprocessor((4, 4), 1, "pad", "minmax", (0, 100), None, 3, slices=3)
+        >>> geometry = geometry_of(volume, three_slices)  # the middle slices become an image
+        >>> geometry.spatial, geometry.size, geometry.slices
+        ((5, 4, 4), (4, 4), slice(1, 4, None))
     """
     box = None if preprocessor.crop_of(scan.modality) == "none" else preprocessor.locate(scan, name)
     return scan_geometry(
@@ -193,6 +208,12 @@ def to_scan(maps: FloatArray, geometry: ScanGeometry) -> npt.NDArray[np.float32]
 
     Raises:
         ValueError: Fewer axes than the grid has.
+
+    Example:
+        >>> into_2_by_2 = Preprocessor((2, 2), 1, "pad", "minmax", (0, 100), None, 2)
+        >>> cropped = scan_geometry(into_2_by_2, (4, 5), None, box=(slice(0, 4), slice(0, 4)))
+        >>> to_scan(np.array([[0.0, 1.0], [0.0, 1.0]]), cropped)[0].tolist()  # nobody saw the last column
+        [0.0, 0.25, 0.75, 1.0, nan]
     """
     axes = len(geometry.size)
     result = np.asarray(maps, dtype=np.float32)

@@ -97,6 +97,14 @@ def lesion_means(labels: Sequence[str], scores: Sequence[LesionScore]) -> dict[s
         (the chance level of both), ``mass_over_area`` (ratio of the two means; 1 is chance),
         ``pointing_game_near`` and ``near_share`` (its chance level), and ``per_label`` with the same for each
         label.
+
+    Example:
+        >>> scores = [LesionScore(1.0, 0.75, 0.25, 1.0, 0.5), LesionScore(0.0, 0.25, 0.25, 1.0, 0.5)]
+        >>> found = lesion_means(["nodule", "effusion"], scores)
+        >>> found["scans"], found["pointing_game"], found["mass_over_area"], list(found["per_label"])
+        (2, 0.5, 2.0, ['effusion', 'nodule'])
+        >>> lesion_means([], [])
+        {'scans': 0}
     """
     summary: dict[str, float | int | dict] = _means(scores)
     if scores:
@@ -112,6 +120,11 @@ def tracked_scores(scores: dict[str, dict]) -> dict[str, float]:
 
     Args:
         scores: From a kind of map to its :func:`lesion_means`.
+
+    Example:
+        >>> nodule = {"scans": 2, "pointing_game": 0.5, "per_label": {"nodule": {"scans": 2}}}
+        >>> tracked_scores({"grad_cam": nodule, "evidence_map": {"scans": 0}})
+        {'maps.grad_cam.scans': 2.0, 'maps.grad_cam.pointing_game': 0.5}
     """
     return {
         f"maps.{kind}.{name}": float(value)

@@ -36,6 +36,12 @@ def probability_maps(local_logits: FloatArray, temperature: float = 1.0) -> npt.
     Raises:
         ScanlensError: A logit is not a finite number.
         ValueError: The axes or the temperature are impossible.
+
+    Example:
+        >>> local_logits = np.log([[[[1.0, 9.0]], [[1.0, 1.0]]]])  # a scan, two classes, 1 x 2 cells
+        >>> maps = probability_maps(local_logits, temperature=2.0)
+        >>> maps.shape, maps[0, 0].round(2).tolist(), maps.sum(axis=1).tolist()
+        ((1, 2, 1, 2), [[0.5, 0.75]], [[[1.0, 1.0]]])
     """
     local_logits = np.asarray(local_logits)
     if local_logits.ndim < 3:
@@ -84,6 +90,12 @@ def evidence_maps(local_logits: FloatArray, rest: FloatArray) -> npt.NDArray[np.
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit: the positive part, as in Grad-CAM.
+
+    Example:
+        >>> local_logits, bias = np.array([[[2.5, 0.5, -1.5, 0.5]]]), np.array([[0.5]])
+        >>> maps = evidence_maps(local_logits, bias)  # four cells, of which one argues against the class
+        >>> maps.tolist()
+        [[[0.5, 0.0, 0.0, 0.0]]]
     """
     local_logits = np.asarray(local_logits, np.float32)
     cells = tuple(range(2, local_logits.ndim))
@@ -102,6 +114,10 @@ def grad_cam(cams: FloatArray) -> npt.NDArray[np.float32]:
 
     Returns:
         float32 ``(batch, class, *grid)``, >= 0, in units of the logit, never rescaled.
+
+    Example:
+        >>> grad_cam(np.array([[[0.25, -2.0]]])).tolist()
+        [[[0.25, 0.0]]]
     """
     return np.maximum(np.asarray(cams, dtype=np.float32), 0)
 
@@ -137,6 +153,14 @@ def map_kinds(
 
     Raises:
         ScanlensError: A logit is not a finite number.
+
+    Example:
+        >>> local_logits, rest, cams = np.zeros((1, 2, 4, 4)), np.zeros((1, 2)), np.zeros((1, 2, 2, 2))
+        >>> found = map_kinds(local_logits, rest, cams, 1.0, linear=True)
+        >>> {kind: maps.shape for kind, maps in found.maps.items()}
+        {'probability_map': (1, 2, 4, 4), 'evidence_map': (1, 2, 4, 4), 'grad_cam': (1, 2, 2, 2)}
+        >>> list(map_kinds(local_logits, rest, cams, 1.0, linear=False).maps)
+        ['probability_map', 'grad_cam']
     """
     maps = {PROBABILITY_MAP: probability_maps(local_logits, temperature)}
     if linear:

@@ -88,6 +88,12 @@ def suspicious_labels(labels: Sequence[str], chosen: Sequence[str] = ()) -> list
 
     Raises:
         SettingsError: A chosen label is none of the classes.
+
+    Example:
+        >>> suspicious_labels(["effusion", "Normal", "nodule"])
+        ['effusion', 'nodule']
+        >>> suspicious_labels(["grade 0", "grade 1", "grade 2"]), suspicious_labels(["a", "b"], ["a"])
+        (['grade 1', 'grade 2'], ['a'])
     """
     unknown = [label for label in chosen if label not in labels]
     if unknown:
@@ -128,6 +134,14 @@ def suspicious_regions(
     Raises:
         SettingsError: The threshold is not in (0, 1], or ``least`` is below 1.
         ValueError: ``values`` is no image or volume.
+
+    Example:
+        >>> values = np.array([[0.95, 0.2, 0.1, 0.1], [0.1, 0.99, 0.1, 0.92]])
+        >>> found = suspicious_regions(values, 0.9, "nodule", spacing=(0.5, 0.5))
+        >>> [(region.peak, region.pixels, region.area_mm2) for region in found]  # corners connect
+        [(0.99, 2, 0.5), (0.92, 1, 0.25)]
+        >>> found[0].peak_at, found[0].low, found[0].high, found[0].share
+        ((1, 1), (0, 0), (2, 2), 0.25)
     """
     if not 0 < threshold <= 1:
         raise SettingsError(f"The threshold of regions is a probability above 0 up to 1, got {threshold}.")
@@ -198,6 +212,17 @@ def scan_regions(
 
     Raises:
         SettingsError: As :func:`suspicious_labels` and :func:`suspicious_regions`.
+
+    Example:
+        >>> from scanlens.preprocess.geometry import Placement
+        >>> frame = (slice(0, 4), slice(0, 4))
+        >>> geometry = ScanGeometry((4, 4), (4, 4), Placement(frame, (4, 4), frame, frame))
+        >>> labels, nodule = ["normal", "nodule"], np.array([[0.95, 0.1], [0.1, 0.1]])
+        >>> maps = np.stack([1 - nodule, nodule])
+        >>> [(one.label, one.low, one.high) for one in scan_regions(maps, labels, [0.3, 0.7], geometry)]
+        [('nodule', (0, 0), (1, 1))]
+        >>> scan_regions(maps, labels, [0.95, 0.05], geometry)  # one cell alone: the whole scan is normal
+        []
     """
     cell = math.prod(geometry.size) / math.prod(maps.shape[1:])
     wanted = set(suspicious_labels(labels, sought))
@@ -225,6 +250,15 @@ def region_rows(
         predicted: Its predicted class.
         regions: Of all classes, in any order.
         geometry: For peak and box in the scan's own pixels.
+
+    Example:
+        >>> from scanlens.preprocess.geometry import Placement
+        >>> frame, grid = (slice(0, 8), slice(0, 8)), (slice(0, 4), slice(0, 4))
+        >>> halved = ScanGeometry((8, 8), (4, 4), Placement(frame, (4, 4), grid, grid))
+        >>> region = Region("nodule", 0.97, 0.94, (1, 1), (0, 1), (2, 2), 2, 0.125, None, None)
+        >>> (row,) = region_rows("a1", "nodule", [region], halved)
+        >>> row["number"], row["box_low"], row["box_high"], row["scan_box_low"], row["scan_box_high"]
+        (1, [0, 1], [2, 2], [0, 2], [4, 4])
     """
     rows = []
     for number, region in enumerate(sorted(regions, key=_order), start=1):
@@ -259,6 +293,11 @@ def region_table(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
     peak), ``peak``, ``mean``, ``share``, ``pixels``, ``area_mm2`` and ``volume_mm3`` (NaN where unknown or of
     the other kind of scan), ``peak_at``, ``box_low``, ``box_high`` (in pixels of the store, as
     :class:`Region` has them) and the same three as ``scan_…`` in the scan's own pixels.
+
+    Example:
+        >>> table = region_table([])  # scans without a region: the columns and their types stand
+        >>> len(table), table["peak"].dtype.name, list(table)[:4]
+        (0, 'float64', ['scan_id', 'predicted', 'label', 'number'])
     """
     table = pd.DataFrame(list(rows), columns=list(REGION_COLUMNS))
     return table.astype(dict(REGION_COLUMNS))

@@ -93,12 +93,12 @@ def preview(data: Data, taken: Acquire, config: Manifest, engine: Engine) -> Pre
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder)
         # No alias book is begun for what may never be run.
-        acquire(data, replace(taken, paths="plain"), raw, engine)
+        listed = acquire(data, replace(taken, paths="plain"), raw, engine)
         root, source = read_source(raw)
         listing = pd.read_parquet(raw / LISTING)
         built = build_manifest(listing, root, source, config, engine=engine, metadata=read_metadata(raw))
     facts = summarise(built.manifest, built.strata)
-    facts["warnings"] += built.warnings
+    facts["warnings"] = [*listed["warnings"], *facts["warnings"], *built.warnings]
     accepted = built.manifest[built.manifest["status"] == OK]
     unnamed = accepted["patient"] == "s" + accepted["scan_id"]
     by_table = listing["patient"].loc[accepted.index] != ""

@@ -33,8 +33,8 @@ _CHANCE = 0.01
 """Probability, over all columns and classes together, of calling chance a shortcut."""
 _SEED = 0
 
-Probabilities = npt.NDArray[np.float64]
-Feature = npt.NDArray[Any]
+_Probabilities = npt.NDArray[np.float64]
+_Feature = npt.NDArray[Any]
 """Integers are categories, floats are numbers (NaN = absent)."""
 
 
@@ -72,6 +72,13 @@ def find_shortcuts(
     Returns:
         The worst first: whole labels, then single classes (for more than two classes, and only where the
         column does not give the whole label away).
+
+    Example:
+        >>> labels = pd.Series(["normal", "nodule"] * 20)
+        >>> table = pd.DataFrame({"site": labels.map({"normal": "A", "nodule": "B"}), "bits": 12})
+        >>> patients = pd.Series([f"p{number}" for number in range(40)])
+        >>> find_shortcuts(table, labels, patients, 0.95)
+        [Shortcut(column='site', accuracy=1.0, label='', scans=40)]
     """
     rows = _sample(labels.to_numpy(), patients.to_numpy())
     classes, truth = np.unique(labels.to_numpy()[rows].astype(str), return_inverse=True)
@@ -118,7 +125,7 @@ def _folds(truth: IntArray, people: IntArray) -> list[tuple[IntArray, IntArray]]
         return list(splitter.split(np.zeros(len(truth)), truth, people))
 
 
-def _features(column: pd.Series) -> Iterator[Feature]:
+def _features(column: pd.Series) -> Iterator[_Feature]:
     """What of a column may tell the label: that there is a value, and the value."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     absent = (text == "").to_numpy()
@@ -133,7 +140,7 @@ def _features(column: pd.Series) -> Iterator[Feature]:
 
 
 def _accuracy(
-    feature: Feature,
+    feature: _Feature,
     target: IntArray,
     people: IntArray,
     folds: list[tuple[IntArray, IntArray]],
@@ -152,7 +159,7 @@ def _accuracy(
     return accuracy if _by_chance(probability, target, people) < bound else 0.0
 
 
-def _by_category(seen: Feature, target: IntArray, asked: Feature, classes: int) -> Probabilities:
+def _by_category(seen: _Feature, target: IntArray, asked: _Feature, classes: int) -> _Probabilities:
     """The class that has the largest share of its scans in a category.
 
     Shares of each class, not counts: the rarest class weighs as much as the most frequent. Classes of equal
@@ -165,7 +172,7 @@ def _by_category(seen: Feature, target: IntArray, asked: Feature, classes: int) 
     return (best / best.sum(axis=1, keepdims=True))[asked]
 
 
-def _by_threshold(seen: Feature, target: IntArray, asked: Feature, classes: int) -> Probabilities:
+def _by_threshold(seen: _Feature, target: IntArray, asked: _Feature, classes: int) -> _Probabilities:
     """A tree of a few thresholds; absent numbers go to a side of their own."""
     from sklearn.tree import DecisionTreeClassifier
 
@@ -181,7 +188,7 @@ def _by_threshold(seen: Feature, target: IntArray, asked: Feature, classes: int)
     return np.asarray(np.eye(classes)[chosen])
 
 
-def _by_chance(probability: Probabilities, target: IntArray, people: IntArray) -> float:
+def _by_chance(probability: _Probabilities, target: IntArray, people: IntArray) -> float:
     """Largest p-value over the classes that predictions and labels are unrelated (Fisher's exact test).
 
     A patient counts once a label: his scans are no independent evidence.

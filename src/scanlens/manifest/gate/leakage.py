@@ -18,7 +18,7 @@ from scanlens.manifest.near_copies.find import Pair
 from scanlens.types import SPLITS
 
 LeakKind = Literal["patient", "copy", "near_copy", "contradiction"]
-CONTRADICTION = "contradiction"
+_CONTRADICTION = "contradiction"
 """First word of the status of a scan that was quarantined for a contradiction."""
 
 _ALL_BUT_EQUAL = 0.99
@@ -57,12 +57,21 @@ def find_leaks(manifest: pd.DataFrame, pairs: Sequence[Pair], tolerance: float |
 
     Returns:
         By kind; within a kind in the order of the manifest.
+
+    Example:
+        >>> rows = [["a.png", "p1", "train", "h1"], ["b.png", "p1", "test", "h2"]]
+        >>> manifest = pd.DataFrame(rows, columns=["path", "patient", "split", "pixel_sha256"])
+        >>> manifest = manifest.assign(label="nodule", sha256="", status="ok")
+        >>> for leak in find_leaks(manifest, [Pair(0, 1, 0.97)]):
+        ...     print(leak.kind, leak.first, leak.second, leak.detail)
+        patient a.png b.png train | test
+        near_copy a.png b.png train | test, correlation 0.970
     """
     table = manifest[["path", "patient", "label", "split", "status"]].reset_index(drop=True)
     content = manifest["pixel_sha256"].where(manifest["pixel_sha256"] != "", manifest["sha256"])
     table["content"] = content.to_numpy()
     # Quarantined contradictions are in no split, but are told of.
-    known = table["status"].str.partition(":")[0].isin([OK, CONTRADICTION])
+    known = table["status"].str.partition(":")[0].isin([OK, _CONTRADICTION])
     dealt = table[(table["status"] == OK) & (table["split"] != "")]
     labelled = table[known]
     same_pixels = labelled[labelled["content"] != ""]
@@ -88,6 +97,11 @@ def contradicting(
         manifest: Columns patient and label.
         pairs: Near copies, by row.
         tolerance: Where labels are numbers: how far apart two that agree may be.
+
+    Example:
+        >>> manifest = pd.DataFrame({"patient": ["p1", "p2", "p1"], "label": ["normal", "nodule", "nodule"]})
+        >>> contradicting(manifest, [Pair(0, 1, 0.995), Pair(0, 2, 0.995), Pair(0, 1, 0.96)])
+        [Pair(first=0, second=1, correlation=0.995)]
     """
     patients, labels = manifest["patient"].to_numpy(), manifest["label"].to_numpy()
     return [
@@ -144,6 +158,12 @@ def _near(
 
 
 def leaks_table(leaks: Sequence[Leak]) -> pd.DataFrame:
-    """The leaks as a table with the columns kind, first, second, detail and scans."""
+    """The leaks as a table with the columns kind, first, second, detail and scans.
+
+    Example:
+        >>> leaks_table([Leak("patient", "a.png", "b.png", "train | test", 3)])
+              kind  first second        detail  scans
+        0  patient  a.png  b.png  train | test      3
+    """
     columns = ["kind", "first", "second", "detail", "scans"]
     return pd.DataFrame([[getattr(leak, name) for name in columns] for leak in leaks], columns=columns)

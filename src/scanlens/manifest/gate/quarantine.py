@@ -25,6 +25,12 @@ def near_contradictions(
 
     Returns:
         Reason by row.
+
+    Example:
+        >>> rows = [["a.png", "p1", "normal"], ["b.png", "p2", "nodule"]]
+        >>> manifest = pd.DataFrame(rows, columns=["path", "patient", "label"])
+        >>> near_contradictions(manifest, [Pair(0, 1, 0.995)])[1]
+        'contradiction: near copy of a.png, labelled normal'
     """
     paths, labels = manifest["path"].to_numpy(), manifest["label"].to_numpy()
     reasons = {}
@@ -46,6 +52,13 @@ def copies_across_splits(manifest: pd.DataFrame, pairs: Sequence[Pair], config: 
 
     Returns:
         Reason by row.
+
+    Example:
+        >>> rows = [["a.png", "train", "ok", "h1", ""], ["b.png", "test", "ok", "h1", ""]]
+        >>> manifest = pd.DataFrame(rows, columns=["path", "split", "status", "sha256", "pixel_sha256"])
+        >>> config = Leakage("refuse", "quarantine", "refuse", "refuse", "refuse", 0.95, 0.95)
+        >>> copies_across_splits(manifest, [], config)
+        {0: 'copy: the same pixels as b.png in test'}
     """
     accepted = manifest[(manifest["status"] == OK) & (manifest["split"] != "")].reset_index(names="row")
     rank = accepted["split"].map(SPLITS.index)

@@ -10,7 +10,7 @@ from scanlens.errors import ScanlensError
 from scanlens.manifest.gate.giveaways import Shortcut
 from scanlens.manifest.gate.leakage import Leak, LeakKind
 
-LIST = "data/07_reports/leaks.csv"
+_LIST = "data/07_reports/leaks.csv"
 """Where the pipeline writes :func:`scanlens.manifest.gate.leakage.leaks_table`."""
 _SHOWN = 10
 
@@ -33,6 +33,11 @@ def judge(leaks: Sequence[Leak], shortcuts: Sequence[Shortcut], config: Leakage)
 
     Raises:
         LeakageError: With counts, the first ten pairs, where the list of all is, and what to do.
+
+    Example:
+        >>> leaks = [Leak("patient", "a.png", "b.png", "train | test", 3)]
+        >>> judge(leaks, [], Leakage("warn", "refuse", "refuse", "refuse", "refuse", 0.95, 0.95))
+        ['1 patient is in two splits or more (3 scans).']
     """
     refused: list[str] = []
     warned: list[str] = []
@@ -73,7 +78,7 @@ def _settings(config: Leakage) -> dict[LeakKind, str]:
 def _text(refused: list[str], shown: list[Leak]) -> str:
     lines = ["The manifest is refused:", *_bullets(refused)]
     if shown:
-        lines.append(f"First {min(_SHOWN, len(shown))} of {len(shown)} (all of them: {LIST}):")
+        lines.append(f"First {min(_SHOWN, len(shown))} of {len(shown)} (all of them: {_LIST}):")
         lines += [f"  {leak.kind}: {leak.first} and {leak.second} ({leak.detail})" for leak in _mixed(shown)]
     return "\n".join(lines) + "\n"
 

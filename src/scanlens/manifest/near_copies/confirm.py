@@ -24,11 +24,11 @@ from scanlens.manifest.near_copies.thumbnails import SIDE
 Warp = npt.NDArray[np.float32]
 """``(2, 3)``: where a pixel (x, y, 1) of the copy lies in the scan."""
 
-COARSE = 4.0 / SIDE
+_COARSE = 4.0 / SIDE
 """Structures larger than about so much of the side (a Gaussian's sigma) are removed."""
-FINE = 1.0 / SIDE
+_FINE = 1.0 / SIDE
 """Structures smaller than so much are smoothed away: recompression changes them."""
-_LEVELLING = 1.5 * COARSE
+_LEVELLING = 1.5 * _COARSE
 _CONTRAST_FLOOR = 0.3
 _LIKENESS = 0.9
 """Aligned copies correlate more than this even before anything is removed."""
@@ -40,7 +40,13 @@ _SMALLEST = 0.04
 
 
 def start_of(candidate: Candidate, side: int) -> Warp:
-    """The map that a candidate's window stands for, for pictures of ``side`` pixels."""
+    """The map that a candidate's window stands for, for pictures of ``side`` pixels.
+
+    Example:
+        >>> whole = WINDOWS.index((0, 0))
+        >>> start_of(Candidate(0, 1, whole, lay=0, negative=False, distance=1.0), side=64).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     rows, columns = WINDOWS[candidate.window]
     (top, height), (left, width) = SPANS[rows], SPANS[columns]
     # Pixel centres lie at half-integers of the unit that spans are parts of.
@@ -54,7 +60,13 @@ def start_of(candidate: Candidate, side: int) -> Warp:
 
 
 def enlarged(warp: Warp, factor: float) -> Warp:
-    """The same map for pictures ``factor`` times as large."""
+    """The same map for pictures ``factor`` times as large.
+
+    Example:
+        >>> moved_by_one = np.array([[1, 0, 1], [0, 1, 0]], np.float32)
+        >>> enlarged(moved_by_one, 2).tolist()
+        [[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]]
+    """
     shift = warp[:, 2] * factor + (1 - warp[:, :2].sum(axis=1)) / 2 * (factor - 1)
     return np.column_stack([warp[:, :2], shift]).astype(np.float32)
 
@@ -71,6 +83,16 @@ def align(scan: Floats, copy: Floats, start: Warp, *, iterations: int, smoothing
 
     Returns:
         The map, or None where there is none, or none that a crop, a stretch or a slight turn explains.
+
+    Example:
+        >>> noise = np.random.default_rng(0).random((64, 64), np.float32) - 0.5
+        >>> scan = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3))
+        >>> start = np.array([[1, 0, 1], [0, 1, 0]], np.float32)  # one pixel off
+        >>> found = align(scan, scan, start, iterations=30, smoothing=5)
+        >>> np.allclose(found, np.eye(2, 3), atol=0.01)
+        True
+        >>> align(scan, noise[::-1], start, iterations=30, smoothing=5) is None  # not the same picture
+        True
     """
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, 1e-4)
     mask = np.full(scan.shape, 255, np.uint8)
@@ -102,6 +124,12 @@ def agreement(scan: Floats, copy: Floats, warp: Warp) -> float:
 
     Returns:
         The correlation over the pixels that can be compared; 0 where they are too few.
+
+    Example:
+        >>> scan = np.random.default_rng(0).random((64, 64), np.float32) - 0.5
+        >>> unmoved = np.eye(2, 3, dtype=np.float32)
+        >>> round(agreement(scan, scan, unmoved), 3), round(agreement(scan, -scan, unmoved), 3)
+        (1.0, -1.0)
     """
     size = scan.shape
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -130,7 +158,7 @@ def _textured(image: Floats) -> Floats:
 def _structure(image: Floats, valid: Floats) -> Floats:
     """Band-pass the valid pixels and level their local contrast."""
     side = len(image)
-    coarse, fine, area = COARSE * side, FINE * side, _LEVELLING * side
+    coarse, fine, area = _COARSE * side, _FINE * side, _LEVELLING * side
     band = _mean(image, valid, fine) - _mean(image, valid, coarse)
     contrast = np.sqrt(np.maximum(_mean(band * band, valid, area), 0))
     floor = _CONTRAST_FLOOR * float(band[valid > 0].std())

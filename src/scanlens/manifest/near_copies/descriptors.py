@@ -57,7 +57,14 @@ Floats = npt.NDArray[np.float32]
 
 
 def laid(image: Floats, lay: int, negative: bool) -> Floats:
-    """Lay an equalised ``(height, width)`` picture as :data:`LAYS` says, or its negative."""
+    """Lay an equalised ``(height, width)`` picture as :data:`LAYS` says, or its negative.
+
+    Example:
+        >>> columns_reversed = LAYS.index((False, False, True))
+        >>> image = np.array([[0.125, 0.25], [0.375, 0.5]], np.float32)
+        >>> laid(image, columns_reversed, negative=True).tolist()
+        [[-0.25, -0.125], [-0.5, -0.375]]
+    """
     transpose, rows, columns = LAYS[lay]
     image = image.T if transpose else image
     image = image[::-1] if rows else image
@@ -70,6 +77,13 @@ def equalised(image: npt.NDArray[np.uint8]) -> Floats:
 
     Each grey value counts for at most :data:`_SLOPE` times its even share: without a limit a white field with
     a little noise becomes noise all over.
+
+    Example:
+        >>> ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+        >>> print(equalised(ramp).min().round(3), equalised(ramp).max().round(3))
+        -0.498 0.498
+        >>> np.array_equal(equalised(ramp // 2), equalised(ramp // 2 + 100))  # brightness drops out
+        True
     """
     counts = np.bincount(image.ravel(), minlength=256)
     counts = np.minimum(counts, _SLOPE * image.size / 256)
@@ -78,7 +92,13 @@ def equalised(image: npt.NDArray[np.uint8]) -> Floats:
 
 
 def equalised_all(thumbnails: npt.NDArray[np.uint8]) -> Floats:
-    """:func:`equalised` for ``(scan, SIDE, SIDE)``."""
+    """:func:`equalised` for ``(scan, SIDE, SIDE)``.
+
+    Example:
+        >>> thumbnails = np.zeros((2, SIDE, SIDE), np.uint8)
+        >>> equalised_all(thumbnails).shape, float(equalised_all(thumbnails).max())  # of one grey: the middle
+        ((2, 64, 64), 0.0)
+    """
     images = np.empty(thumbnails.shape, np.float32)
     for image, thumbnail in zip(images, thumbnails, strict=True):
         image[:] = equalised(thumbnail)
@@ -118,6 +138,11 @@ def of_windows(images: Floats) -> Floats:
 
     Returns:
         ``(scan, window, LENGTH)``, each of length 1 (0 for a flat window).
+
+    Example:
+        >>> images = np.random.default_rng(0).random((2, SIDE, SIDE), np.float32) - 0.5
+        >>> of_windows(images).shape == (2, len(WINDOWS), LENGTH)
+        True
     """
     spans = len(SPANS)
     half = images.transpose(0, 2, 1).reshape(-1, SIDE) @ _GRID.T
@@ -134,6 +159,11 @@ def of_lays(images: Floats) -> Floats:
 
     Returns:
         ``(scan, lay, LENGTH)``, each of length 1 (0 for a flat picture).
+
+    Example:
+        >>> described = of_lays(np.random.default_rng(0).random((2, SIDE, SIDE), np.float32) - 0.5)
+        >>> described.shape, float(np.linalg.norm(described[0, 0]).round(3))
+        ((2, 8, 35), 1.0)
     """
     upright = _WHOLE @ images @ _WHOLE.T
     tables = []
@@ -174,6 +204,11 @@ def learn_whitening(images: Floats, seed: int = 0) -> Whitening:
     Args:
         images: ``(scan, SIDE, SIDE)``, equalised; some hundreds suffice.
         seed: Of the windows drawn.
+
+    Example:
+        >>> images = np.random.default_rng(0).random((4, SIDE, SIDE), np.float32) - 0.5
+        >>> learn_whitening(images).signed.shape == (LENGTH, LENGTH)
+        True
     """
     rng = np.random.default_rng(seed)
     near, off = [], []

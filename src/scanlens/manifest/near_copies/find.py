@@ -32,9 +32,9 @@ from scanlens.scaling.cores import available_cores
 from scanlens.scaling.opencv import one_thread
 from scanlens.types import FloatArray
 
-LARGE = 128
+_LARGE = 128
 """Side at which originals are compared where thumbnails cannot decide."""
-UNDECIDED = (0.12, 0.02)
+_UNDECIDED = (0.12, 0.02)
 """So much below and above the minimum a correlation of thumbnails is no verdict."""
 _GATE = 0.25
 """So much below the minimum a correlation at 32 pixels rules a pair out."""
@@ -43,7 +43,7 @@ _EMPTY = 0.04
 _KEPT = 1024
 """Originals kept in memory at once, 64 KiB each."""
 
-Reread = Callable[[int], FloatArray]
+_Reread = Callable[[int], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Compared:
+class _Compared:
     """A candidate that thumbnails do not rule out, with their correlation and the map from copy to scan."""
 
     candidate: Candidate
@@ -75,7 +75,7 @@ def near_copies(
     *,
     minimum: float,
     rows: Sequence[int] | None = None,
-    reread: Reread | None = None,
+    reread: _Reread | None = None,
     progress: bool = False,
 ) -> list[Pair]:
     """Find near copies.
@@ -93,6 +93,12 @@ def near_copies(
 
     Returns:
         Pairs in the order of their rows.
+
+    Example:
+        >>> first = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), np.uint8)
+        >>> second = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE), np.uint8)
+        >>> near_copies(np.stack([first, second, first]), minimum=0.95)
+        [Pair(first=0, second=2, correlation=1.0)]
     """
     groups = _groups(thumbnails, range(len(thumbnails)) if rows is None else rows)
     pairs = [Pair(group[0], row, 1.0) for group in groups for row in group[1:]]
@@ -117,7 +123,7 @@ def _among(
     thumbnails: npt.NDArray[np.uint8],
     firsts: list[int],
     minimum: float,
-    reread: Reread | None,
+    reread: _Reread | None,
     progress: bool,
 ) -> list[Pair]:
     """Near copies among scans of different thumbnails."""
@@ -144,7 +150,7 @@ def _among(
             if compared is None:
                 continue
             rows, correlation = (firsts[candidate.scan], firsts[candidate.copy]), compared.correlation
-            if correlation < minimum + UNDECIDED[1]:
+            if correlation < minimum + _UNDECIDED[1]:
                 correlation = _again(original, rows, compared)
             if correlation >= minimum:
                 pairs.append(Pair(min(rows), max(rows), min(correlation, 1.0)))
@@ -185,7 +191,7 @@ def _compare(
     thumbnails: npt.NDArray[np.uint8],
     order: npt.NDArray[np.int64],
     minimum: float,
-) -> Compared | None:
+) -> _Compared | None:
     """Correlation and map at 64 pixels, or None for a pair that is ruled out."""
     scan = equalised(thumbnails[order[candidate.scan]])
     copy = laid(equalised(thumbnails[order[candidate.copy]]), candidate.lay, candidate.negative)
@@ -197,22 +203,22 @@ def _compare(
     if warp is None:
         return None
     correlation = agreement(scan, copy, warp)
-    return None if correlation < minimum - UNDECIDED[0] else Compared(candidate, correlation, warp)
+    return None if correlation < minimum - _UNDECIDED[0] else _Compared(candidate, correlation, warp)
 
 
-def _original(reread: Reread, row: int) -> Floats | None:
+def _original(reread: _Reread, row: int) -> Floats | None:
     try:
         image = reread(row)
     except UnreadableScan:
         return None
-    return equalised(thumbnail(image[None], LARGE))
+    return equalised(thumbnail(image[None], _LARGE))
 
 
-def _again(original: Callable[[int], Floats | None], rows: tuple[int, int], compared: Compared) -> float:
-    """Correlation at :data:`LARGE`, or the one of the thumbnails where an original cannot be had."""
+def _again(original: Callable[[int], Floats | None], rows: tuple[int, int], compared: _Compared) -> float:
+    """Correlation at :data:`_LARGE`, or the one of the thumbnails where an original cannot be had."""
     scan, copy = original(rows[0]), original(rows[1])
     if scan is None or copy is None:
         return compared.correlation
     copy = laid(copy, compared.candidate.lay, compared.candidate.negative)
-    warp = align(scan, copy, enlarged(compared.warp, LARGE / SIDE), iterations=30, smoothing=5)
+    warp = align(scan, copy, enlarged(compared.warp, _LARGE / SIDE), iterations=30, smoothing=5)
     return 0.0 if warp is None else agreement(scan, copy, warp)

@@ -12,7 +12,7 @@ SIDE = 64
 """Side of a thumbnail in pixels: the whole picture is stretched to it, whatever its aspect."""
 _PERCENTILES = (0.5, 99.5)
 
-Thumbnail = npt.NDArray[np.uint8]
+_Thumbnail = npt.NDArray[np.uint8]
 """``(SIDE, SIDE)``, 0 darkest, 255 brightest."""
 
 
@@ -24,6 +24,12 @@ def picture(pixels: ImageArray) -> FloatArray:
 
     Returns:
         float32, ``(height, width)``, in the units of ``pixels``.
+
+    Example:
+        >>> volume = np.zeros((1, 3, 4, 5), np.float32)
+        >>> volume[0, 1] = 7.0
+        >>> picture(volume).shape, float(picture(volume).mean())  # the middle slice
+        ((4, 5), 7.0)
     """
     if pixels.ndim == 4:
         pixels = pixels[:, pixels.shape[1] // 2]
@@ -37,6 +43,10 @@ def stretched(image: FloatArray, height: int, width: int) -> FloatArray:
         image: float32, ``(height, width)``.
         height: Of the result.
         width: Of the result.
+
+    Example:
+        >>> stretched(np.array([[0.0, 1.0, 2.0, 3.0]], np.float32), 2, 2).tolist()
+        [[0.5, 2.5], [0.5, 2.5]]
     """
     for size, grows in (
         ((image.shape[1], height), height > image.shape[0]),
@@ -47,7 +57,7 @@ def stretched(image: FloatArray, height: int, width: int) -> FloatArray:
     return image
 
 
-def thumbnail(pixels: ImageArray, side: int = SIDE) -> Thumbnail:
+def thumbnail(pixels: ImageArray, side: int = SIDE) -> _Thumbnail:
     """Shrink a scan to a grey picture that no unit, window or container changes much.
 
     Args:
@@ -57,6 +67,13 @@ def thumbnail(pixels: ImageArray, side: int = SIDE) -> Thumbnail:
     Returns:
         uint8, ``(side, side)``: the :func:`picture` stretched, its 0.5th percentile at 0 and its 99.5th at
         255. All zeros for a constant scan and for one whose pixels are not finite.
+
+    Example:
+        >>> ramp = np.linspace(-1000, 3000, 200, dtype=np.float32).reshape(1, 1, 200)
+        >>> thumbnail(ramp, side=4)[0].tolist()
+        [0, 85, 170, 255]
+        >>> thumbnail(ramp * 0, side=2).tolist()
+        [[0, 0], [0, 0]]
     """
     image = stretched(picture(pixels), side, side)
     if not np.isfinite(image).all():

@@ -45,7 +45,15 @@ def check_split_settings(config: SplitConfig, listing: pd.DataFrame) -> None:
 
 
 def effective_method(config: SplitConfig, listing: pd.DataFrame) -> str:
-    """``official`` in place of ``grouped`` where the data declares a split, else the method set."""
+    """``official`` in place of ``grouped`` where the data declares a split, else the method set.
+
+    Example:
+        >>> config = SplitConfig("grouped", {"train": 0.6, "val": 0.2, "test": 0.2}, None, 0, None, 0)
+        >>> effective_method(config, pd.DataFrame({"split": ["train", ""]}))
+        'official'
+        >>> effective_method(config, pd.DataFrame({"split": ["", ""]}))
+        'grouped'
+    """
     if config.method == "grouped" and (listing["split"] != "").any():
         return "official"
     return config.method
@@ -67,6 +75,14 @@ def assign_splits(scans: pd.DataFrame, config: SplitConfig, links: Links = ()) -
 
     Raises:
         SettingsError: Too few patients, an empty split, or a class that training would never see.
+
+    Example:
+        >>> scans = pd.DataFrame({"path": list("abcdef"), "patient": list("ppqqrr"), "label": "nodule"})
+        >>> scans = scans.assign(sha256=list("123456"), pixel_sha256="", split="")
+        >>> config = SplitConfig("grouped", {"train": 0.34, "val": 0.33, "test": 0.33}, None, 0, None, 0)
+        >>> dealt = assign_splits(scans, config)
+        >>> dealt.groupby(scans["patient"])["split"].nunique().tolist(), sorted(set(dealt["split"]))
+        ([1, 1, 1], ['test', 'train', 'val'])
     """
     # Groups are numbered in the order of the contents, so that pseudonyms do not change the deal.
     order = np.lexsort((scans["path"].to_numpy(dtype=str), scans["sha256"].to_numpy(dtype=str)))
@@ -87,12 +103,12 @@ def _assign(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> tuple
             _logger.info("The data declares a split: manifest.split.method=official is used.")
         return official_splits(scans, groups, config)
     if method == "hashed":
-        return hashed_splits(scans, config)
+        return _hashed_splits(scans, config)
     no_folds = np.full(len(scans), NO_FOLD, dtype=np.int64)
     if method == "site":
         return site_splits(scans, groups, config), no_folds
     if method == "temporal":
-        return temporal_splits(scans, groups, config), no_folds
+        return _temporal_splits(scans, groups, config), no_folds
     if method == "random":
         _logger.warning(
             "manifest.split.method=random ignores patients: scans of one patient reach several "
@@ -114,6 +130,13 @@ def check_use(labels: pd.Series, splits: pd.Series) -> None:
 
     Raises:
         SettingsError: A split is empty, or training would never see a class.
+
+    Example:
+        >>> check_use(pd.Series(["normal", "nodule", "normal"]), pd.Series(["train", "val", "test"]))
+        Traceback (most recent call last):
+        ...
+        scanlens.errors.SettingsError: no scan of class nodule is in the training split. Add patients of that
+        class, or leave it out with data.labels.
     """
     empty = [name for name in SPLITS if not (splits == name).any()]
     if empty:
@@ -133,7 +156,7 @@ def check_use(labels: pd.Series, splits: pd.Series) -> None:
 # Scans and patients added later move no earlier one. The price: sizes and class ratios are those of chance,
 # copies under two patients' names may be parted (the leakage gate then says so), and another pseudonym key
 # gives another split.
-def hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[GroupNames, IntArray]:
+def _hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[GroupNames, IntArray]:
     """Deal each patient by its hash; a scan of unknown patient by its content.
 
     Args:
@@ -153,7 +176,14 @@ def hashed_splits(scans: pd.DataFrame, config: SplitConfig) -> tuple[GroupNames,
 
 
 def hash_numbers(scans: pd.DataFrame, seed: int) -> Numbers:
-    """Hash each scan's patient (or content) and the seed to a number in [0, 1): ``(scan,)``."""
+    """Hash each scan's patient (or content) and the seed to a number in [0, 1): ``(scan,)``.
+
+    Example:
+        >>> scans = pd.DataFrame({"patient": ["p1", "p2", "p1"], "sha256": ["h1", "h2", "h3"]})
+        >>> one, other, again = hash_numbers(scans, seed=0)
+        >>> bool(one == again), bool(one == other), bool(0 <= one < 1)
+        (True, False, True)
+    """
     # A repetition's patient is s, the id and a running number: only the content says that it is one.
     unknown = (scans["patient"] == "") | (scans["patient"].str[:17] == "s" + scans["sha256"].str[:16])
     keys = scans["patient"].where(~unknown, scans["sha256"])
@@ -174,7 +204,7 @@ _REMEDY = (
 )
 
 
-def temporal_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> GroupNames:
+def _temporal_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> GroupNames:
     """Deal the groups by the date of their last scan: the newest to test, the next to val, the rest to train.
 
     A patient's scans stay together, so test may hold old scans of a patient who came back; every scan of

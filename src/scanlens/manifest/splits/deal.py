@@ -20,23 +20,23 @@ Numbers = npt.NDArray[np.float64]
 
 TOLERANCE = 0.02
 """Class ratios of a part are to be within this of those of all scans, and sizes of parts of the wanted."""
-LACKING = 0.1
+_LACKING = 0.1
 """Cost of a part that lacks all classes that it should have; a deviation costs what exceeds the tolerance."""
-TIE = 1e-4
+_TIE = 1e-4
 """Cost of a deviation within the tolerance: of two good deals the better one is taken."""
-GOOD = 2 * TOLERANCE * TIE
+_GOOD = 2 * TOLERANCE * _TIE
 """Most that a deal costs which is within the tolerance and lacks nothing."""
-UNSEEN = 10.0
+_UNSEEN = 10.0
 """Cost of a class that the first part lacks where it must see all."""
-TRIES = 10
+_TRIES = 10
 """Seeds that are tried at most; the first whose deal is within the tolerance is taken."""
 MAX_FOLDS = 50
 """Up to so many groups each is a fold of its own; more are packed into 10 to so many folds."""
-DEALS = 1000
+_DEALS = 1000
 """Deals of the folds to parts that are compared, for each seed."""
-STEPS = 60
-"""Most times that the best of :data:`SWAPS` random moves and swaps is taken, for each seed."""
-SWAPS = 2000
+_STEPS = 60
+"""Most times that the best of :data:`_SWAPS` random moves and swaps is taken, for each seed."""
+_SWAPS = 2000
 
 
 def deal_splits(scans: pd.DataFrame, groups: IntArray, fractions: dict[str, float], seed: int) -> GroupNames:
@@ -54,6 +54,15 @@ def deal_splits(scans: pd.DataFrame, groups: IntArray, fractions: dict[str, floa
 
     Raises:
         SettingsError: Fewer groups than splits.
+
+    Example:
+        >>> scans = pd.DataFrame({"label": ["normal", "nodule"] * 10})
+        >>> patients = np.arange(20) // 2  # two scans each
+        >>> dealt = deal_splits(scans, patients, {"train": 0.6, "val": 0.2, "test": 0.2}, seed=0)
+        >>> {name: int((dealt == name).sum()) for name in ("train", "val", "test")}
+        {'train': 12, 'val': 4, 'test': 4}
+        >>> np.array_equal(dealt[::2], dealt[1::2])  # patients stay whole
+        True
     """
     names = [name for name in SPLITS if name in fractions]
     wanted = np.array([fractions[name] for name in names])
@@ -79,6 +88,12 @@ def deal(
 
     Raises:
         SettingsError: Fewer groups than parts.
+
+    Example:
+        >>> labels, groups = pd.Series(["normal", "nodule"] * 10), np.arange(20) // 2
+        >>> parts = deal(labels, groups, np.array([0.5, 0.5]), folds=2, seed=0, first_sees_all=True)
+        >>> np.bincount(parts).tolist()
+        [10, 10]
     """
     codes = pd.factorize(labels, sort=True)[0].astype(np.int64)
     profile = np.zeros((groups.max(initial=-1) + 1, codes.max(initial=-1) + 1))
@@ -91,24 +106,24 @@ def deal(
         )
     # A class that has groups enough is needed in every part.
     enough = (profile > 0).sum(axis=0) >= len(wanted)
-    needed = np.tile(enough * (LACKING / profile.shape[1]), (len(wanted), 1))
+    needed = np.tile(enough * (_LACKING / profile.shape[1]), (len(wanted), 1))
     if first_sees_all:
-        needed[0] = UNSEEN
+        needed[0] = _UNSEEN
     generator = np.random.default_rng(seed)
     best, lowest = np.zeros(len(profile), dtype=np.int64), np.inf
-    for _ in range(TRIES):
+    for _ in range(_TRIES):
         packing = _packing(codes, groups, folds, int(generator.integers(2**31)))
         parts = _best_deal(profile, packing, wanted, needed, generator)
         cost = _improve(parts, profile, wanted, needed, generator)
         if cost < lowest:
             best, lowest = parts, cost
-        if cost <= GOOD:
+        if cost <= _GOOD:
             break
     return best[groups]
 
 
 def _cost(members: Numbers, wanted: Numbers, needed: Numbers) -> Numbers:
-    """How far deals are from what is wanted; up to :data:`GOOD` they are within the tolerance.
+    """How far deals are from what is wanted; up to :data:`_GOOD` they are within the tolerance.
 
     Args:
         members: ``(..., part, class)`` scans.
@@ -126,7 +141,7 @@ def _cost(members: Numbers, wanted: Numbers, needed: Numbers) -> Numbers:
     by_ratio = np.abs(ratios - (total / total.sum(axis=-1, keepdims=True))[..., None, :]).max(axis=-1)
     lacking = ((members == 0) * needed).sum(axis=(-1, -2)) + 1e6 * (sizes == 0).sum(axis=-1)
     excess = np.maximum(by_size - TOLERANCE, 0) + np.maximum(by_ratio - TOLERANCE, 0)
-    return np.round(excess.sum(axis=-1) + TIE * (by_size + by_ratio).mean(axis=-1) + lacking, 9)
+    return np.round(excess.sum(axis=-1) + _TIE * (by_size + by_ratio).mean(axis=-1) + lacking, 9)
 
 
 def _packing(codes: IntArray, groups: IntArray, folds: int, seed: int) -> IntArray:
@@ -173,7 +188,7 @@ def _best_deal(
     folds = np.zeros((packing.max() + 1, profile.shape[1]))
     np.add.at(folds, packing, profile)
     plain = np.repeat(np.arange(len(wanted)), _whole_shares(len(folds), wanted))
-    deals = generator.permuted(np.tile(plain, (DEALS, 1)), axis=1)
+    deals = generator.permuted(np.tile(plain, (_DEALS, 1)), axis=1)
     members = np.stack([(deals == part) @ folds for part in range(len(wanted))], axis=1)
     return deals[np.argmin(_cost(members, wanted, needed))][packing].astype(np.int64)
 
@@ -193,16 +208,16 @@ def _improve(
     members = np.zeros((len(wanted), profile.shape[1]))
     np.add.at(members, parts, profile)
     cost = float(_cost(members, wanted, needed))
-    draw = np.arange(SWAPS)
-    for _ in range(STEPS):
-        if cost <= GOOD:
+    draw = np.arange(_SWAPS)
+    for _ in range(_STEPS):
+        if cost <= _GOOD:
             break
-        one, other = generator.integers(len(parts), size=(2, SWAPS))
+        one, other = generator.integers(len(parts), size=(2, _SWAPS))
         # Half of them bring nothing back.
         swapped = draw % 2 == 0
-        target = np.where(swapped, parts[other], generator.integers(len(wanted), size=SWAPS))
+        target = np.where(swapped, parts[other], generator.integers(len(wanted), size=_SWAPS))
         change = profile[one] - np.where(swapped[:, None], profile[other], 0)
-        after = np.tile(members, (SWAPS, 1, 1))
+        after = np.tile(members, (_SWAPS, 1, 1))
         after[draw, parts[one]] -= change
         after[draw, target] += change
         costs = _cost(after, wanted, needed)

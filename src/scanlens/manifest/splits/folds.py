@@ -28,6 +28,16 @@ def check_folds(config: SplitConfig, listing: pd.DataFrame) -> None:
 
     Raises:
         SettingsError: A class has fewer patients than folds.
+
+    Example:
+        >>> listing = pd.DataFrame({"patient": ["p1", "p2", "p2"], "label": "nodule"})
+        >>> config = SplitConfig("grouped", {"train": 0.6, "val": 0.2, "test": 0.2}, 3, 0, None, 0)
+        >>> check_folds(config, listing)
+        Traceback (most recent call last):
+        ...
+        scanlens.errors.SettingsError: class nodule has 2 patients, too few for 3 folds that each need one
+        (patients with scans of identical content count as one). Lower manifest.split.folds, add patients, or
+        leave the class out with data.labels.
     """
     if config.folds is None:
         return
@@ -49,6 +59,12 @@ def deal_folds(scans: pd.DataFrame, groups: IntArray, folds: int, seed: int) -> 
 
     Raises:
         SettingsError: A class is in fewer groups than there are folds.
+
+    Example:
+        >>> scans = pd.DataFrame({"label": ["normal", "nodule"] * 9})
+        >>> folds = deal_folds(scans, np.arange(18), folds=3, seed=0)
+        >>> pd.crosstab(folds, scans["label"]).to_numpy().tolist()  # scans a fold and class
+        [[3, 3], [3, 3], [3, 3]]
     """
     _refuse_rare(scans["label"], pd.Series(groups, index=scans.index), folds)
     numbers = deal(scans["label"], groups, np.full(folds, 1 / folds), folds, seed, first_sees_all=False)
@@ -57,7 +73,12 @@ def deal_folds(scans: pd.DataFrame, groups: IntArray, folds: int, seed: int) -> 
 
 
 def splits_of(numbers: IntArray, folds: int, fold: int) -> GroupNames:
-    """Name the split of each scan in one run: ``fold`` is test, the next one val, the others train."""
+    """Name the split of each scan in one run: ``fold`` is test, the next one val, the others train.
+
+    Example:
+        >>> splits_of(np.array([0, 1, 2, 3, 3]), folds=4, fold=3).tolist()
+        ['val', 'train', 'train', 'test', 'test']
+    """
     val = (fold + 1) % folds
     return np.select([numbers == fold, numbers == val], ["test", "val"], "train").astype(object)
 

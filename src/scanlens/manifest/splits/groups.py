@@ -29,6 +29,12 @@ def patient_groups(scans: pd.DataFrame, links: Links = ()) -> IntArray:
 
     Returns:
         ``(scan,)`` group numbers in order of first appearance.
+
+    Example:
+        >>> rows = [["a", "h1", ""], ["b", "h2", ""], ["b", "h1", ""], ["", "h3", ""]]
+        >>> scans = pd.DataFrame(rows, columns=SHARED)
+        >>> patient_groups(scans).tolist(), patient_groups(scans, links=[(0, 3)]).tolist()
+        ([0, 0, 0, 1], [0, 0, 0, 0])
     """
     edges = [np.array(list(links), dtype=np.int64).reshape(-1, 2).T]
     nodes = len(scans)
@@ -51,5 +57,10 @@ def group_names(scans: pd.DataFrame, links: Links = ()) -> pd.Series:
     Args:
         scans: Column scan_id beside those of :data:`SHARED`.
         links: See :func:`patient_groups`.
+
+    Example:
+        >>> scans = pd.DataFrame({"scan_id": ["c3", "a1", "b2"], "patient": ["p", "p", "q"]})
+        >>> group_names(scans.assign(sha256="", pixel_sha256="")).tolist()
+        ['a1', 'a1', 'b2']
     """
     return scans["scan_id"].groupby(patient_groups(scans, links)).transform("min")

@@ -24,6 +24,13 @@ def check_declared(listing: pd.DataFrame) -> None:
 
     Raises:
         SettingsError: A row declares none of train, val and test, or there is no train or no test.
+
+    Example:
+        >>> check_declared(pd.DataFrame({"path": ["a.png", "b.png"], "split": ["train", "training"]}))
+        Traceback (most recent call last):
+        ...
+        scanlens.errors.SettingsError: b.png: declared split 'training' is none of train, val, test (1
+        scans). Fill the split column, or set data.columns.split=null to have the scans dealt.
     """
     usable = listing[listing["problem"] == ""] if "problem" in listing else listing
     unknown = usable[~usable["split"].isin(SPLITS)]
@@ -61,6 +68,13 @@ def official_splits(
 
     Raises:
         SettingsError: As :func:`check_declared`, or too few patients.
+
+    Example:
+        >>> scans = pd.DataFrame({"path": list("abcdef"), "split": ["train"] * 4 + ["test"] * 2})
+        >>> config = SplitConfig("official", {"train": 0.5, "val": 0.25, "test": 0.25}, None, 0, None, 0)
+        >>> splits, folds = official_splits(scans.assign(label="nodule"), np.arange(6), config)
+        >>> splits[4:].tolist(), sorted(splits[:4]), folds.tolist()  # a val is carved out of train
+        (['test', 'test'], ['train', 'train', 'train', 'val'], [-1, -1, -1, -1, -1, -1])
     """
     # Again, as quarantine may have emptied a split.
     check_declared(scans)

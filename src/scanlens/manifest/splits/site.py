@@ -32,6 +32,14 @@ def check_sites(config: SplitConfig, listing: pd.DataFrame) -> None:
 
     Raises:
         SettingsError: No scan or not every scan has a site, there is only one, or none is called as set.
+
+    Example:
+        >>> fractions = {"train": 0.6, "val": 0.2, "test": 0.2}
+        >>> check_sites(SplitConfig("site", fractions, None, 0, None, 0), pd.DataFrame({"site": ["A", ""]}))
+        Traceback (most recent call last):
+        ...
+        scanlens.errors.SettingsError: manifest.split.method=site: 1 of 2 scans name no site. Name the column
+        of the sites with data.columns.site and fill it, or choose another method.
     """
     usable = listing[listing["problem"] == ""] if "problem" in listing else listing
     unknown = int((usable["site"] == "").sum())
@@ -40,10 +48,10 @@ def check_sites(config: SplitConfig, listing: pd.DataFrame) -> None:
             f"manifest.split.method=site: {unknown} of {len(usable)} scans name no site.",
             "Name the column of the sites with data.columns.site and fill it, or choose another method.",
         )
-    test_site(config, usable["site"])
+    _test_site(config, usable["site"])
 
 
-def test_site(config: SplitConfig, sites: pd.Series) -> str:
+def _test_site(config: SplitConfig, sites: pd.Series) -> str:
     """Return the site to leave out: the one set, or the one of number ``fold`` in alphabetical order.
 
     Raises:
@@ -83,9 +91,16 @@ def site_splits(scans: pd.DataFrame, groups: IntArray, config: SplitConfig) -> G
 
     Raises:
         SettingsError: As :func:`check_sites`, or too few patients at the other sites.
+
+    Example:
+        >>> scans = pd.DataFrame({"site": list("AAABBBBB"), "label": ["normal", "nodule"] * 4})
+        >>> config = SplitConfig("site", {"train": 0.5, "val": 0.25, "test": 0.25}, None, 0, "A", 0)
+        >>> splits = site_splits(scans, np.array([0, 1, 2, 2, 3, 4, 5, 6]), config)
+        >>> splits[:4].tolist(), sorted(set(splits[4:]))  # the fourth scan is of a patient of site A
+        (['test', 'test', 'test', ''], ['train', 'val'])
     """
     check_sites(config, scans)
-    left_out = test_site(config, scans["site"])
+    left_out = _test_site(config, scans["site"])
     _logger.info("The test split is site %s.", left_out)
     test = (scans["site"] == left_out).to_numpy()
     shared = np.isin(groups, groups[test]) & ~test
