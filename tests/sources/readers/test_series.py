@@ -17,7 +17,8 @@ from scipy.spatial.transform import Rotation
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers import series
 from scanlens.sources.readers.dicom_file import open_header
-from scanlens.sources.readers.series import group_series, read_series
+from scanlens.sources.readers.series import Slice, Stray, read_series, slice_of
+from scanlens.sources.readers.series_groups import group_slices
 from scanlens.sources.readers.series_geometry import plane_of, stack
 from scanlens.types import Scan
 from tests.helpers.dicom import SERIES, STORED, ct_slice, dataset, enhanced, save
@@ -63,6 +64,14 @@ def write(
 
 def read(paths: Sequence[Path], max_pixels: int = 10**6) -> Scan:
     return read_series(paths, "folder", max_pixels=max_pixels)
+
+
+def group_series(paths: Sequence[Path], key: bytes) -> dict[str, list[Path]]:
+    """The groups of several slices, by id."""
+    named = {path.as_posix(): path for path in paths}
+    found = [slice_of(path, name) for name, path in sorted(named.items())]
+    groups = group_slices([one for one in found if one is not None], key)
+    return {name: [named[one] for one in group.names] for name, group in groups.items()}
 
 
 def along_z(*depths: float) -> np.ndarray:
@@ -267,7 +276,7 @@ def test_directions_that_wobble_are_read_along_their_mean(tmp_path: Path, wobble
             tmp_path,
             ct_slice(
                 VOLUME[k],
-                ORIGIN + (0, 0, STEP * k),
+                ORIGIN + np.array([0, 0, STEP * k]),
                 (turned[0], turned[1], 0, -turned[1], turned[0], 0) if k % 2 else AXIAL,
             ),
             f"{k}.dcm",
@@ -285,7 +294,7 @@ def test_directions_that_wobble_are_read_along_their_mean(tmp_path: Path, wobble
 
 def test_directions_that_differ_are_refused(tmp_path: Path) -> None:
     paths = write(tmp_path)
-    odd = ct_slice(STORED, ORIGIN + (0, 0, STEP * COUNT), (0.9999, 0.014, 0, -0.014, 0.9999, 0))
+    odd = ct_slice(STORED, ORIGIN + np.array([0, 0, STEP * COUNT]), (0.9999, 0.014, 0, -0.014, 0.9999, 0))
     with pytest.raises(UnreadableScan, match="differ in orientation"):
         read([*paths, save(tmp_path, odd, "odd.dcm")])
 
@@ -394,15 +403,15 @@ def test_a_damaged_file_is_no_slice_but_a_lack_of_memory_is_no_damage(
 ) -> None:
     paths = write(tmp_path)
     paths[0].write_bytes(paths[0].read_bytes()[:200])
-    assert series.slice_of(paths[0]) is None
-    assert series.slice_of(paths[1]) is not None
+    assert isinstance(slice_of(paths[0]), Stray)
+    assert isinstance(slice_of(paths[1]), Slice)
 
     def no_memory(*arguments: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(series, "open_header", no_memory)
     with pytest.raises(MemoryError):
-        series.slice_of(paths[1])
+        slice_of(paths[1])
 
 
 def test_a_real_slice_alone_is_no_volume(shared_data: Path) -> None:

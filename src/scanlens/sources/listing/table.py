@@ -13,7 +13,7 @@ from scanlens.config.schema import Data
 from scanlens.errors import SettingsError, UnreadableScan
 from scanlens.privacy.pseudonym import load_key, pseudonym
 from scanlens.reference import relative_reference
-from scanlens.sources.content import problem_of
+from scanlens.sources.content import parts_of_series, problem_of
 from scanlens.sources.listing.columns import AUTO, FURTHER, MASKS, empty_listing, find_columns
 from scanlens.sources.listing.labels import refuse_unknown_label
 from scanlens.sources.listing.metadata import anonymous_columns
@@ -63,6 +63,9 @@ def list_table(data: Data, root: Path) -> pd.DataFrame:
     rows = zip(listing["path"], listing["label"], listing["mask"], strict=True)
     progress = tqdm(rows, total=len(listing), desc="acquire", unit="scan")
     listing["problem"] = [_problem(root, *row, dims=data.dims) for row in progress]
+    if data.dims == 3:
+        parts = parts_of_series(root, listing.loc[listing["problem"] == "", "path"])
+        listing["problem"] = listing["path"].map(parts).fillna(listing["problem"])
     further = anonymous_columns(table.drop(columns=list(columns.values())), key)
     return pd.concat([_mark_repetitions(listing), further.add_prefix(FURTHER)], axis=1)
 
