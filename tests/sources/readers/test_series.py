@@ -18,8 +18,8 @@ from scanlens.errors import UnreadableScan
 from scanlens.sources.readers import series
 from scanlens.sources.readers.dicom_file import open_header
 from scanlens.sources.readers.series import Slice, Stray, read_series, slice_of
-from scanlens.sources.readers.series_groups import group_slices
 from scanlens.sources.readers.series_geometry import plane_of, stack
+from scanlens.sources.readers.series_groups import group_slices
 from scanlens.types import Scan
 from tests.helpers.dicom import SERIES, STORED, ct_slice, dataset, enhanced, save
 
