@@ -19,7 +19,9 @@ from scanlens.sources.listing.columns import MASKS, empty_listing
 from scanlens.sources.listing.labels import refuse_unknown_label
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import os_reason, printable
+from scanlens.sources.readers.series_index import folder_series
 
+_ACROSS = "a series that does not lie in one class folder"
 _MASK = re.compile(r"(?P<scan>.+)_mask(?:_(?P<further>\d{1,9}))?")
 
 
@@ -47,15 +49,21 @@ def list_folder(data: Data, root: Path) -> pd.DataFrame:
             f"The data root {root} holds no class folders.",
             "Put each class's scans into a folder with the class's name, or use data=table.",
         )
-    parts = []
     for folder in classes:
         refuse_unknown_label(folder.name, data.labels, f"Folder {folder}")
-        found = list_tree(root, dims=data.dims, below=folder.name, progress=f"acquire {folder.name}")
-        if found.empty:
+    # The whole root at once: a series that lies in two class folders is no scan of either.
+    every = list_tree(root, dims=data.dims, progress="acquire")
+    beside = {f".#series/{number}" for number in folder_series(root, ".")} if data.dims == 3 else set()
+    across = every["path"].str.startswith(".#series/") & ~every["path"].isin(beside)
+    parts = [every[across].assign(label="", problem=_ACROSS)]
+    for folder in classes:
+        name = printable(folder.name)[0]
+        found = every[every["path"].str.startswith((f"{name}/", f"{name}#series/")) | (every["path"] == name)]
+        if found.empty and not across.any():
             raise SettingsError(
                 f"The class folder {folder} is empty.", "Add scans of this class, or remove the folder."
             )
-        parts.append(found.assign(label=printable(folder.name)[0]))
+        parts.append(found.assign(label=name))
     found = pd.concat(parts, ignore_index=True)
     listing = empty_listing(len(found))
     listing[found.columns] = found
