@@ -46,8 +46,8 @@ PREPROCESSOR = Preprocessor((16, 16), 1, "pad", "minmax", (0.5, 99.5), None, 2)
 def checks(**changes: Any) -> Checks:
     """Section ``manifest.checks``: small scans pass."""
     default = {
-        "min_side": 8, "max_pixels": 1 << 20, "max_aspect": 4.0, "max_saturated": 0.98,
-        "max_wobble": 0.005, "modalities": None, "timeout_s": 60.0, "max_memory_mib": 1024,
+        "min_side": 8, "max_pixels": 1 << 20, "max_aspect": 4.0, "max_saturated": 0.98, "max_wobble": 0.005,
+        "modalities": None, "timeout_s": 60.0, "max_memory_mib": 1024,
     }  # fmt: skip
     return Checks(**{**default, **changes})  # type: ignore[arg-type]
 

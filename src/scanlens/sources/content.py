@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from scanlens.errors import UnreadableScan
-from scanlens.privacy.aliases import resolve_alias
+from scanlens.privacy.aliases import is_alias, resolve_alias
 from scanlens.reference import Reference, parse_reference
 from scanlens.sources.locate import A_FOLDER, base_folder, locate
 from scanlens.sources.readers.archive import is_archive, list_members, unpacked
-from scanlens.sources.readers.series_index import archive_series, folder_series
+from scanlens.sources.readers.series_groups import Series
+from scanlens.sources.readers.series_index import archive_series, folder_series, tree_series
 
 _HEAD_BYTES = 4
 _NPZ = ".npz"  # a zip file too, read by rows
@@ -28,11 +29,16 @@ class Content:
         reference: Taken apart, aliases resolved.
         files: The one file, or the slices of a series.
         is_series: Whether the files are slices.
+        called: What reasons call each file: its path below the root or in its archive; under aliases its
+            number.
+        damaged: What reasons call files that should be slices of the series and are none.
     """
 
     reference: Reference
     files: Sequence[Path]
     is_series: bool = False
+    called: Sequence[str] = ()
+    damaged: Sequence[str] = ()
 
 
 @contextmanager
@@ -50,13 +56,27 @@ def opened(root: Path, reference: str) -> Iterator[Content]:
     """
     parts, path = _located(root, reference)
     if path.is_dir():
-        yield Content(parts, _slices(root, path, parts, reference), is_series=True)
+        base = base_folder(root).resolve()
+        series = _series(base, path.relative_to(base).as_posix(), parts, reference)
+        yield _content(parts, [base / name for name in series.names], series, reference)
     elif parts.row is None and _is_archive(path, parts):
-        names, is_series = _chosen(path, parts, reference)
+        chosen = _chosen(path, parts, reference)
+        names = [chosen] if isinstance(chosen, str) else chosen.names
         with unpacked(path, names, reference) as files:
-            yield Content(parts, files, is_series)
+            if isinstance(chosen, str):
+                yield Content(parts, files)
+            else:
+                yield _content(parts, files, chosen, reference)
     else:
         yield Content(parts, [path])
+
+
+def _content(parts: Reference, files: Sequence[Path], series: Series, reference: str) -> Content:
+    if not is_alias(reference):
+        return Content(parts, files, True, series.names, series.damaged)
+    # An alias hides what may name a patient: a folder, a file.
+    called = [f"file {number} of {len(files)}" for number in range(1, len(files) + 1)]
+    return Content(parts, files, True, called, [f"{len(series.damaged)} files"] if series.damaged else [])
 
 
 def problem_of(root: Path, reference: str, *, dims: int = 2) -> str:
@@ -73,6 +93,36 @@ def problem_of(root: Path, reference: str, *, dims: int = 2) -> str:
     if dims == 2 and (parts.series or path.is_dir()):
         return _A_SERIES if parts.series else A_FOLDER
     return _A_FRAME if dims == 3 and parts.frame is not None else ""
+
+
+def parts_of_series(root: Path, references: Iterable[str]) -> dict[str, str]:
+    """Find folders whose series goes on in other folders: read, they would be a part taken for the whole.
+
+    The headers of all files below the root are read, once, where a reference names a folder.
+
+    Returns:
+        Why each such reference cannot be used.
+    """
+    base = base_folder(root).resolve()
+    folders = dict[str, str]()
+    for reference in references:
+        with suppress(UnreadableScan):
+            _, path = _located(root, reference)
+            if path.is_dir():
+                folders[reference] = path.relative_to(base).as_posix()
+    problems = dict[str, str]()
+    for one in tree_series(base, ".") if folders else ():
+        count, held = len(one.series.folders), set(one.series.folders)
+        if one.problem:
+            problems |= {reference: one.problem for reference, folder in folders.items() if folder in held}
+        if count == 1:
+            continue
+        # No folder is named: under aliases, this reason must name none.
+        reason = f"a part of a series in {count} folders: name the one that holds them, #series/{one.number}"
+        for reference, folder in folders.items():
+            if folder in held and parse_reference(resolve_alias(reference)).series != one.number:
+                problems[reference] = f"{reason} behind it"
+    return problems
 
 
 def refuse_other_dims(content: Content, reference: str, dims: int) -> None:
@@ -107,32 +157,44 @@ def _is_archive(path: Path, parts: Reference) -> bool:
         return is_archive(file.read(_HEAD_BYTES))
 
 
-def _slices(root: Path, folder: Path, parts: Reference, reference: str) -> Sequence[Path]:
-    series = folder_series(base_folder(root).resolve(), folder)
+def _series(base: Path, folder: str, parts: Reference, reference: str) -> Series:
+    """Return the series that a folder's name, with or without a number behind it, means.
+
+    What lies right in the folder comes first; what is formed over all below it is asked for where needed.
+    """
+    here = folder_series(base, folder)
+    if parts.series in here:
+        return here[parts.series]
     if parts.series:
-        if parts.series not in series:
+        below = [
+            one for one in tree_series(base, folder) if (one.folder, one.number) == (folder, parts.series)
+        ]
+        if not below:
             raise UnreadableScan(reference, "there is no such series in the folder")
-        return series[parts.series]
-    if len(series) != 1:
-        several = f"a folder of {len(series)} series: name one of them"
-        raise UnreadableScan(reference, several if series else "a folder without a DICOM series")
-    return next(iter(series.values()))
+        return below[0].series
+    if len(here) == 1:
+        return next(iter(here.values()))
+    below = [] if here else list(tree_series(base, folder))
+    if len(below) == 1:
+        return below[0].series
+    several = f"a folder of {len(here) or len(below)} series: name one of them"
+    raise UnreadableScan(reference, several if here or below else "a folder without a DICOM series")
 
 
-def _chosen(path: Path, parts: Reference, reference: str) -> tuple[Sequence[str], bool]:
-    """Return the members a reference means, and whether they are slices."""
+def _chosen(path: Path, parts: Reference, reference: str) -> str | Series:
+    """Return the one member that a reference means, or its series."""
     if parts.member:
-        return [parts.member], False
+        return parts.member
     members = list_members(path, reference)
     if not parts.series and len(members) == 1:
-        return list(members), False
+        return next(iter(members))
     series = archive_series(path, reference)
     if parts.series:
         if parts.series not in series:
             raise UnreadableScan(reference, "there is no such series in the archive")
-        return series[parts.series], True
+        return series[parts.series]
     if len(series) != 1:
         raise UnreadableScan(
             reference, f"an archive of {len(members)} files and {len(series)} series: name one of them"
         )
-    return next(iter(series.values())), True
+    return next(iter(series.values()))

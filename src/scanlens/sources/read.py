@@ -103,7 +103,13 @@ def content_sha256(root: Path, reference: str) -> str:
 def _decoded(content: Content, reference: str, dims: int, max_pixels: int, *, mask: bool = False) -> Scan:
     refuse_other_dims(content, reference, dims)
     if content.is_series:
-        scan = read_series(content.files, reference, max_pixels=max_pixels)
+        scan = read_series(
+            content.files,
+            reference,
+            max_pixels=max_pixels,
+            called=content.called,
+            damaged=content.damaged,
+        )
     else:
         scan = _read_file(content, reference, dims=dims, max_pixels=max_pixels, mask=mask)
     return _checked(scan, reference)

@@ -11,6 +11,7 @@ import pytest
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
 from scanlens.sources.listing.folder import list_folder
+from tests.sources.readers.test_series_index import write_series
 
 Make = Callable[..., Data]
 
@@ -172,3 +173,22 @@ def test_refused(
 def test_a_file_is_no_root(scans: Path, settings: Make) -> None:
     with pytest.raises(SettingsError, match="not a folder"):
         list_folder(settings("folder"), scans / "ill" / "0.png")
+
+
+def test_a_series_in_two_class_folders_is_of_neither(tmp_path: Path, settings: Make) -> None:
+    for folder, number in (("ill/1", 1), ("ill/2", 2), ("well/3", 3)):
+        write_series(tmp_path / folder, number)
+    (tmp_path / "well" / "rest").mkdir()
+    for path in write_series(tmp_path / "ill" / "parted", 4, slices=6)[3:]:
+        path.rename(tmp_path / "well" / "rest" / path.name)
+    write_series(tmp_path, 5)
+    write_series(tmp_path, 6)  # beside the class folders: passed over
+    listing = list_folder(settings("folder", dims=3), tmp_path)
+    usable = listing[listing["problem"] == ""]
+    assert dict(zip(usable["path"], usable["label"], strict=True)) == {
+        "ill/1": "ill",
+        "ill/2": "ill",
+        "well/3": "well",
+    }
+    (problem,) = listing["problem"][listing["problem"] != ""]
+    assert problem == "a series that does not lie in one class folder"

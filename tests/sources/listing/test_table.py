@@ -13,6 +13,7 @@ from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
 from scanlens.privacy.pseudonym import load_key, pseudonym
 from scanlens.sources.listing.table import date_ranks, list_table
+from tests.sources.readers.test_series_index import write_series
 
 Make = Callable[..., Data]
 HEADER = "path,label,patient_id,split,source,StudyDate\n"
@@ -277,3 +278,16 @@ def test_numbers_with_a_decimal_comma(scans: Path, settings: Make) -> None:
     table(scans, "path;label\nill/0.png;0,5\nill/2.png;2\nill/4.png;nan\n")
     listing = list_table(settings("table", table="labels.csv", task="regression"), scans, lambda told: None)
     assert listing["label"].tolist() == ["0.5", "2.0", ""]
+
+
+def test_a_folder_with_a_part_of_a_series_is_unusable(tmp_path: Path, settings: Make) -> None:
+    for path in write_series(tmp_path / "disk" / "a", 1, slices=6)[3:]:
+        (tmp_path / "disk" / "b").mkdir(exist_ok=True)
+        path.rename(tmp_path / "disk" / "b" / path.name)
+    write_series(tmp_path / "other", 2)
+    table(tmp_path, "path,label\ndisk/a,ill\ndisk,well\nother,ill\n")
+    listing = list_table(settings("table", table="labels.csv", dims=3), tmp_path)
+    assert listing["problem"][0].startswith(
+        "a part of a series in 2 folders: name the one that holds them, #series/"
+    )
+    assert list(listing["problem"][1:]) == ["", ""]

@@ -17,8 +17,9 @@ from scipy.spatial.transform import Rotation
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers import series
 from scanlens.sources.readers.dicom_file import open_header
-from scanlens.sources.readers.series import group_series, read_series
+from scanlens.sources.readers.series import Slice, Stray, read_series, slice_of
 from scanlens.sources.readers.series_geometry import plane_of, stack
+from scanlens.sources.readers.series_groups import group_slices
 from scanlens.types import Scan
 from tests.helpers.dicom import SERIES, STORED, ct_slice, dataset, enhanced, save
 
@@ -63,6 +64,14 @@ def write(
 
 def read(paths: Sequence[Path], max_pixels: int = 10**6) -> Scan:
     return read_series(paths, "folder", max_pixels=max_pixels)
+
+
+def group_series(paths: Sequence[Path], key: bytes) -> dict[str, list[Path]]:
+    """The groups of several slices, by id."""
+    named = {path.as_posix(): path for path in paths}
+    found = [slice_of(path, name) for name, path in sorted(named.items())]
+    groups = group_slices([one for one in found if one is not None], key)
+    return {name: [named[one] for one in group.names] for name, group in groups.items()}
 
 
 def along_z(*depths: float) -> np.ndarray:
@@ -394,15 +403,15 @@ def test_a_damaged_file_is_no_slice_but_a_lack_of_memory_is_no_damage(
 ) -> None:
     paths = write(tmp_path)
     paths[0].write_bytes(paths[0].read_bytes()[:200])
-    assert series.slice_of(paths[0]) is None
-    assert series.slice_of(paths[1]) is not None
+    assert isinstance(slice_of(paths[0]), Stray)
+    assert isinstance(slice_of(paths[1]), Slice)
 
     def no_memory(*arguments: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(series, "open_header", no_memory)
     with pytest.raises(MemoryError):
-        series.slice_of(paths[1])
+        slice_of(paths[1])
 
 
 def test_a_real_slice_alone_is_no_volume(shared_data: Path) -> None:

@@ -25,8 +25,10 @@ from scanlens.sources.listing.labels import one_spelling, refuse_unknown_label
 from scanlens.sources.listing.tree import list_tree
 from scanlens.sources.locate import os_reason, printable
 from scanlens.sources.readers.archive import left_behind
+from scanlens.sources.readers.series_index import folder_series
 
 _logger = logging.getLogger(__name__)
+_ACROSS = "a series that does not lie in one class folder"
 _ENDING = r"(?P<ending>(?:\.nii)?(?:\.[^./]*)?)"
 _MASK = re.compile(rf"(?P<scan>.+)_mask(?:_(?P<further>\d{{1,9}}))?{_ENDING}", re.IGNORECASE)
 _FILE = re.compile(rf"(?P<stem>.+?){_ENDING}", re.IGNORECASE)
@@ -55,11 +57,16 @@ def list_folder(data: Data, root: Path, tell: Tell = _logger.warning) -> pd.Data
         raise SettingsError(
             f"The data root {root} is a file, not a folder of class folders.", "Set data.root."
         )
-    parts = []
-    for folder in _class_folders(data, root):
+    folders = _class_folders(data, root)
+    # The whole root at once: a series that lies in two class folders is no scan of either.
+    every = list_tree(root, dims=data.dims, progress="acquire")
+    across = _across(every["path"], root, folders) if data.dims == 3 else pd.Series(False, every.index)
+    parts = [every[across].assign(label="", split="", folder="", problem=_ACROSS)]
+    for folder in folders:
         below = folder.path.relative_to(root).as_posix()
-        found = list_tree(root, dims=data.dims, below=below, progress=f"acquire {below}")
-        if found.empty:
+        name = printable(below)[0]
+        found = every[every["path"].str.startswith((f"{name}/", f"{name}#series/")) | (every["path"] == name)]
+        if found.empty and not across.any():
             raise SettingsError(
                 f"The class folder {folder.path} is empty.",
                 "Add scans of this class, or remove the folder.",
@@ -68,7 +75,8 @@ def list_folder(data: Data, root: Path, tell: Tell = _logger.warning) -> pd.Data
         parts.append(found.assign(label=printable(folder.path.name)[0], split=split, folder=below))
     found = pd.concat(parts, ignore_index=True)
     found["label"] = one_spelling(found["label"], data.labels, f"Folders of {root.name}", tell)
-    for folder_name, label in found[["folder", "label"]].drop_duplicates().itertuples(index=False):
+    labelled = found.loc[found["label"] != "", ["folder", "label"]]
+    for folder_name, label in labelled.drop_duplicates().itertuples(index=False):
         refuse_unknown_label(label, data.labels, f"Folder {root / folder_name}")
     if data.columns.split is None:
         found["split"] = ""
@@ -76,6 +84,17 @@ def list_folder(data: Data, root: Path, tell: Tell = _logger.warning) -> pd.Data
     names = ["path", "label", "split", "problem"]
     listing[names] = found[names]
     return _pair_masks(listing)
+
+
+def _across(paths: pd.Series, root: Path, folders: list[_ClassFolder]) -> pd.Series:
+    """Which references are series formed above the class folders, and so of several of them."""
+    above = {folder.path.parent.relative_to(root).as_posix() for folder in folders}
+    across = pd.Series(False, paths.index)
+    for parent in above:
+        # Those of slices right in that folder belong to no class either, and are passed over as files are.
+        own = {f"{parent}#series/{number}" for number in folder_series(root, parent)}
+        across |= paths.str.startswith(f"{parent}#series/") & ~paths.isin(own)
+    return across
 
 
 def _class_folders(data: Data, root: Path) -> list[_ClassFolder]:

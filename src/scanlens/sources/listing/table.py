@@ -13,7 +13,7 @@ from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
 from scanlens.privacy.pseudonym import load_key, pseudonym
 from scanlens.reference import parse_reference, relative_reference
-from scanlens.sources.content import problem_of
+from scanlens.sources.content import parts_of_series, problem_of
 from scanlens.sources.listing.cells import cleaned
 from scanlens.sources.listing.columns import (
     AUTO,
@@ -93,6 +93,9 @@ def list_table(data: Data, root: Path, tell: Tell = _logger.warning) -> pd.DataF
     key = load_key()
     listing["patient"] = _pseudonyms(listing["patient"].set_axis(rows), key, name, tell)
     _locate_files(listing, rows, data, root, tell)
+    if data.dims == 3:
+        parts = parts_of_series(root, listing.loc[listing["problem"] == "", "path"])
+        listing["problem"] = listing["path"].map(parts).fillna(listing["problem"])
     unlabelled = listing["label"] == ""
     words = nothing.map(lambda word: f": {word!r}" if word else "")
     listing.loc[unlabelled, "problem"] = "no label" + words[unlabelled]

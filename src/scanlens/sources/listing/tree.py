@@ -7,21 +7,24 @@ followed once and never out of the data root.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 from tqdm import tqdm
 
 from scanlens.errors import UnreadableScan
+from scanlens.privacy.pseudonym import load_key
 from scanlens.reference import Reference
 from scanlens.sources.listing.written import is_written
 from scanlens.sources.locate import OUTSIDE, base_folder, locate, os_reason, printable
 from scanlens.sources.readers.archive import is_archive, left_behind, list_members
 from scanlens.sources.readers.dicomdir import is_dicomdir, missing_files
 from scanlens.sources.readers.medmnist import list_rows
-from scanlens.sources.readers.series_index import archive_series, folder_series
+from scanlens.sources.readers.series_groups import Found, place_series
+from scanlens.sources.readers.series_index import archive_series, folder_slices
 
 _Row = tuple[str, str]
 """A reference and why it cannot be used, if so."""
@@ -89,7 +92,8 @@ def list_tree(
 ) -> pd.DataFrame:
     """List every file below a folder once.
 
-    With ``dims=3`` the single-frame DICOM files of one series become one reference; an archive becomes its
+    With ``dims=3`` the single-frame DICOM files of one series become one reference, in whichever folders they
+    lie (:func:`scanlens.sources.readers.series_groups.place_series`); an archive becomes its
     files or series, and a MedMNIST file its rows. Files that a DICOMDIR names and that are missing have rows
     with that problem.
 
@@ -107,11 +111,31 @@ def list_tree(
     base = base_folder(root)
     walk = _Walk(base.resolve(), skip)
     rows: list[_Row] = []
+    files: dict[str, list[Path]] = {}
+    found: dict[str, Sequence[Found]] = {}
     with tqdm(desc=progress, unit="file", disable=progress is None) as bar:
         folders = [(base, [root])] if root.is_file() else walk.folders(root / below)
-        for folder, files in folders:
-            rows += _folder_rows(root, base, folder, files, dims)
-            bar.update(len(files))
+        for folder, entries in folders:
+            name = _relative(base, folder)
+            files[name] = entries
+            if dims == 3 and not root.is_file():
+                try:
+                    found[name] = folder_slices(base, name)
+                except OSError as error:  # closed or gone since it was walked
+                    rows.append((printable(name)[0], os_reason(error)))
+            bar.update(len(entries))
+    listed = {_relative(base, file) for entries in files.values() for file in entries}
+    slices: set[str] = set()
+    for one in place_series(found, load_key()) if found else ():
+        if listed.isdisjoint(one.series.names):  # all are skipped
+            continue
+        slices.update(one.series.names)
+        name, problem = printable(one.folder)
+        reference = Reference(name, series="" if one.alone else one.number)
+        rows.append((str(reference), problem or one.problem))
+    for file in chain.from_iterable(files.values()):
+        if _relative(base, file) not in slices:
+            rows += _file_rows(root, base, file, dims)
     rows += [printable(_relative(base, path), problem) for path, problem in walk.problems]
     return pd.DataFrame(sorted(rows), columns=["path", "problem"], dtype="str")
 
@@ -125,26 +149,6 @@ def _is_folder(path: Path) -> bool:
 
 def _relative(base: Path, path: Path) -> str:
     return path.relative_to(base).as_posix()
-
-
-def _folder_rows(root: Path, base: Path, folder: Path, files: list[Path], dims: int) -> Iterator[_Row]:
-    """Yield what lies right in one folder."""
-    slices: set[Path] = set()
-    if dims == 3 and not root.is_file():
-        name, problem = printable(_relative(base, folder))
-        try:
-            series = folder_series(base.resolve(), folder)
-        except OSError as error:  # closed or gone since it was walked
-            series = {}
-            yield name, os_reason(error)
-        slices = {path for paths in series.values() for path in paths}
-        listed = set(files)
-        for number, paths in series.items():
-            if not listed.isdisjoint(paths):  # else all are skipped
-                yield str(Reference(name, series=number if len(series) > 1 else "")), problem
-    for file in files:
-        if file not in slices:
-            yield from _file_rows(root, base, file, dims)
 
 
 def _file_rows(root: Path, base: Path, file: Path, dims: int) -> Iterator[_Row]:
@@ -179,7 +183,7 @@ def _file_rows(root: Path, base: Path, file: Path, dims: int) -> Iterator[_Row]:
 def _archive_rows(path: Path, name: str, dims: int) -> Iterator[_Row]:
     members = list_members(path, name)
     series = archive_series(path, name) if dims == 3 else {}
-    slices = {member for names in series.values() for member in names}
+    slices = {member for one in series.values() for member in one.names}
     for number in series:
         yield str(Reference(name, series=number if len(series) > 1 else "")), ""
     for member, problem in members.items():

@@ -77,7 +77,7 @@ def read_dicom(
             f"not a scan: {count} tiles of a whole-slide image: assemble them, or name one as #frame/0",
         )
     if dims == 3 and (count == 1 or frame is not None):
-        raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
+        raise UnreadableScan(reference, f"an image, not a volume{_why_alone(dataset)}: set data.dims=2")
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
@@ -104,6 +104,15 @@ def read_dicom(
         wobble=wobble,
         **about(dataset),
     )
+
+
+def _why_alone(dataset: FileDataset) -> str:
+    """Say of a slice why it was joined to no series; nothing of an image that has no place in a volume."""
+    if plane_of(dataset) is None:
+        return ""
+    if not text(dataset, "SeriesInstanceUID"):
+        return " (one slice: its SeriesInstanceUID is missing, and its neighbours make no even stack)"
+    return " (one slice: no other of its series is parallel to it, and its neighbours make no even stack)"
 
 
 def about(dataset: FileDataset) -> dict:
@@ -188,7 +197,7 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
 def _placed(
     dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
 ) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
-    """Sort a file's grey frames by position: volume, sides, affine, wobble; None where they have none."""
+    """Sort a file's grey frames by position: volume, sides, affine and wobble; None without positions."""
     planes = [plane_of(dataset, frame) for frame in range(len(values))]
     known = [plane for plane in planes if plane is not None]
     if not known or "PerFrameFunctionalGroupsSequence" not in dataset:

@@ -1,35 +1,40 @@
-"""One DICOM series in many files: finding which files belong together, and making them a volume.
+"""One DICOM series in many files: what each header says of its place, and making them a volume.
 
-Nothing but the headers says what belongs together and in which order: file names and instance numbers are
-not asked. Checks run on the headers of all files before a pixel of one is decoded.
+Which files belong together :mod:`scanlens.sources.readers.series_groups` says. In which order, only positions
+say: file names and instance numbers are not asked. Checks run on the headers of all files before a pixel of
+one is decoded.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION
-from scanlens.sources.readers.dicom import about, decode, read_dicom
-from scanlens.sources.readers.dicom_elements import GREYS
+from scanlens.sources.readers.dicom import Decoded, about, decode, read_dicom
+from scanlens.sources.readers.dicom_elements import GREYS, photometric_of
 from scanlens.sources.readers.dicom_file import open_header, open_image
-from scanlens.sources.readers.dicom_values import text, whole_number
+from scanlens.sources.readers.dicom_objects import KIND_KEYWORDS, no_scan
+from scanlens.sources.readers.dicom_values import modality, text, whole_number
 from scanlens.sources.readers.quiet import quiet
+from scanlens.sources.readers.reasons import reason_of
 from scanlens.sources.readers.series_geometry import Plane, assemble, plane_of, stack
-from scanlens.types import ImageArray, Scan
+from scanlens.types import Scan
 
-_ID_DIGITS = 12
-_SAME_DIRECTION = 0.01  # of direction cosines within one group
+_SHOWN = 5
+"""Files and folders that a reason names."""
 _KEYWORDS = (
+    *KIND_KEYWORDS,
     "ImageType",
+    "InstanceNumber",
     "PatientID",
+    "SeriesNumber",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
     "SeriesInstanceUID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -45,24 +50,36 @@ _KEYWORDS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice:
     """What the header of one file says of its place in a series. In memory only: it identifies.
 
     Attributes:
         path: The file.
-        series: SeriesInstanceUID, empty where there is none.
+        name: What the file is called below the data root or in its archive.
+        series: SeriesInstanceUID, empty where there is none, as the following.
+        study: StudyInstanceUID.
+        instance: SOPInstanceUID.
         patient: PatientID.
+        modality: Its code.
+        series_number: SeriesNumber.
+        number: InstanceNumber, or None.
         photometric: Photometric interpretation.
-        frames: How many the file holds.
+        frames: How many the file declares.
         shape: Rows and columns.
         plane: Where its first frame lies; None where the header does not say.
         localizer: Whether ImageType calls it one.
     """
 
     path: Path = field(repr=False)
+    name: str = field(repr=False)
     series: str = field(repr=False)
+    study: str = field(repr=False)
+    instance: str = field(repr=False)
     patient: str = field(repr=False)
+    modality: str
+    series_number: str
+    number: int | None
     photometric: str
     frames: int
     shape: tuple[int, int]
@@ -75,79 +92,60 @@ class Slice:
         return () if self.plane is None else (*self.plane.across.tolist(), *self.plane.down.tolist())
 
 
-def slice_of(path: Path) -> Slice | None:
-    """Read from a file's header what grouping asks; None where it is damaged, no DICOM or no image."""
+@dataclass(frozen=True)
+class Stray:
+    """A file that is no slice, and may have been one: empty, damaged, of another kind, or without sizes.
+
+    Attributes:
+        name: What the file is called below the data root or in its archive.
+        series: SeriesInstanceUID, empty where the file states none.
+    """
+
+    name: str = field(repr=False)
+    series: str = field(default="", repr=False)
+
+
+def slice_of(path: Path, name: str = "") -> Slice | Stray | None:
+    """Read from a file's header what grouping asks.
+
+    Args:
+        path: Any file.
+        name: What it is called; the file's own name where empty.
+
+    Returns:
+        None where the file is a sound DICOM object of a kind that is no scan.
+    """
+    name = name or path.name
     with quiet():
         try:
             header = open_header(path, _KEYWORDS)
-            return None if header is None else _described(path, header)
+            if header is None:
+                return Stray(name)
+            return None if no_scan(header) else _described(path, name, header)
         except MemoryError:
             raise
         # pydicom raises dozens of types on damaged files, and a folder may hold any file: whichever it is,
         # the file is no slice.
         except Exception:
-            return None
+            return Stray(name)
 
 
-def group_series(paths: Iterable[Path], key: bytes) -> dict[str, list[Path]]:
-    """Group the single-frame DICOM images among some files by series, reading headers only.
-
-    Args:
-        paths: Any files; those that are no DICOM, hold no image or several frames (a volume each), name no
-            series or are damaged are left out.
-        key: The site's pseudonym key.
-
-    Returns:
-        Files in sorted order by id, ids in sorted order, as :func:`group_slices` does.
-    """
-    found = (slice_of(path) for path in sorted(paths))
-    return group_slices([one for one in found if one is not None], key)
-
-
-def group_slices(slices: Iterable[Slice], key: bytes) -> dict[str, list[Path]]:
-    """Group slices by series; one group is one candidate for a volume.
-
-    Slices of one SeriesInstanceUID that differ in shape or orientation are groups of their own: their id is
-    made of the UID and of what differs. Localizers (scouts) stay with the series' first group, and
-    :func:`read_series` drops them.
-    """
-    series: dict[str, list[Slice]] = {}
-    for one in slices:
-        if one.series and one.frames == 1:
-            series.setdefault(one.series, []).append(one)
-    groups: dict[str, list[Path]] = {}
-    for uid, members in series.items():
-        kinds = _kinds([one for one in members if not one.localizer]) or [[]]
-        kinds[0].extend(one for one in members if one.localizer)
-        for kind in kinds:
-            name = uid if len(kinds) == 1 else f"{uid} {kind[0].shape} {np.round(kind[0].cosines, 2) + 0.0}"
-            groups[_digits(name, key)] = sorted(one.path for one in kind)
-    return dict(sorted(groups.items()))
-
-
-def _kinds(slices: list[Slice]) -> list[list[Slice]]:
-    """Part slices that differ in shape or direction, whatever their order and their files' names."""
-    kinds: list[list[Slice]] = []
-    for one in sorted(slices, key=lambda one: (one.shape, one.cosines)):
-        for kind in kinds:
-            first = kind[0]
-            if (one.shape, len(one.cosines)) == (first.shape, len(first.cosines)) and np.allclose(
-                one.cosines, first.cosines, rtol=0, atol=_SAME_DIRECTION
-            ):
-                kind.append(one)
-                break
-        else:
-            kinds.append([one])
-    return kinds
-
-
-def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Scan:
+def read_series(
+    paths: Sequence[Path],
+    reference: str,
+    *,
+    max_pixels: int,
+    called: Sequence[str] | None = None,
+    damaged: Sequence[str] = (),
+) -> Scan:
     """Read the files of one series as a volume.
 
     Args:
         paths: The files, in any order.
         reference: The series as its user names it, for the reason.
         max_pixels: The most pixels of the volume, judged before any is decoded.
+        called: What reasons call each file; by default its name.
+        damaged: What reasons call files that should be slices and are none: with some, there is no volume.
 
     Returns:
         ``pixels`` (1, depth, height, width) in the axes of :mod:`scanlens.sources.readers.axes`, each slice
@@ -156,24 +154,52 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
 
     Raises:
         UnreadableScan: The files are not one series of one patient, hold colour, have no positions, leave
-            gaps, lie unevenly, repeat a position with other pixels, or hold more than ``max_pixels``.
-        Exception: Whatever pydicom and its decoders raise; the caller turns it into a reason.
+            gaps, lie unevenly, repeat a position with other pixels, hold more than ``max_pixels``, or some
+            are damaged.
     """
-    slices = _checked(paths, reference)
+    names = dict(zip(paths, called or [path.name for path in paths], strict=True))
+    folders = sorted({PurePosixPath(name).parent.as_posix() for name in names.values()})
+    try:
+        return _volume(names, reference, max_pixels, len(damaged))
+    except UnreadableScan as refused:
+        said = [refused.reason]
+        if damaged:
+            said.append(f"damaged beside its slices: {_listed(damaged)}")
+        if len(folders) > 1:
+            said.append(f"one series in {len(folders)} folders: {_listed(folders)}")
+        raise UnreadableScan(reference, "; ".join(said)) from refused
+
+
+def _volume(names: dict[Path, str], reference: str, max_pixels: int, damaged: int) -> Scan:
+    slices = _checked(names, reference)
     if len(slices) == 1:
         return read_dicom(slices[0].path, reference, dims=3, max_pixels=max_pixels)
     planes = [one.plane for one in slices if one.plane is not None]
     if len(planes) < len(slices):
         raise UnreadableScan(reference, "slices without a position or orientation cannot be put in order")
     made = stack(planes, reference)
+    if damaged:
+        total = len(slices) + damaged
+        raise UnreadableScan(
+            reference,
+            f"{damaged} of its {total} files damaged: restore them, or take them away if they are none",
+        )
 
-    def pixels_of(number: int) -> ImageArray:
-        dataset, _ = open_image(slices[number].path, reference, max_pixels)
-        return decode(dataset, [0]).pixels[0, 0]
+    def decoded(number: int) -> tuple[FileDataset, Decoded]:
+        one = slices[number]
+        try:
+            dataset, (frames, _, _) = open_image(one.path, reference, max_pixels)
+            if frames > 1:
+                raise UnreadableScan(reference, f"holds {frames} frames, and its header states no number")
+            return dataset, decode(dataset, [0])
+        except UnreadableScan as refused:
+            raise UnreadableScan(reference, f"{one.name}: {refused.reason}") from refused
+        # Whatever pydicom and its decoders raise on a damaged file, the reason names the file.
+        except Exception as error:
+            raise UnreadableScan(reference, f"{one.name}: {reason_of(error)}") from error
 
-    volume, sides = assemble(made, pixels_of, reference, max_pixels)
-    first, _ = open_image(slices[made.order[0][0]].path, reference, max_pixels)
-    found = decode(first, [0])
+    volume, sides = assemble(made, lambda number: decoded(number)[1].pixels[0, 0], reference, max_pixels)
+    first, found = decoded(made.order[0][0])
     return Scan(
         pixels=volume[None],
         spacing=sides,
@@ -187,15 +213,21 @@ def read_series(paths: Sequence[Path], reference: str, *, max_pixels: int) -> Sc
     )
 
 
-def _checked(paths: Sequence[Path], reference: str) -> list[Slice]:
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _checked(names: dict[Path, str], reference: str) -> list[Slice]:
     """Return the slices without localizers, once they are known to be of one series and one patient."""
-    found = [slice_of(path) for path in sorted(paths)]
-    slices = [one for one in found if one is not None]
-    if len(slices) < len(found):
-        raise UnreadableScan(reference, f"{len(found) - len(slices)} of its files hold no readable image")
+    found = [(names[path], slice_of(path, names[path])) for path in sorted(names)]
+    slices = [one for _, one in found if isinstance(one, Slice)]
+    if bad := [name for name, one in found if not isinstance(one, Slice)]:
+        raise UnreadableScan(reference, f"{len(bad)} of its files hold no readable image: {_listed(bad)}")
     if not slices:
         raise UnreadableScan(reference, "holds no DICOM image")
-    if len({one.series for one in slices}) > 1:
+    uids = {one.series for one in slices} - {""}
+    if 1 < len(uids) < len(slices):  # a UID of its own in each names no series
         raise UnreadableScan(reference, "several series: name one of them")
     if len({one.patient for one in slices}) > 1:
         raise UnreadableScan(reference, "its files name more than one patient")
@@ -209,24 +241,25 @@ def _checked(paths: Sequence[Path], reference: str) -> list[Slice]:
     return kept
 
 
-def _described(path: Path, header: Dataset) -> Slice | None:
+def _described(path: Path, name: str, header: Dataset) -> Slice | Stray:
     rows, columns = whole_number(header, "Rows"), whole_number(header, "Columns")
-    frames = whole_number(header, "NumberOfFrames", absent=1)
-    if not rows or not columns or not frames:
-        return None
+    frames = whole_number(header, "NumberOfFrames", absent=0)
+    series = text(header, "SeriesInstanceUID")
+    if not rows or not columns or frames is None:
+        return Stray(name, series)
     return Slice(
         path=path,
-        series=text(header, "SeriesInstanceUID"),
+        name=name,
+        series=series,
+        study=text(header, "StudyInstanceUID"),
+        instance=text(header, "SOPInstanceUID"),
         patient=text(header, "PatientID"),
-        photometric=text(header, "PhotometricInterpretation"),
-        frames=frames,
+        modality=modality(header),
+        series_number=text(header, "SeriesNumber"),
+        number=whole_number(header, "InstanceNumber"),
+        photometric=photometric_of(header),
+        frames=max(frames, 1),
         shape=(rows, columns),
         plane=plane_of(header),
         localizer="LOCALIZER" in text(header, "ImageType").upper(),
     )
-
-
-def _digits(identifier: str, key: bytes) -> str:
-    return hmac.new(key, identifier.encode("utf-8", "backslashreplace"), hashlib.sha256).hexdigest()[
-        :_ID_DIGITS
-    ]
