@@ -69,7 +69,7 @@ def test_any_labels_are_drawn_the_same_each_time(
 
 def test_the_legend_leaves_no_class_out(tmp_path: Path) -> None:
     """The drawing library hides what begins with an underscore."""
-    curves = roc_table(*probabilities(2), ["a", "b"])
+    curves = roc_table(*probabilities(2), ["a", "b"], "b")
     for name in ("_", "_benign"):
         draw_roc(tmp_path / f"{name}.png", curves, {"b": name}, "", "")
     assert not np.array_equal(greys(tmp_path / "_.png"), greys(tmp_path / "_benign.png"))
