@@ -25,6 +25,7 @@ from scanlens.tasks import findings, positive_class
         (["Positive", "negative"], "Positive"),
         (["1", "0"], "1"),
         (["True", "False"], "True"),
+        (["肺炎", "正常"], "肺炎"),
         (["1_ill", "0_normal"], "1_ill"),
     ],
 )

@@ -11,7 +11,7 @@ from scanlens.errors import SettingsError
 _WITHOUT = {
     "normal", "normals", "healthy", "well", "negative", "neg", "control", "controls", "none", "absent",
     "unaffected", "uninfected", "unremarkable", "clear", "nofinding", "notumor", "notumour", "no", "false",
-    "0",
+    "0", "normale", "sain", "sano", "sana", "gesund", "норма", "正常", "健康", "阴性",
 }  # fmt: skip
 """Words that names of the class without a finding are made of."""
 _MILD = {"benign"}
