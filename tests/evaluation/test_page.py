@@ -45,6 +45,13 @@ def test_the_finding_is_not_the_class_called_well(page_of: Callable[..., str]) -
     assert "That is a guess: the other class is called well. If it is well, set\ndata.positive=well." in page
 
 
+def test_where_no_name_tells_the_report_asks(page_of: Callable[..., str]) -> None:
+    page = page_of(["a", "b"])
+    assert "Sensitivity for b" in page
+    assert "Which class is the finding, b or a?" in page
+    assert "Which class is the finding" not in page_of(["a", "b"], positive="a")
+
+
 def test_the_settings_say_which_class_is_the_finding(page_of: Callable[..., str]) -> None:
     page = page_of(["ill", "well"], positive="well")
     assert "Sensitivity for well" in page
