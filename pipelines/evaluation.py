@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.stage import MANIFEST, PREPROCESSED, REPORTS, TRAINED, stage
 from scanlens.config.load import load_section, read_settings
-from scanlens.config.schema import Evaluation, Runtime, Tracking
+from scanlens.config.schema import Data, Evaluation, Runtime, Tracking
 from scanlens.estimate import Estimate
 from scanlens.evaluation.cautions import descent_cautions
 from scanlens.evaluation.report import tracked_metrics
@@ -35,6 +35,7 @@ if __name__ == "__main__":
             store.task,
             further,
             model["architecture"]["centre"],
+            load_section(Data).positive,
         )
         with open_run(
             load_section(Tracking), read_settings(Path()), data_tags(MANIFEST), model["weights_sha256"]

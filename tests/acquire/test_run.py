@@ -174,6 +174,11 @@ def test_a_patient_in_two_splits_is_left_to_the_gate(scans: Path, settings: Make
             {"task": "binary"},
             r"data\.task is binary.*3 classes: a, b, c",
         ),
+        (
+            "ill/0.png,ill\nwell/1.png,well",
+            {"positive": "il"},
+            r"data\.positive is 'il', but the classes are ill, well",
+        ),
     ],
 )
 def test_refused(scans: Path, settings: Make, rows: str, changes: dict[str, object], reason: str) -> None:

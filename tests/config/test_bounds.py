@@ -101,6 +101,11 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"data.phantom": None}, r"data\.phantom is null; expected a section"),
     ({"data.kind": "table"}, r"data\.table must be given"),
     ({"data.task": "regression"}, r"data\.labels is \['normal'.*expected null"),
+    ({"data.positive": "nodule"}, r"data\.positive is 'nodule'; expected one of two data\.labels"),
+    (
+        {"data.task": "ordinal", "data.positive": "nodule"},
+        r"data\.positive is 'nodule'; expected null where data\.task is ordinal",
+    ),
     ({"data.phantom.patients": 3}, r"data\.phantom\.patients is 3; expected at least 4"),
     ({"manifest.split.fold": 1}, r"manifest\.split\.fold is 1; expected 0"),
     (

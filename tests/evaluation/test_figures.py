@@ -55,8 +55,8 @@ def test_any_labels_are_drawn_the_same_each_time(
 ) -> None:
     settings = dict(mpl.rcParams)
     with warnings.catch_warnings():
-        # The one font that is always there has no Chinese: such letters are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph")
+        # Of a letter that no font has the drawing library warns, and draws a box.
+        warnings.filterwarnings("error", message="Glyph")
         for name in ("first.png", "second.png"):
             draw(tmp_path / name, labels)
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
@@ -69,7 +69,7 @@ def test_any_labels_are_drawn_the_same_each_time(
 
 def test_the_legend_leaves_no_class_out(tmp_path: Path) -> None:
     """The drawing library hides what begins with an underscore."""
-    curves = roc_table(*probabilities(2), ["a", "b"])
+    curves = roc_table(*probabilities(2), ["a", "b"], "b")
     for name in ("_", "_benign"):
         draw_roc(tmp_path / f"{name}.png", curves, {"b": name}, "", "")
     assert not np.array_equal(greys(tmp_path / "_.png"), greys(tmp_path / "_benign.png"))

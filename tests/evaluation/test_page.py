@@ -22,11 +22,11 @@ HOSTILE = ["<script>1</script>", '" onload="x', "{{ 7 * 7 }}"]
 def page_of(make_case: Callable, config: Evaluation, tmp_path: Path) -> Callable[..., str]:
     """Evaluate made-up predictions of some labels and return the page."""
 
-    def make(labels: list[str], folds: bool = False, **changes: object) -> str:
+    def make(labels: list[str], folds: bool = False, positive: str | None = None, **changes: object) -> str:
         logits, index = make_case(120, labels)
         members = np.where(index["split"] == "val", np.arange(120) % 2, -1) if folds else None
         settings = dataclasses.replace(config, bootstrap=20, **changes)  # type: ignore[arg-type]
-        evaluate(logits, index, labels, settings, tmp_path, members)
+        evaluate(logits, index, labels, settings, tmp_path, members, positive=positive)
         return (tmp_path / "report.html").read_text(encoding="utf-8")
 
     return make
@@ -36,6 +36,27 @@ def test_of_two_classes_the_positive_ones_numbers_are_on_top(page_of: Callable[.
     assert re.findall(r'<div class="card">(.*)\n', page_of(["no", "yes"])) == [
         "AUC", "Accuracy", "Sensitivity for yes", "Specificity for yes",
     ]  # fmt: skip
+
+
+def test_the_finding_is_not_the_class_called_well(page_of: Callable[..., str]) -> None:
+    page = page_of(["ill", "well"])
+    assert "Sensitivity for ill" in page
+    assert "Sensitivity for well" not in page
+    assert "That is a guess: the other class is called well. If it is well, set\ndata.positive=well." in page
+
+
+def test_where_no_name_tells_the_report_asks(page_of: Callable[..., str]) -> None:
+    page = page_of(["a", "b"])
+    assert "Sensitivity for b" in page
+    assert "Which class is the finding, b or a?" in page
+    assert "Which class is the finding" not in page_of(["a", "b"], positive="a")
+
+
+def test_the_settings_say_which_class_is_the_finding(page_of: Callable[..., str]) -> None:
+    page = page_of(["ill", "well"], positive="well")
+    assert "Sensitivity for well" in page
+    assert "The finding is well." in page
+    assert "guess" not in page
 
 
 def test_of_several_classes_the_means_are_on_top(page_of: Callable[..., str]) -> None:

@@ -28,7 +28,7 @@ def test_each_class_has_its_curve_against_the_rest(case: tuple[np.ndarray, np.nd
 
 def test_two_classes_share_the_positive_ones_curve(case: tuple[np.ndarray, np.ndarray]) -> None:
     positive = case[0][:, 0]
-    table = roc_table(np.stack([1 - positive, positive], 1), (case[1] == 0).astype(int), ["no", "yes"])
+    table = roc_table(np.stack([1 - positive, positive], 1), (case[1] == 0).astype(int), ["no", "yes"], "yes")
     assert set(table["class"]) == {"yes"}
     assert np.array_equal(table["tpr"], roc_curve(case[1] == 0, positive)[1])
 

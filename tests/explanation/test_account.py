@@ -13,6 +13,7 @@ from PIL import Image
 
 from scanlens.atomic import write_json
 from scanlens.evaluation.evaluated import Evaluated
+from scanlens.explanation import account as account_module
 from scanlens.explanation.account import FILES, explain_test_split
 from scanlens.map_scores.facts import tracked_map_scores
 from scanlens.map_scores.run import score_test_split
@@ -100,6 +101,15 @@ def test_files_pictures_and_pages_are_there(account: tuple[dict[str, Any], Path]
         assert (output / name).is_file(), name
     assert "scores.failed" in tracked_map_scores(facts["map_scores"])
     assert set(tracked_probes(facts["shortcuts"])) == {"shortcuts.found"}
+
+
+def test_regions_are_of_the_settings_finding(inputs: Evaluated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_module, "explain_task", lambda _, __, config, *___: config.regions.labels)
+    section = explanation()
+    assert explain_test_split(inputs, section, MACHINE, Path(), "clear") == ["clear"]
+    assert explain_test_split(inputs, section, MACHINE, Path()) == []
+    section = dataclasses.replace(section, regions=dataclasses.replace(section.regions, labels=["lesion"]))
+    assert explain_test_split(inputs, section, MACHINE, Path(), "clear") == ["lesion"]
 
 
 def test_settings_leave_parts_out(inputs: Evaluated, tmp_path: Path) -> None:

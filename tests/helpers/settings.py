@@ -52,6 +52,7 @@ def data_settings(kind: str, **changes: Any) -> Data:
         "task": "auto",
         "dims": 2,
         "labels": None,
+        "positive": None,
         "phantom": None,
     }
     return Data(kind=kind, columns=Columns(**columns), **(values | changes))  # type: ignore[arg-type]

@@ -122,6 +122,15 @@ def test_regions_are_of_every_finding_though_one_class_is_shown(shared: Path, tm
     assert not {"scan_id", "predicted"} & set(view["regions"][0])
 
 
+def test_regions_are_of_the_finding_that_the_bundle_names(tmp_path: Path) -> None:
+    folder = small_bundle(tmp_path / "bundle", classes=2)
+    for positive, expected in ((None, {"left"}), ("normal", {"normal"})):
+        edit_bundle(folder, positive=positive)
+        looked = viewer(folder, "probability", threshold=0.05)
+        (view,) = looked.of_scan(scan(folder, tmp_path), ["probability"], tmp_path / "out")["views"]
+        assert {region["label"] for region in view["regions"]} == expected
+
+
 def test_filters_are_as_many_as_the_layer_has(shared: Path, tmp_path: Path) -> None:
     looked = viewer(shared, "filters", steps=1, channels=10_000)
     facts = looked.of_network("filters", tmp_path)

@@ -137,6 +137,7 @@ def test_areas_are_those_of_the_scan(aspect: str, spacing: tuple[float, float]) 
 def test_which_classes_count() -> None:
     assert suspicious_labels(["normal", "nodule", "effusion"]) == ["nodule", "effusion"]
     assert suspicious_labels(["covid", "Normal", "pneumonia"]) == ["covid", "pneumonia"]
+    assert suspicious_labels(["ill", "well"]) == ["ill"]
     assert suspicious_labels(["0", "1", "2"]) == ["1", "2"]
     assert suspicious_labels(["normal", "a", "none"]) == ["a", "none"]
     assert suspicious_labels(["a", "b", "c"], ["c", "a"]) == ["a", "c"]

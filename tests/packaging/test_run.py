@@ -65,6 +65,14 @@ def test_facts_for_the_report(inputs: Path, tmp_path: Path) -> None:
     assert facts["weights_sha256"] == hashlib.sha256(weights).hexdigest()
 
 
+def test_the_finding_goes_along(inputs: Path, tmp_path: Path) -> None:
+    pack(inputs, tmp_path / "without")
+    assert open_bundle(tmp_path / "without").positive is None
+    edit_json(inputs / "reports" / "evaluation.json", positive={"label": "dark", "other": "bright"})
+    pack(inputs, tmp_path / "with")
+    assert open_bundle(tmp_path / "with").positive == "dark"
+
+
 def test_the_id_stays_where_nothing_decisive_changed(inputs: Path, tmp_path: Path, tiny_bundle: Path) -> None:
     expected = json.loads((tiny_bundle / "bundle.json").read_text())["bundle_id"]
     assert pack(inputs, tmp_path / "one", name="other")["bundle_id"] == expected

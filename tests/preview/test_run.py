@@ -59,12 +59,14 @@ def test_it_is_what_the_stages_do(scans: Path, project: Path, tmp_path: Path) ->
     assert (row["modality"], row["scans"]) == ("OT", 36)
     text = preview_text(found)
     assert "quarantined: 2 of 38 scans" in text
+    assert "finding: ill, a guess: the other class is called well; else set data.positive" in text
     assert "1 blank, e.g. ill/blank.png: blank: every pixel is 0" in text
     assert text.endswith("The pipeline would go on.")
 
 
 def test_class_folders_name_no_patient(scans: Path, project: Path) -> None:
-    found, _ = look(project, scans, "folders")
+    found, _ = look(project, scans, "folders", "data.positive=well")
+    assert "finding: well\n" in preview_text(found)
     assert found.facts["patients_by"] == {"table": 0, "header": 0, "nobody": 36}
     assert "36 scans name no patient" in preview_text(found)
 

@@ -14,6 +14,7 @@ from scanlens.config.kinds import (
     Auto,
     Float,
     Int,
+    Label,
     Names,
     Positive,
     Seed,
@@ -88,6 +89,7 @@ class Data:
     task: TaskName | Auto
     dims: Literal[2, 3]
     labels: Names | None
+    positive: Label | None
     phantom: Phantom | None
 
     @model_validator(mode="after")
@@ -102,6 +104,20 @@ class Data:
             raise ValueError(
                 f"labels is {self.labels}; expected null where data.task is regression "
                 "(classes in order: data.task=ordinal)."
+            )
+        if self.positive is not None and self.task in ("ordinal", "regression"):
+            raise ValueError(
+                f"positive is {self.positive!r}; expected null where data.task is {self.task}: "
+                "it is one of two classes."
+            )
+        if (
+            self.positive is not None
+            and self.labels is not None
+            and (len(self.labels) != 2 or self.positive not in self.labels)
+        ):
+            raise ValueError(
+                f"positive is {self.positive!r}; expected one of two data.labels, or null: "
+                f"they are {', '.join(self.labels)}."
             )
         return self
 

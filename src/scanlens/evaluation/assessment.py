@@ -23,10 +23,11 @@ class Predicted:
     Attributes:
         outputs: ``(scan, output)``: a logit a class, or the number.
         index: One row per scan: scan_id, patient, split (val, test, maybe train), site, label.
-        labels: Class names in the logits' order, of two the second is positive; or the number's name.
+        labels: Class names in the logits' order; or the number's name.
         members: ``(scan,)`` the one of several networks that said it of a validation scan because it alone
             never learnt from it; negative where all of them did. None: there is one network.
         training_mean: Of a number's training labels: what answering without looking says.
+        positive: Of two classes the finding; None: one is guessed (:func:`scanlens.tasks.positive_class`).
     """
 
     outputs: FloatArray
@@ -34,6 +35,7 @@ class Predicted:
     labels: list[str]
     members: IntArray | None = None
     training_mean: float = 0.0
+    positive: str | None = None
 
     @property
     def split(self) -> np.ndarray:

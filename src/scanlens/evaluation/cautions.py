@@ -11,6 +11,7 @@ from scanlens.estimate import Estimate
 from scanlens.evaluation.calibration import TEMPERATURE_RANGE, is_separated
 from scanlens.evaluation.metrics import SCALARS
 from scanlens.evaluation.scoring import SplitScore
+from scanlens.tasks import PositiveClass
 from scanlens.types import FloatArray, IntArray
 
 FEW_PATIENTS = 30
@@ -40,6 +41,16 @@ def set_cautions(sets: dict[str, Any], confidence: float) -> list[str]:
         f"Prediction sets hold the true class of {100 * coverage['value']:.1f} % of the test scans "
         f"({100 * coverage['low']:.1f} to {100 * coverage['high']:.1f}), promised were "
         f"{100 * confidence:g} %: the test split differs from the validation split, which also chose epochs."
+    ]
+
+
+def positive_cautions(positive: PositiveClass | None) -> list[str]:
+    """The question which of two classes is the finding, where neither settings nor names say it."""
+    if positive is None or positive.named:
+        return []
+    return [
+        f"Which class is the finding, {positive.label} or {positive.other}? {positive.label} was taken, the "
+        "second in order. Set data.positive to the right one."
     ]
 
 

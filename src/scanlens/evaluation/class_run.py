@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial, singledispatch
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from scanlens.evaluation.predictions import build_predictions, check_parts, targ
 from scanlens.evaluation.report import build_facts, majority_baseline
 from scanlens.evaluation.scoring import SplitScore, score_split
 from scanlens.evaluation.sets import with_sets
-from scanlens.tasks import Classes, OrderedClasses
+from scanlens.tasks import Classes, OrderedClasses, positive_class
 from scanlens.types import SPLITS, Facts, FloatArray, IntArray
 
 
@@ -37,6 +37,7 @@ def _assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> 
     """Temperature from validation scans, metrics with intervals of every split, sets that keep a promise."""
     index, labels, members = predicted.index, predicted.labels, predicted.members
     check_parts(predicted.outputs, index, labels)
+    positive = positive_class(labels, predicted.positive)
     logits = np.asarray(predicted.outputs, dtype=np.float64)
     targets = targets_of(index, labels)
     split = predicted.split
@@ -75,8 +76,16 @@ def _assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> 
         )
         warnings += cautions.set_cautions(sets["test"], config.confidence)
         table = with_sets(table, held, labels)
-    warnings = [*cautions.overlap_cautions(table), *_test_first(scored), *warnings]
-    facts = build_facts(scored, config, calibration, warnings) | {"sets": sets}
+    warnings = [
+        *cautions.positive_cautions(positive),
+        *cautions.overlap_cautions(table),
+        *_test_first(scored),
+        *warnings,
+    ]
+    facts = build_facts(scored, config, calibration, warnings) | {
+        "sets": sets,
+        "positive": None if positive is None else asdict(positive),
+    }
     patients = table["patient"].to_numpy()
     for name in scored:
         own = split == name
@@ -87,7 +96,8 @@ def _assess_classes(task: Classes, predicted: Predicted, config: Evaluation) -> 
         facts["members"] = spread_over_members(probabilities[judged], targets[judged], members[judged])
 
     promise = {"set_threshold": sets["threshold"], "confidence": config.confidence}
-    roc = plots.roc_table(probabilities[on_test], targets[on_test], labels)
+    only = None if positive is None else positive.label
+    roc = plots.roc_table(probabilities[on_test], targets[on_test], labels, only)
     bins = plots.reliability_table(
         calibrated_probabilities(logits[on_test], 1.0), probabilities[on_test], targets[on_test]
     )

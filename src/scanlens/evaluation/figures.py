@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from scanlens.atomic import replacing
+from scanlens.pictures.lettering import family, spelt
 from scanlens.types import IntArray
 
 CLASS_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b4fa3", "#7a7a7a")
@@ -47,9 +49,25 @@ def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+        _give_letters(figure)
         with replacing(path) as temporary:
             # Without the version in its metadata the same numbers give the same bytes.
             figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+
+
+def _give_letters(figure: Figure) -> None:
+    """Give each text a font that has its letters, and spell out what no font has."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            # The axis writes them anew whenever it is drawn.
+            labels = [label.get_text() for label in axis.get_ticklabels()]
+            if labels != (words := [spelt(label)[0] for label in labels]):
+                axis.set_ticklabels(words)
+    for text in figure.findobj(Text):
+        word, path = spelt(text.get_text())
+        text.set_text(word)
+        if path is not None:
+            text.set_fontfamily([STYLE["font.family"], family(path)])
 
 
 def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str, empty: str) -> None:
@@ -100,7 +118,7 @@ def draw_confusion(path: Path, counts: IntArray, labels: list[str], title: str) 
         labels: Class names.
         title: Above the matrix.
     """
-    classes = len(labels)
+    classes, labels = len(labels), [spelt(label)[0] for label in labels]
     side = max(5.0, 2.6 + 0.85 * classes)
     rows = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)

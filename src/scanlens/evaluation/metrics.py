@@ -7,7 +7,7 @@ Conventions, stated once:
       needs no copying and no loop. Results have a first axis ``resample`` then. Every class among the targets
       must keep some weight. Without weights every scan counts once and there is no such axis.
     - AUC is one class against the rest, from probabilities, never from predicted classes. Of two classes
-      both have the ordinary AUC of the second one, which ``labels[1]`` calls positive.
+      both have the ordinary AUC, which is the same whichever is positive.
     - A macro value is the mean over the classes that occur among the targets.
     - What is undefined (AUC without a negative, sensitivity without a positive) is NaN here and null in JSON.
 """

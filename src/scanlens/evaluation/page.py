@@ -14,15 +14,16 @@ _CAPTIONS = {
 
 def _headlines(facts: Facts) -> dict[str, object]:
     """The four test numbers on top by title; of two classes, the positive one's."""
-    test, labels = facts["test"], facts["labels"]
+    test, positive = facts["test"], facts["positive"]
     cards = {"AUC": test["auc_macro"], "Accuracy": test["accuracy"]}
-    if len(labels) == 2:
-        positive = facts["per_class"]["test"][labels[1]]
+    if positive is not None:
+        label = positive["label"]
+        numbers = facts["per_class"]["test"][label]
         return {
             "cards": cards
             | {
-                f"Sensitivity for {labels[1]}": positive["sensitivity"],
-                f"Specificity for {labels[1]}": positive["specificity"],
+                f"Sensitivity for {label}": numbers["sensitivity"],
+                f"Specificity for {label}": numbers["specificity"],
             }
         }
     means = {"Sensitivity": test["sensitivity_macro"], "Specificity": test["specificity_macro"]}

@@ -10,15 +10,22 @@ from scanlens.evaluation.metrics import reliability
 from scanlens.types import FloatArray, IntArray
 
 
-def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -> pd.DataFrame:
+def roc_table(
+    probabilities: FloatArray, targets: IntArray, labels: list[str], only: str | None = None
+) -> pd.DataFrame:
     """ROC points of each class against the rest: columns class, fpr, tpr.
 
-    Two classes share one curve up to reflection, so only the positive one's (``labels[1]``) is given. Classes
-    without a positive or a negative have none.
+    Classes without a positive or a negative have none.
+
+    Args:
+        probabilities: ``(scan, class)``.
+        targets: ``(scan,)``.
+        labels: Class names.
+        only: The positive one of two classes, which share one curve up to reflection. None: every class.
 
     Example:
         >>> probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.6, 0.4], [0.2, 0.8]])
-        >>> roc_table(probabilities, np.array([0, 0, 1, 1]), ["normal", "nodule"])
+        >>> roc_table(probabilities, np.array([0, 0, 1, 1]), ["normal", "nodule"], only="nodule")
             class  fpr  tpr
         0  nodule  0.0  0.0
         1  nodule  0.0  0.5
@@ -26,13 +33,14 @@ def roc_table(probabilities: FloatArray, targets: IntArray, labels: list[str]) -
         3  nodule  0.5  1.0
         4  nodule  1.0  1.0
     """
-    shown = [1] if len(labels) == 2 else list(range(len(labels)))
     curves = []
-    for k in shown:
+    for k, label in enumerate(labels):
+        if only not in (None, label):
+            continue
         positive = targets == k
         if positive.any() and not positive.all():
             fpr, tpr, _ = roc_curve(positive, probabilities[:, k])
-            curves.append(pd.DataFrame({"class": labels[k], "fpr": fpr, "tpr": tpr}))
+            curves.append(pd.DataFrame({"class": label, "fpr": fpr, "tpr": tpr}))
     return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=["class", "fpr", "tpr"])
 
 

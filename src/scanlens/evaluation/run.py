@@ -30,6 +30,7 @@ def evaluate(
     task: Task | None = None,
     further: Sequence[str] = (),
     training_mean: float = 0.0,
+    positive: str | None = None,
 ) -> Facts:
     """Calibrate on the validation split, score every split, write the report.
 
@@ -46,15 +47,17 @@ def evaluate(
         task: What the labels are; None: classes.
         further: Cautions that come first in the report.
         training_mean: As ``Predicted`` has it.
+        positive: As ``Predicted`` has it.
 
     Returns:
         The facts, as in evaluation.json.
 
     Raises:
         ScanlensError: Outputs, index and labels do not fit together, or an output is not finite.
+        SettingsError: ``positive`` is none of two classes.
     """
     task = task or task_of("multiclass")
-    found = assess(task, Predicted(outputs, index, labels, members, training_mean), config)
+    found = assess(task, Predicted(outputs, index, labels, members, training_mean, positive), config)
     found.facts["warnings"] = [*further, *found.facts["warnings"]]
     _write(found, task, output)
     return found.facts

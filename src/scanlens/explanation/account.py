@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,9 @@ FILES = "files"
 """Folder of the maps on the scans' own pixels."""
 
 
-def explain_test_split(inputs: Evaluated, config: Explanation, machine: Machine, output: Path) -> Facts:
+def explain_test_split(
+    inputs: Evaluated, config: Explanation, machine: Machine, output: Path, positive: str | None = None
+) -> Facts:
     """Everything the explanation stage finds out.
 
     Args:
@@ -40,11 +43,14 @@ def explain_test_split(inputs: Evaluated, config: Explanation, machine: Machine,
         machine: Device and batch size.
         output: Receives what :func:`scanlens.explanation.run.explain_classes` writes, and the folder
             :data:`FILES`.
+        positive: ``data.positive``: its map is searched for regions where the settings name no other.
 
     Returns:
         Facts for ``explanation.json``: those of ``explain_classes`` (of numbers ``explain_numbers``) and
         ``files``, None where the settings leave them out.
     """
+    if positive is not None and not config.regions.labels:
+        config = replace(config, regions=replace(config.regions, labels=[positive]))
     return explain_task(inputs.store.task, inputs, config, machine, output)
 
 

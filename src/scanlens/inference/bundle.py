@@ -96,6 +96,12 @@ class Bundle:
         return threshold
 
     @property
+    def positive(self) -> str | None:
+        """Of two classes the finding, as evaluation took it; None where there are others."""
+        label: str | None = self.description.get("positive")
+        return label
+
+    @property
     def scale(self) -> tuple[float, float]:
         """Mean and standard deviation of the numbers learnt from: the scale of their maps."""
         return self.architecture["centre"], self.architecture["spread"]

@@ -215,7 +215,9 @@ class Viewer:
         """Suspicious regions of every class that is a finding, whether its map is drawn or not."""
         labels, geometry = self.bundle.labels, predicted.ready.geometry
         assert geometry is not None
-        findings = [labels.index(label) for label in suspicious_labels(labels)]
+        known = self.bundle.positive
+        sought = suspicious_labels(labels, [] if known is None else [known])
+        findings = [labels.index(label) for label in sought]
         maps = upsample(
             self._class_view("probability", predicted.scan, findings).values, self.bundle.preprocessor.size
         )

@@ -19,10 +19,8 @@ from scanlens.errors import SettingsError
 from scanlens.maps.geometry import ScanGeometry
 from scanlens.maps.probability import upsample
 from scanlens.preprocess.geometry import Box
+from scanlens.tasks import findings
 from scanlens.types import FloatArray
-
-_NORMAL = ("normal", "negative", "healthy", "no finding", "no_finding", "none")
-"""Names of the class that is no finding, in any case of letters."""
 
 REGION_COLUMNS: Mapping[str, str] = {
     "scan_id": "str",
@@ -83,8 +81,7 @@ def suspicious_labels(labels: Sequence[str], chosen: Sequence[str] = ()) -> list
 
     Args:
         labels: All classes in order.
-        chosen: The wanted ones. Empty: all but the one called as in :data:`_NORMAL`, or where none or several
-            are called so all but the first, which by custom is the healthy or lowest one.
+        chosen: The wanted ones. Empty: the :func:`scanlens.tasks.findings`.
 
     Raises:
         SettingsError: A chosen label is none of the classes.
@@ -98,11 +95,7 @@ def suspicious_labels(labels: Sequence[str], chosen: Sequence[str] = ()) -> list
     unknown = [label for label in chosen if label not in labels]
     if unknown:
         raise SettingsError(f"Regions are asked for of {unknown}.", f"Choose among {list(labels)}.")
-    if chosen:
-        return [label for label in labels if label in chosen]
-    normal = [label for label in labels if label.strip().casefold() in _NORMAL]
-    healthy = normal[0] if len(normal) == 1 else labels[0]
-    return [label for label in labels if label != healthy]
+    return [label for label in labels if label in (chosen or findings(labels))]
 
 
 def suspicious_regions(

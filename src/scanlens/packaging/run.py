@@ -76,6 +76,7 @@ def package(
         "preprocessor": _read(preprocessed / "preprocessor.json"),
         "statistics": model["statistics"],
         "calibration": _read(reports / "calibration.json"),
+        "positive": (evaluation.get("positive") or {}).get("label"),
         "checks": asdict(checks),
         "lineage": {key: counts[key] for key in ("data_hash", "split_hash")},
         "versions": {

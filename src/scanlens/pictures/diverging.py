@@ -11,8 +11,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from scanlens.pictures.lettering import lettered
 from scanlens.pictures.overlays import MAX_ALPHA, OUTLINE, Picture, as_grey, make_picture
 from scanlens.types import FloatArray, ImageArray
 
@@ -86,7 +87,7 @@ def _legend(width: int, caption: str, low: str, high: str) -> npt.NDArray[np.uin
     """RGB strip: caption, and the scale between its two ends."""
     bar = max(8, int(width * 0.2))
     strip = np.zeros((SCALE_HEIGHT, width, 3), np.uint8)
-    font = ImageFont.load_default(11)
+    caption, font = lettered(caption, 11)
     right = int(font.getlength(high)) + 8
     left = max(0, width - bar - right)
     ramp = np.linspace(0, 255, bar).astype(np.uint8)[None].repeat(8, 0)

@@ -12,9 +12,10 @@ from functools import cache
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from scanlens.maps.probability import upsample
+from scanlens.pictures.lettering import lettered
 from scanlens.types import FloatArray, ImageArray
 
 MAX_ALPHA = 0.65
@@ -180,8 +181,8 @@ def _border(mask: npt.NDArray[np.bool_] | None, height: int, width: int) -> npt.
 def _legend(width: int, caption: str, cells: int) -> npt.NDArray[np.uint8]:
     """RGB strip ``(LEGEND_HEIGHT, width, 3)``: the width of one cell, the caption, the colour bar."""
     canvas = Image.fromarray(_scale(width, cells))
-    draw, font = ImageDraw.Draw(canvas), _font(11)
-    text = " ".join(caption.split())
+    draw = ImageDraw.Draw(canvas)
+    text, font = lettered(" ".join(caption.split()), 11)
     while text and draw.textlength(text, font) > width - 8:
         text = text[:-1]
     draw.text((4, 19), text, fill="white", font=font, anchor="lm")
@@ -199,8 +200,8 @@ def _scale(width: int, cells: int) -> npt.NDArray[np.uint8]:
     left = (width - inner) // 2
     strip[slice(*_BAR), left : left + inner] = blend(np.full_like(ramp, BACKDROP), ramp)
     canvas = Image.fromarray(strip)
-    draw, font = ImageDraw.Draw(canvas), _font(9)
-    note = "one cell of the map"
+    draw = ImageDraw.Draw(canvas)
+    note, font = lettered("one cell of the map", 9)
     if cell + 5 + draw.textlength(note, font) < width:
         draw.text((cell + 5, 6), note, fill=(190, 190, 190), font=font, anchor="lm")
     for tick in TICKS if width >= 120 else (0, 1):
@@ -208,11 +209,6 @@ def _scale(width: int, cells: int) -> npt.NDArray[np.uint8]:
         draw.line([(x, _BAR[0] - 1), (x, _BAR[1] + 1)], fill="white")
         draw.text((x, 41), f"{tick:g}", fill="white", font=font, anchor="mm")
     return np.asarray(canvas)
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from scanlens.pictures.diverging import blend_diverging
+from scanlens.pictures.lettering import Font, lettered
 from scanlens.pictures.overlays import BACKDROP, COLOURS, OUTLINE, as_grey, blend, make_picture
 from scanlens.types import FloatArray, ImageArray
 
@@ -148,10 +149,10 @@ def sheet(tiles: Sequence[Pixels], captions: Sequence[str], title: str, scale: S
         top, left = number // columns * (height + LINE + GAP), number % columns * (width + GAP)
         canvas[top : top + height, left : left + width] = tile
     drawn = Image.fromarray(canvas)
-    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(10)
+    pen = ImageDraw.Draw(drawn)
     for number, caption in enumerate(captions):
         top, left = number // columns * (height + LINE + GAP), number % columns * (width + GAP)
-        text = _fitting(caption, font, width)
+        text, font = _fitting(caption, 10, width)
         pen.text((left + 1, top + height + LINE // 2), text, fill=(190, 190, 190), font=font, anchor="lm")
     return _with_foot(np.asarray(drawn), title, scale)
 
@@ -182,8 +183,8 @@ def _with_foot(body: Pixels, title: str, scale: Scale | None) -> Pixels:
     width = max(LEAST_WIDTH, body.shape[1])
     body = np.pad(body, ((0, 0), (0, width - body.shape[1]), (0, 0)))
     foot = np.zeros((2 * LINE + 4, width, 3), np.uint8)
-    font = ImageFont.load_default(11)
     low, high = ("0", "1") if scale is None else (f"{end:.3g}" for end in scale.ends)
+    low, font = lettered(low, 11)
     left = 4 + int(font.getlength(low)) + 4
     ramp = np.linspace(0, 255, BAR).astype(np.uint8)[None].repeat(8, 0)
     if scale is None:
@@ -193,18 +194,19 @@ def _with_foot(body: Pixels, title: str, scale: Scale | None) -> Pixels:
     foot[LINE + 7 : LINE + 15, left : left + BAR] = colours
     drawn = Image.fromarray(foot)
     pen, first, second = ImageDraw.Draw(drawn), LINE // 2 + 2, LINE + LINE // 2 + 2
-    pen.text((4, first), _fitting(title, font, width - 8), fill="white", font=font, anchor="lm")
     pen.text((4, second), low, fill="white", font=font, anchor="lm")
+    title, font = _fitting(title, 11, width - 8)
+    pen.text((4, first), title, fill="white", font=font, anchor="lm")
     meaning = "intensity" if scale is None else f"{scale.unit}; {scale.note}"
     room = width - left - BAR - 8
-    text = _fitting(f"{high}  {meaning}", font, room)
+    text, font = _fitting(f"{high}  {meaning}", 11, room)
     pen.text((left + BAR + 4, second), text, fill="white", font=font, anchor="lm")
     return np.vstack([body, np.asarray(drawn)])
 
 
-def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, room: float) -> str:
-    """The text on one line, cut where it does not fit."""
-    text = " ".join(text.split())
+def _fitting(text: str, size: int, room: float) -> tuple[str, Font]:
+    """The text on one line, cut where it does not fit, and its font."""
+    text, font = lettered(" ".join(text.split()), size)
     while text and font.getlength(text) > room:
         text = text[:-1]
-    return text
+    return text, font

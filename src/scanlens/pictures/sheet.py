@@ -9,9 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from scanlens.atomic import replacing
+from scanlens.pictures.lettering import lettered
 from scanlens.types import ImageArray
 
 MARGIN = 6
@@ -50,16 +51,20 @@ def write_sheet(path: Path, rows: Sequence[SheetRow], tile: int = 128) -> None:
     width = max(columns, 1) * step[0] + MARGIN
     sheet = Image.new("RGB", (width, len(rows) * step[1] + MARGIN), (PAPER,) * 3)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=12)
     for line, row in enumerate(rows):
         top = MARGIN + line * step[1]
-        draw.text((MARGIN, top), row.title, fill=(INK,) * 3, font=font)
+        _write(draw, (MARGIN, top), row.title)
         for column, (image, caption) in enumerate(zip(row.images, row.captions, strict=True)):
             left = MARGIN + column * step[0]
             sheet.paste(Image.fromarray(_tile(image, tile)), (left, top + CAPTION))
-            draw.text((left, top + CAPTION + tile + 1), caption, fill=(INK,) * 3, font=font)
+            _write(draw, (left, top + CAPTION + tile + 1), caption)
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str) -> None:
+    text, font = lettered(text, 12)
+    draw.text(at, text, fill=(INK,) * 3, font=font)
 
 
 def _tile(image: ImageArray, side: int) -> npt.NDArray[np.uint8]:

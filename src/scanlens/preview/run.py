@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from scanlens.manifest.quality import intensities, readable, write_quality
 from scanlens.manifest.report import summarise
 from scanlens.scaling.engine import Engine
 from scanlens.sources.acquired import LISTING, read_metadata, read_source
+from scanlens.tasks import positive_class
 from scanlens.types import SPLITS
 
 FOLDERS = "folders"
@@ -40,7 +41,8 @@ class Preview:
     Attributes:
         facts: See :func:`scanlens.manifest.report.summarise`, with all ``warnings``; ``classes`` (accepted
             scans a class), ``patients_by`` (accepted scans whose patient ``table`` or ``header`` names, or
-            ``nobody``) and ``intensities`` (see :func:`scanlens.manifest.quality.intensities`).
+            ``nobody``), ``positive`` (a :class:`scanlens.tasks.PositiveClass` as a mapping, or None) and
+            ``intensities`` (see :func:`scanlens.manifest.quality.intensities`).
         refusal: Why the pipeline would stop after the manifest, with the remedy; empty where it goes on.
         built: The manifest and what belongs to it.
     """
@@ -109,6 +111,8 @@ def preview(data: Data, taken: Acquire, config: Manifest, engine: Engine) -> Pre
     }
     counts = built.strata[accepted.index].value_counts()
     facts["classes"] = {str(label): int(count) for label, count in sorted(counts.items())}
+    positive = positive_class(source["labels"], data.positive)
+    facts["positive"] = None if positive is None else asdict(positive)
     facts["intensities"] = intensities(accepted)
     refusal = ""
     try:
@@ -152,6 +156,9 @@ def preview_text(found: Preview) -> str:
         f"patients: named by the table for {by['table']} scans, by the file for {by['header']}, "
         f"by nobody for {by['nobody']}"
     )
+    if (positive := facts["positive"]) is not None:
+        reason = f", a guess: {positive['reason']}; else set data.positive" if positive["reason"] else ""
+        lines.append(readable(f"finding: {positive['label']}{reason}"))
     lines.append(f"quarantined: {facts['quarantined']} of {facts['scans']} scans")
     bad = found.built.manifest[found.built.manifest["status"] != OK]
     for kind, group in bad.groupby(bad["status"].str.split(":").str[0]):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from scanlens.config.schema import Data
 from scanlens.errors import SettingsError
+from scanlens.tasks.finding import findings
 from scanlens.tasks.task import ClassNumbers, Metric, Targets, Task, _Kind, task_of
 
 
@@ -44,8 +45,8 @@ class Classes(Task):
         ``data.labels`` as given; without it the distinct labels sorted (as numbers where all are).
 
         Raises:
-            SettingsError: A class is empty or none of its rows can be used, a label is given twice, or there
-                are fewer than two classes.
+            SettingsError: A class is empty or none of its rows can be used, a label is given twice, there
+                are fewer than two classes, or ``data.positive`` is none of two.
         """
         found = [label for label in listing["label"].unique() if label]
         labels = data.labels or self.ordered(found)
@@ -73,6 +74,7 @@ class Classes(Task):
                 f"At least two classes are needed; found {len(labels)}: {', '.join(labels) or 'none'}.",
                 "Check data.root, data.columns.label and data.labels.",
             )
+        findings(labels, data.positive)
         return list(labels)
 
     def ordered(self, found: list[str]) -> list[str]:

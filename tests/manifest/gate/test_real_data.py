@@ -27,7 +27,7 @@ STRICT: dict[str, Any] = {
 def built(root: Path, kind: str, labels: list[str], **changes: Any) -> Built:
     """The manifest stage's work on a data set, with the gate as strict as it ships."""
     table = "labels.csv" if kind == "table" else None
-    data = Data(kind, root.as_posix(), table, AUTO, "auto", 2, None, None)  # type: ignore[arg-type]
+    data = Data(kind, root.as_posix(), table, AUTO, "auto", 2, None, None, None)  # type: ignore[arg-type]
     config = manifest_section(**{**STRICT, **changes})
     source = {"kind": kind, "dims": 2, "labels": labels}
     return build_manifest(list_scans(data, root), root, source, config, engine=Engine("local", 2, None))
