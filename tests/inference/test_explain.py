@@ -205,7 +205,7 @@ def test_options_reach_the_methods(
         ({"methods": ("grad_cam",), "classes": ("7",)}, "7"),
         ({"methods": ("grad_cam",), "classes": ("tumour",)}, "tumour"),
         ({"methods": ("grad_cam",), "options": Options(layer="nowhere")}, "no layer 'nowhere'"),
-        ({"methods": ("activations",), "options": Options(layer="head")}, "no places"),
+        ({"methods": ("activations",), "options": Options(layer="head")}, "no cells"),
         ({"methods": ("occlusion",), "options": Options(patch=(99,))}, "--patch is 99"),
         ({"methods": ("occlusion",), "options": Options(stride=(99,))}, "--stride is 99"),
         ({"methods": ("probability",), "options": Options(threshold=1.5)}, "threshold"),

@@ -67,7 +67,7 @@ def _give_letters(figure: Figure) -> None:
         word, path = spelt(text.get_text())
         text.set_text(word)
         if path is not None:
-            text.set_fontfamily([STYLE["font.family"], family(path)])
+            text.set_fontfamily([_STYLE["font.family"], family(path)])
 
 
 def draw_roc(path: Path, curves: pd.DataFrame, names: dict[str, str], title: str, empty: str) -> None:
