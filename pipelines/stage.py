@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from scanlens.atomic import write_json
+from scanlens.config.kept import refuse_forgotten_data
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
 from scanlens.errors import TERMINATED, ScanlensError, shortage
 from scanlens.ranks import is_first
@@ -110,7 +111,8 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
     current = Stage(name)
     try:
         # Every section, not only this stage's: a wrong one must not be found after an hour of training.
-        check_sections(read_settings(Path()))
+        check_sections(settings := read_settings(Path()))
+        refuse_forgotten_data(Path(), settings)
         with current._stack:
             yield current
     except ScanlensError as error:

@@ -14,7 +14,7 @@ DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
 def params(arguments: argparse.Namespace) -> int:
     """Write params.yaml, or say whether it is up to date."""
-    from scanlens.config.compose import PARAMS, compose_text, write_params
+    from scanlens.config.compose import PARAMS, compose_text, with_kept_data, write_params
     from scanlens.config.load import load_section
     from scanlens.config.schema import Data
 
@@ -26,14 +26,16 @@ def params(arguments: argparse.Namespace) -> int:
         write_text(project / REFERENCE_PAGE, reference(project))
         print(f"{REFERENCE_PAGE} written")
         return DONE
+    overrides = with_kept_data(project, arguments.overrides)
+    if overrides != arguments.overrides:
+        kept = " ".join(overrides[: len(overrides) - len(arguments.overrides)])
+        print(f"data as chosen before: {kept} (the phantoms: data=phantom)", file=sys.stderr)
     if arguments.check:
         current = project / PARAMS
-        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
-            project, arguments.overrides
-        ):
+        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(project, overrides):
             return DONE
         raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
-    changed = write_params(project, arguments.overrides)
+    changed = write_params(project, overrides)
     root = Path(load_section(Data, project).root).expanduser()
     if not root.exists():
         raise ScanlensError(f"data.root {root} does not exist.", "Set data.root to the folder of the scans.")

@@ -18,6 +18,7 @@ from scanlens.config.kinds import (
     Positive,
     Seed,
     Share,
+    Text,
     ordered,
 )
 
@@ -28,13 +29,13 @@ TaskName = Literal["binary", "multiclass", "ordinal", "regression"]
 class Columns:
     """Names of the label table's columns. ``auto`` looks for the usual names; null means none."""
 
-    path: str
-    label: str
-    patient: str | None
-    split: str | None
-    site: str | None
-    mask: str | None
-    date: str | None
+    path: Text
+    label: Text
+    patient: Text | None
+    split: Text | None
+    site: Text | None
+    mask: Text | None
+    date: Text | None
 
 
 PHANTOM_LABELS = ("normal", "nodule", "opacity", "effusion")
@@ -83,7 +84,7 @@ class Data:
 
     kind: Literal["phantom", "folder", "table", "medmnist"]
     root: str
-    table: str | None
+    table: Text | None
     columns: Columns
     task: TaskName | Auto
     dims: Literal[2, 3]
@@ -98,6 +99,11 @@ class Data:
             )
         if self.kind == "table" and not self.table:
             raise ValueError("table must be given where data.kind is table: a path below data.root.")
+        if self.kind != "phantom" and self.phantom is not None and self.phantom.shortcut:
+            raise ValueError(
+                f"phantom.shortcut is {self.phantom.shortcut}; expected 0 where data.kind is {self.kind}: "
+                "it is drawn into phantoms (experiment=shortcut needs data=phantom)."
+            )
         if self.task == "regression" and self.labels is not None:
             raise ValueError(
                 f"labels is {self.labels}; expected null where data.task is regression "
@@ -133,7 +139,7 @@ class SplitConfig:
     ]
     folds: Annotated[Int, Field(ge=3, le=1000)] | None
     fold: Annotated[Int, Field(ge=0, le=999)]
-    site: str | None
+    site: Text | None
     seed: Seed
 
     @model_validator(mode="after")
@@ -160,7 +166,7 @@ class Checks:
     max_pixels: Positive
     max_aspect: Annotated[Float, Field(ge=1)]
     max_saturated: Share
-    modalities: list[str] | None
+    modalities: list[Text] | None
     timeout_s: Annotated[Float, Field(ge=0.1)]
     max_memory_mib: Annotated[Int, Field(ge=64)]
 

@@ -26,7 +26,7 @@ def _unquoted(value: object) -> object:
 
 
 def _digits(value: object) -> object:
-    """A choice that is all digits, such as 32, as people write it: without quotes."""
+    """Text that is all digits, such as 32 or 2024, as people write it: without quotes."""
     return str(value) if type(value) is int else value
 
 
@@ -83,7 +83,8 @@ Rate = Annotated[Float, Field(gt=0, le=10)]
 Amount = Annotated[Float, Field(ge=0)]
 Above = Annotated[Float, Field(gt=0)]
 
-Names = Annotated[list[str], Field(description="a list of different names"), AfterValidator(_distinct)]
+Text = Annotated[str, BeforeValidator(_digits)]
+Names = Annotated[list[Text], Field(description="a list of different names"), AfterValidator(_distinct)]
 Percentiles = Annotated[
     list[Annotated[Float, Field(ge=0, le=100)]],
     Field(min_length=2, max_length=2, description="two numbers between 0 and 100, the lower first"),
