@@ -95,3 +95,17 @@ def test_a_password_is_refused_and_not_said(address: str) -> None:
     assert "cret" not in str(caught.value)
     assert address not in str(caught.value)
     assert compose_text(PROJECT, ["tracking.uri=postgresql://me@host/runs"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.labels=[a]", "at least two classes"),
+        ("data.labels=[]", "at least two classes"),
+        ("data.root=''", "text, not empty"),
+        ("tracking.uri=''", "text, not empty"),
+    ],
+)
+def test_what_can_lead_nowhere_is_refused_at_start(override: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        compose_text(PROJECT, ["data=folder", "data.root=/scans", override])

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from scanlens.errors import ScanlensError
 
 DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+OF_A_PROJECT = ("params", "model", "sweep", "compare")
+"""Commands that read ``conf/`` or ``params.yaml``; in a folder of a project they mean that project."""
+
+
+def enter_project(arguments: argparse.Namespace) -> None:
+    """Go to the project around the working folder: its settings name files relative to it.
+
+    Args:
+        arguments: Of the command line; a page to be written stays where it was asked for.
+
+    Raises:
+        SettingsError: There is no project.
+    """
+    from scanlens.config.project import find_project
+
+    if (page := getattr(arguments, "html", None)) is not None:
+        arguments.html = page.absolute()
+    os.chdir(find_project(Path.cwd()))
 
 
 def params(arguments: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from scanlens.config.kinds import (
     Above,
     Amount,
     Auto,
+    Filled,
     Float,
     Int,
     Names,
@@ -29,8 +30,8 @@ TaskName = Literal["binary", "multiclass", "ordinal", "regression"]
 class Columns:
     """Names of the label table's columns. ``auto`` looks for the usual names; null means none."""
 
-    path: Text
-    label: Text
+    path: Filled
+    label: Filled
     patient: Text | None
     split: Text | None
     site: Text | None
@@ -83,7 +84,7 @@ class Data:
     """A data set: where it is and what its labels mean."""
 
     kind: Literal["phantom", "folder", "table", "medmnist"]
-    root: str
+    root: Filled
     table: Text | None
     columns: Columns
     task: TaskName | Auto
@@ -104,6 +105,8 @@ class Data:
                 f"phantom.shortcut is {self.phantom.shortcut}; expected 0 where data.kind is {self.kind}: "
                 "it is drawn into phantoms (experiment=shortcut needs data=phantom)."
             )
+        if self.labels is not None and len(self.labels) < 2:
+            raise ValueError(f"labels is {self.labels}; expected at least two classes, or null.")
         if self.task == "regression" and self.labels is not None:
             raise ValueError(
                 f"labels is {self.labels}; expected null where data.task is regression "

@@ -84,6 +84,7 @@ Amount = Annotated[Float, Field(ge=0)]
 Above = Annotated[Float, Field(gt=0)]
 
 Text = Annotated[str, BeforeValidator(_digits)]
+Filled = Annotated[Text, Field(min_length=1, description="text, not empty")]
 Names = Annotated[list[Text], Field(description="a list of different names"), AfterValidator(_distinct)]
 Percentiles = Annotated[
     list[Annotated[Float, Field(ge=0, le=100)]],

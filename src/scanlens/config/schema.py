@@ -31,6 +31,7 @@ from scanlens.config.kinds import (
     Confidence,
     Count,
     Factor,
+    Filled,
     Float,
     Int,
     Odd,
@@ -293,7 +294,7 @@ class Tracking:
     """Where MLflow keeps the runs."""
 
     enabled: Bool
-    uri: Text
+    uri: Filled
     experiment: ExperimentName
     register: Bool
     timeout_s: Above
