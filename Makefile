@@ -26,6 +26,7 @@ params: $(STAMP) ## compose params.yaml from conf/
 	scanlens params
 
 repro: params ## run every stage that is not up to date
+	@git rev-parse --git-dir > /dev/null 2>&1 || { echo "DVC wants git, and this folder has none (unpacked from a zip?). Run: git init" >&2; exit 1; }
 	dvc repro
 	@echo "Look at data/07_reports/index.html"
 

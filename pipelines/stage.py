@@ -19,6 +19,7 @@ if not sys.stderr.isatty():
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from scanlens.atomic import write_json
+from scanlens.config.kept import refuse_forgotten_data
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
 from scanlens.config.outputs import refuse_output
 from scanlens.errors import TERMINATED, ScanlensError, shortage, system_line
@@ -113,6 +114,7 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
         settings = read_settings(Path())
         check_sections(settings)
         refuse_output(Path(), settings["data"]["root"])
+        refuse_forgotten_data(Path(), settings)
         with current._stack:
             yield current
     except ScanlensError as error:

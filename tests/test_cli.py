@@ -226,6 +226,34 @@ def test_params(monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Path
     assert "Did you mean" in capsys.readouterr().err
 
 
+def test_commands_in_a_subfolder_find_the_project(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Path
+) -> None:
+    (checkout / "deep" / "er").mkdir(parents=True)
+    monkeypatch.chdir(checkout / "deep" / "er")
+    assert call(monkeypatch, "params") == 0
+    assert (checkout / "params.yaml").is_file()
+    monkeypatch.chdir(checkout / "deep")
+    assert call(monkeypatch, "params", "--check") == 0
+    # The project's store is read, and a page goes where it was asked for.
+    with open_run(tracking(checkout), {"model": {"name": "m"}, "data": {"kind": "k"}}, {}):
+        pass
+    monkeypatch.chdir(checkout / "deep")
+    assert call(monkeypatch, "params", "tracking.uri=sqlite:///mlflow.db", "tracking.experiment=tests") == 0
+    monkeypatch.chdir(checkout / "deep")
+    assert call(monkeypatch, "compare", "--html", "page.html") == 0
+    assert (checkout / "deep" / "page.html").is_file()
+
+
+def test_a_folder_of_no_project_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["params"], ["compare"], ["model", "lean"], ["sweep", "lr"]):
+        assert call(monkeypatch, *arguments) == 1
+        assert "There is no project here or above" in capsys.readouterr().err
+
+
 def test_compare(monkeypatch: pytest.MonkeyPatch, capsys: Capture, checkout: Path) -> None:
     assert call(monkeypatch, "params", f"tracking.uri=sqlite:///{checkout / 'mlflow.db'}") == 0
     capsys.readouterr()

@@ -47,7 +47,7 @@ def data_settings(kind: str, **changes: Any) -> Data:
     }
     columns |= {name: changes.pop(name) for name in list(changes) if name in columns}
     values = {
-        "root": "",
+        "root": "given by the test",
         "table": "labels.csv" if kind == "table" else None,
         "task": "auto",
         "dims": 2,

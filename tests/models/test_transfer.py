@@ -78,6 +78,24 @@ def test_a_network_without_weights_before_its_head_takes_what_there_is(
     assert torch.equal(network.head.weight, donor.head.weight)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_no_numbers_are_blamed_on_the_file(
+    tmp_path: Path, architecture: Make, value: float
+) -> None:
+    made = architecture()
+    donor, network = build(made, 1), build(made, 2)
+    with torch.no_grad():
+        first = next(name for name, _ in donor.named_parameters() if name.startswith("backbone."))
+        donor.get_parameter(first).view(-1)[3] = value
+    save_weights(donor, tmp_path / "donor.safetensors")
+    chosen = transfer(source="file", file=str(tmp_path / "donor.safetensors"))
+    with pytest.raises(
+        SettingsError, match=rf"donor\.safetensors holds .* in 1 of \d+ tensors: {first}\. The file"
+    ):
+        initialise(network, made, chosen, Path("absent"))
+    assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
+
+
 def test_missing_sources_are_refused(tmp_path: Path, architecture: Make) -> None:
     made = architecture()
     with pytest.raises(SettingsError, match="no such weights file"):

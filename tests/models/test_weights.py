@@ -85,6 +85,50 @@ def test_damaged_files_are_refused(tmp_path: Path, content: bytes, suffix: str) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("keys", [("student", "teacher"), ("state_dict", "state_dict_ema")])
+def test_a_file_of_two_networks_is_refused_with_the_choices(
+    tmp_path: Path, architecture: Make, keys: tuple[str, str]
+) -> None:
+    states = {key: build(architecture(), number).state_dict() for number, key in enumerate(keys)}
+    # A few tensors beside them are no third one.
+    torch.save({**states, "scaler": {"scale": torch.ones(1)}, "epoch": 3}, tmp_path / "two.pt")
+    with pytest.raises(SettingsError, match=rf"holds 2 networks\..*transfer\.weights={keys[0]} \| {keys[1]}"):
+        read_weights(tmp_path / "two.pt")
+    with pytest.raises(SettingsError, match="none of them other"):
+        read_weights(tmp_path / "two.pt", "other")
+    chosen = read_weights(tmp_path / "two.pt", keys[1])
+    assert all(torch.equal(chosen[name], tensor) for name, tensor in states[keys[1]].items())
+    torch.save({keys[1]: states[keys[1]], "epoch": 3}, tmp_path / "one.pt")
+    assert read_weights(tmp_path / "one.pt").keys() == chosen.keys()
+
+
+def test_a_part_of_plain_names_is_chosen_by_their_beginning(tmp_path: Path, architecture: Make) -> None:
+    state = build(architecture(), 1).state_dict()
+    two = {f"{key}.{name}": tensor for key in ("online", "target") for name, tensor in state.items()}
+    torch.save(two, tmp_path / "two.pt")
+    assert read_weights(tmp_path / "two.pt", "online").keys() == state.keys()
+    with pytest.raises(SettingsError, match="They begin with: online, target"):
+        read_weights(tmp_path / "two.pt", "teacher")
+
+
+def test_a_folder_is_no_file_and_its_files_are_named(tmp_path: Path) -> None:
+    (tmp_path / "b.pt").touch()
+    (tmp_path / "a.safetensors").touch()
+    with pytest.raises(SettingsError, match=r"a folder.*one of its files: a\.safetensors, b\.pt"):
+        read_weights(tmp_path)
+
+
+def test_two_tensors_for_one_place_are_two_networks(architecture: Make) -> None:
+    one, two = (build(architecture(), seed).backbone.state_dict() for seed in (1, 2))
+    both = {f"{key}.{name}": t for key, s in (("encoder", one), ("module", two)) for name, t in s.items()}
+    network = build(architecture(), 3)
+    with pytest.raises(SettingsError, match=r"two networks.*transfer\.weights=encoder \| module"):
+        load_checkpoint(network, both)
+    # The same tensors under two names leave no doubt.
+    twice = {f"{key}.{name}": tensor for key in ("encoder", "module") for name, tensor in one.items()}
+    assert len(load_checkpoint(network, twice).taken) == len(one)
+
+
 def test_missing_files_and_files_without_tensors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no such weights file.*transfer\.file"):
         read_weights(tmp_path / "absent.pt")

@@ -48,7 +48,7 @@ def test_relative_paths_are_found_from_the_copy(tmp_path: Path) -> None:
         assert bring_paths(project, copy, inside) == []
     assert (copy / "scans/deep").resolve() == project / "scans/deep"
     outside = {"data": {"root": "../outside"}, "transfer": {"file": "w.safetensors"}}
-    assert bring_paths(project, copy, outside) == [f"data.root='{tmp_path / 'outside'}'"]
+    assert bring_paths(project, copy, outside) == [f"data.root={tmp_path / 'outside'}"]
     odd = tmp_path / "o'brien\\"
     odd.mkdir()
     (override,) = bring_paths(project, copy, {"data": {"root": "../o'brien\\"}})

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
@@ -152,17 +151,6 @@ def test_a_store_that_fails_on_the_way_is_an_error_in_one_line(
         with pytest.raises(ScanlensError, match=r"does not answer.*Check tracking\.uri") as caught:
             ask()
         assert "\n" not in str(caught.value)
-
-
-def test_a_password_in_an_address_is_not_said(
-    local: Tracking, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    track(local, settings, 0.8)
-    monkeypatch.setattr("scanlens.tracking.compare.unreachable", lambda tracking: "")
-    monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda self, name: None)
-    with pytest.raises(ScanlensError) as caught:
-        RunStore(dataclasses.replace(local, uri="http://bob:se@cret@server:5000/mlflow"))
-    assert "http://server:5000/mlflow holds no experiment" in str(caught.value)
 
 
 def test_tracking_switched_off_sweeps_untracked(local: Tracking, tmp_path: Path) -> None:

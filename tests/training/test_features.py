@@ -23,7 +23,7 @@ from scanlens.models.classifier import Classifier
 from scanlens.models.registry import build, resolve_model
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
-from scanlens.training import feature_files, features
+from scanlens.training import code, feature_files, features
 from scanlens.training.datamodule import ScanBatches
 from scanlens.training.feature_files import prune_features
 from scanlens.training.features import FeatureBatches, HeadOnly, LimitedViews, with_features
@@ -146,8 +146,8 @@ def test_whatever_decides_features_is_in_their_key(
     assert len(set(keys)) == len(keys)
     assert key(train) == keys[0]
     # As do other sources, and nothing else of the package.
-    shutil.copytree(Path(feature_files.scanlens.__file__).parent, tmp_path / "package")
-    monkeypatch.setattr(feature_files, "PACKAGE", tmp_path / "package")
+    shutil.copytree(code.PACKAGE, tmp_path / "package")
+    monkeypatch.setattr(code, "PACKAGE", tmp_path / "package")
     assert key(train) == keys[0]
     (tmp_path / "package/cli.py").write_text("")
     assert key(train) == keys[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grimp
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,9 +26,10 @@ from scanlens.models.saved import load_model
 from scanlens.models.weights import save_weights
 from scanlens.preprocess.store import Store
 from scanlens.scaling.device import Machine
+from scanlens.training import code
 from scanlens.training import run as stage
 from scanlens.training.datamodule import ScanBatches
-from scanlens.training.run import checkpoint_folder, member_scans, train
+from scanlens.training.run import _CODE, checkpoint_folder, member_scans, train
 from tests.helpers.tiny import augmentation, model, training, transfer, write_store
 
 CPU = Machine("cpu", "32", 1, 4)
@@ -272,3 +275,27 @@ def test_another_setting_is_another_checkpoint_folder() -> None:
     }
     assert len(folders) == 4
     assert checkpoint_folder({"a": 1, "b": 2}) == checkpoint_folder({"b": 2, "a": 1})
+
+
+def test_a_fit_of_other_code_is_not_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(code.PACKAGE, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
+    before = checkpoint_folder("data")
+    monkeypatch.setattr(code, "PACKAGE", tmp_path / "package")
+    assert checkpoint_folder("data") == before
+    for changed, file in ((False, "cli/parser.py"), (True, "training/losses.py"), (True, "models/heads.py")):
+        with (tmp_path / "package" / file).open("a", encoding="utf-8") as source:
+            source.write("# corrected\n")
+        assert (checkpoint_folder("data") != before) is changed
+        before = checkpoint_folder("data")
+
+
+def test_all_code_that_a_fit_runs_is_in_the_key() -> None:
+    graph = grimp.build_graph("scanlens", cache_dir=None)
+    used = {"scanlens.training.run", "scanlens.pretraining.learn"}
+    used |= {name for start in list(used) for name in graph.find_upstream_modules(start)}
+    folders = {name.split(".")[1] for name in used if "." in name}
+    # How files appear, what errors say, which rank this is. Settings are in the key as values; what a scan is
+    # decides the store, whose digest is in it.
+    harmless = {"atomic", "config", "errors", "ranks", "types", "reference", "sources", "manifest", "privacy"}
+    assert folders - set(_CODE) <= harmless
+    assert {"training", "models", "tasks", "pretraining"} <= set(_CODE)

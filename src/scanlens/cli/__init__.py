@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from scanlens.cli.commands import DONE, REFUSED, SOME_FAILED, WRONG_USAGE
+from scanlens.cli.commands import DONE, OF_A_PROJECT, REFUSED, SOME_FAILED, WRONG_USAGE, enter_project
 from scanlens.cli.parser import parser
 from scanlens.errors import ScanlensError, shortage, system_line
 
@@ -22,6 +22,8 @@ def main() -> int:
     """Entry point: 0 done, 1 refused with a reason, 2 wrong usage, 3 done but some scans failed."""
     arguments = parser().parse_args()
     try:
+        if arguments.command in OF_A_PROJECT:
+            enter_project(arguments)
         return int(arguments.run(arguments))
     except ScanlensError as error:
         print(f"scanlens {arguments.command}: {error}", file=sys.stderr)

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from scanlens.errors import ScanlensError
 
 DONE, REFUSED, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+OF_A_PROJECT = ("params", "model", "sweep", "compare")
+"""Commands that read ``conf/`` or ``params.yaml``; in a folder of a project they mean that project."""
+
+
+def enter_project(arguments: argparse.Namespace) -> None:
+    """Go to the project around the working folder: its settings name files relative to it.
+
+    Args:
+        arguments: Of the command line; a page to be written stays where it was asked for.
+
+    Raises:
+        SettingsError: There is no project.
+    """
+    from scanlens.config.project import find_project
+
+    if (page := getattr(arguments, "html", None)) is not None:
+        arguments.html = page.absolute()
+    os.chdir(find_project(Path.cwd()))
 
 
 def _refuse_other(path: Path | None, mark: bytes) -> None:
@@ -25,7 +44,7 @@ def _refuse_other(path: Path | None, mark: bytes) -> None:
 
 def params(arguments: argparse.Namespace) -> int:
     """Write params.yaml, or say whether it is up to date."""
-    from scanlens.config.compose import PARAMS, compose_text, write_params
+    from scanlens.config.compose import PARAMS, compose_text, with_kept_data, write_params
     from scanlens.config.load import load_section
     from scanlens.config.schema import Data
 
@@ -37,14 +56,16 @@ def params(arguments: argparse.Namespace) -> int:
         write_text(project / REFERENCE_PAGE, reference(project))
         print(f"{REFERENCE_PAGE} written")
         return DONE
+    overrides = with_kept_data(project, arguments.overrides)
+    if overrides != arguments.overrides:
+        kept = " ".join(overrides[: len(overrides) - len(arguments.overrides)])
+        print(f"data as chosen before: {kept} (the phantoms: data=phantom)", file=sys.stderr)
     if arguments.check:
         current = project / PARAMS
-        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(
-            project, arguments.overrides
-        ):
+        if current.is_file() and current.read_text(encoding="utf-8") == compose_text(project, overrides):
             return DONE
         raise ScanlensError("params.yaml differs from conf/.", "Run: scanlens params")
-    changed = write_params(project, arguments.overrides)
+    changed = write_params(project, overrides)
     root = Path(load_section(Data, project).root).expanduser()
     if not root.exists():
         raise ScanlensError(f"data.root {root} does not exist.", "Set data.root to the folder of the scans.")

@@ -12,6 +12,7 @@ from scanlens.config.kinds import (
     Above,
     Amount,
     Auto,
+    Filled,
     Float,
     Int,
     Label,
@@ -19,6 +20,7 @@ from scanlens.config.kinds import (
     Positive,
     Seed,
     Share,
+    Text,
     ordered,
 )
 
@@ -29,13 +31,13 @@ TaskName = Literal["binary", "multiclass", "ordinal", "regression"]
 class Columns:
     """Names of the label table's columns. ``auto`` looks for the usual names; null means none."""
 
-    path: str
-    label: str
-    patient: str | None
-    split: str | None
-    site: str | None
-    mask: str | None
-    date: str | None
+    path: Filled
+    label: Filled
+    patient: Text | None
+    split: Text | None
+    site: Text | None
+    mask: Text | None
+    date: Text | None
 
 
 PHANTOM_LABELS = ("normal", "nodule", "opacity", "effusion")
@@ -83,8 +85,8 @@ class Data:
     """A data set: where it is and what its labels mean."""
 
     kind: Literal["phantom", "folder", "table", "medmnist"]
-    root: str
-    table: str | None
+    root: Filled
+    table: Text | None
     columns: Columns
     task: TaskName | Auto
     dims: Literal[2, 3]
@@ -100,6 +102,13 @@ class Data:
             )
         if self.kind == "table" and not self.table:
             raise ValueError("table must be given where data.kind is table: a path below data.root.")
+        if self.kind != "phantom" and self.phantom is not None and self.phantom.shortcut:
+            raise ValueError(
+                f"phantom.shortcut is {self.phantom.shortcut}; expected 0 where data.kind is {self.kind}: "
+                "it is drawn into phantoms (experiment=shortcut needs data=phantom)."
+            )
+        if self.labels is not None and len(self.labels) < 2:
+            raise ValueError(f"labels is {self.labels}; expected at least two classes, or null.")
         if self.task == "regression" and self.labels is not None:
             raise ValueError(
                 f"labels is {self.labels}; expected null where data.task is regression "
@@ -149,7 +158,7 @@ class SplitConfig:
     ]
     folds: Annotated[Int, Field(ge=3, le=1000)] | None
     fold: Annotated[Int, Field(ge=0, le=999)]
-    site: str | None
+    site: Text | None
     seed: Seed
 
     @model_validator(mode="after")
@@ -177,7 +186,7 @@ class Checks:
     max_aspect: Annotated[Float, Field(ge=1)]
     max_saturated: Share
     max_wobble: Annotated[Float, Field(ge=0, le=0.01)]
-    modalities: list[str] | None
+    modalities: list[Text] | None
     timeout_s: Annotated[Float, Field(ge=0.1)]
     max_memory_mib: Annotated[Int, Field(ge=64)]
 

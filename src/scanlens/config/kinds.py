@@ -26,7 +26,7 @@ def _unquoted(value: object) -> object:
 
 
 def _digits(value: object) -> object:
-    """A choice or name that is all digits, such as 32, as people write it: without quotes."""
+    """Text that is all digits, such as 32 or 2024, as people write it: without quotes."""
     return str(value) if type(value) is int else value
 
 
@@ -83,8 +83,10 @@ Rate = Annotated[Float, Field(gt=0, le=10)]
 Amount = Annotated[Float, Field(ge=0)]
 Above = Annotated[Float, Field(gt=0)]
 
-Label = Annotated[str, Field(min_length=1, description="the name of a class"), BeforeValidator(_digits)]
-Names = Annotated[list[str], Field(description="a list of different names"), AfterValidator(_distinct)]
+Text = Annotated[str, BeforeValidator(_digits)]
+Filled = Annotated[Text, Field(min_length=1, description="text, not empty")]
+Label = Annotated[Text, Field(min_length=1, description="the name of a class")]
+Names = Annotated[list[Text], Field(description="a list of different names"), AfterValidator(_distinct)]
 Percentiles = Annotated[
     list[Annotated[Float, Field(ge=0, le=100)]],
     Field(min_length=2, max_length=2, description="two numbers between 0 and 100, the lower first"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -136,4 +137,10 @@ def _refusal(kind: type, values: Any, key: str, place: Sequence[str | int], reas
         field, value, key = inner, value[int(number)], f"{key}[{number}]"
     if inner and isinstance(value, Mapping):
         return _refusal(inner, value, key, rest, reason)
-    return SettingsError(f"{key} is {shown_value(value)}; expected {expected(field)}.")
+    remedy = ""
+    if re.match("text|a list of different names", expected(field)):
+        if isinstance(value, bool | float):
+            remedy = f"To mean a text, quote it: '{key}=\"...\"'"
+        elif isinstance(value, list):
+            remedy = f'Texts that read as numbers or as yes and no are quoted: \'{key}=["yes","no"]\''
+    return SettingsError(f"{key} is {shown_value(value)}; expected {expected(field)}.", remedy)

@@ -7,8 +7,9 @@ validator's message begins with the name of the field at fault.
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from scanlens.config.data import (
@@ -30,6 +31,7 @@ from scanlens.config.kinds import (
     Confidence,
     Count,
     Factor,
+    Filled,
     Float,
     Int,
     Odd,
@@ -40,6 +42,7 @@ from scanlens.config.kinds import (
     Rate,
     Seed,
     Share,
+    Text,
     Width,
     Windows,
 )
@@ -187,7 +190,7 @@ class Pretraining:
 class Model:
     """One network by its registry name, and what follows its last feature map."""
 
-    name: str
+    name: Text
     library: Literal["auto", "timm", "monai", "scanlens"]
     stem: Literal["auto", "standard", "medium", "small"]
     width: Annotated[Float, Field(gt=0, le=100)]
@@ -210,8 +213,8 @@ class Transfer:
     """Where the first weights come from, and which parts learn when and how fast."""
 
     source: Literal["none", "pretraining", "imagenet", "file", "bundle"]
-    weights: str | None
-    file: str | None
+    weights: Text | None
+    file: Text | None
     mode: Literal["full", "head", "gradual"]
     head_epochs: Count
     block_epochs: Positive
@@ -238,14 +241,35 @@ class Evaluation:
     seed: Seed
 
 
-Name = Annotated[str, Field(min_length=1, description="text, not empty")]
+def _registrable(name: str) -> str:
+    if not name.strip() or name.strip() in (".", "..") or set(name) & set("/:"):
+        raise ValueError
+    return name
+
+
+def _not_blank(name: str) -> str:
+    if not name.strip():
+        raise ValueError
+    return name
+
+
+ModelName = Annotated[
+    Text,
+    Field(max_length=250, description="text of at most 250 characters without / and :, not empty"),
+    AfterValidator(_registrable),
+]
+ExperimentName = Annotated[
+    Text,
+    Field(max_length=250, description="text of at most 250 characters, not empty"),
+    AfterValidator(_not_blank),
+]
 
 
 @dataclass(frozen=True, config=SECTION)
 class Packaging:
     """The bundle."""
 
-    name: Name
+    name: ModelName
     onnx: Bool
 
 
@@ -262,7 +286,7 @@ class Runtime:
     workers: Auto | Count
     batch_size: Positive
     engine: Literal["local", "ray"]
-    address: str | None
+    address: Text | None
 
 
 @dataclass(frozen=True, config=SECTION)
@@ -270,7 +294,25 @@ class Tracking:
     """Where MLflow keeps the runs."""
 
     enabled: Bool
-    uri: str
-    experiment: Name
+    uri: Filled
+    experiment: ExperimentName
     register: Bool
     timeout_s: Above
+
+    @model_validator(mode="after")
+    def _keeps_no_secret(self) -> Tracking:
+        try:
+            parts = urlsplit(self.uri)
+            web, _ = parts.scheme in ("http", "https"), parts.port
+        except ValueError:
+            # Not shown: what does not come apart may hold a password too.
+            raise ValueError(
+                "uri is no address; expected e.g. http://host:5000 or sqlite:///mlflow.db."
+            ) from None
+        if parts.password or (web and "@" in self.uri):
+            raise ValueError(
+                "uri holds a user name or password, which the committed params.yaml would keep: leave out "
+                "what stands before @ and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the "
+                "environment (of a database its own, such as PGPASSWORD)."
+            )
+        return self

@@ -59,7 +59,7 @@ def problem(scan: Scan, dims: int, checks: Checks) -> str | None:
         The reason, or None for a scan that can be used.
 
     Example:
-        >>> checks = Checks(8, 1 << 20, 10.0, 0.98, None, 60.0, 768)  # sides of 8 and more, to a ratio of 10
+        >>> checks = Checks(8, 1 << 20, 10.0, 0.98, 0.005, None, 60.0, 768)  # sides of at least 8
         >>> ramp = np.arange(100, dtype=np.float32).reshape(1, 10, 10)
         >>> problem(Scan(ramp), 2, checks) is None, problem(Scan(ramp * 0), 2, checks)
         (True, 'blank: every pixel is 0')

@@ -27,6 +27,8 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from scanlens.errors import SettingsError
+
 _WRAPPERS = ("module.", "model.", "network.", "encoder.", "_orig_mod.")
 _OLD_DENSE = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.")
 _MONAI_RESNET: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
@@ -144,6 +146,18 @@ def fit_convolution(weight: Tensor, shape: torch.Size) -> Tensor | None:
     return resample_kernel(weight, shape[2:]) if weight.shape[2:] != shape[2:] else weight
 
 
+def _two_networks(first: str, second: str) -> SettingsError:
+    """What is said of two tensors for one place: the beginnings of their names tell their networks apart."""
+    one, two = first.split("."), second.split(".")
+    while one and two and one[-1] == two[-1]:
+        one, two = one[:-1], two[:-1]
+    choices = [".".join(parts) for parts in (one, two) if parts]
+    return SettingsError(
+        f"The weights file holds two networks: {first} and {second} fit the same place.",
+        f"Choose one: transfer.weights={' | '.join(choices)}",
+    )
+
+
 def load_checkpoint(network: nn.Module, state: dict[str, Tensor], name: str = "") -> Match:
     """Load the tensors that fit by name and shape; the rest of the network keeps its weights.
 
@@ -154,11 +168,15 @@ def load_checkpoint(network: nn.Module, state: dict[str, Tensor], name: str = ""
         network: A classifier; receives the weights.
         state: From :func:`scanlens.models.weights.read_weights`.
         name: Registry name of the network.
+
+    Raises:
+        SettingsError: Where two tensors of the file fit one place, as where it holds two networks.
     """
     own = network.state_dict()
     children = torchvision_children(name)
     first = first_convolution(network)
     taken: dict[str, Tensor] = {}
+    sources: dict[str, str] = {}
     adapted, unexpected = [], []
     for raw, tensor in state.items():
         named = [candidate for candidate in own_names(raw, children) if candidate in own]
@@ -167,6 +185,9 @@ def load_checkpoint(network: nn.Module, state: dict[str, Tensor], name: str = ""
             continue
         for candidate in named:
             if own[candidate].shape == tensor.shape:
+                if candidate in sources and not torch.equal(taken[candidate], tensor):
+                    raise _two_networks(sources[candidate], raw)
+                sources[candidate] = raw
                 taken[candidate] = tensor
                 break
             made = fit_convolution(tensor, own[candidate].shape) if candidate == first else None

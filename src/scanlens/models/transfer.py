@@ -189,7 +189,8 @@ def initialise(
         What was loaded.
 
     Raises:
-        SettingsError: Where the source is missing, or less than half of the backbone's tensors fit.
+        SettingsError: Where the source is missing, holds several networks or values that are no numbers, or
+            less than half of the backbone's tensors fit.
     """
     if transfer.source == "none":
         return FirstWeights("none")
@@ -201,7 +202,7 @@ def initialise(
         state, facts = _bundle(Path(origin))
     elif transfer.source == "file":
         origin = str(transfer.file)
-        state = read_weights(Path(origin))
+        state = read_weights(Path(origin), transfer.weights)
         facts = {"file": origin, "sha256": file_sha256(Path(origin))}
     else:
         state, facts, origin = read_weights(pretrained), {}, "stage pretraining"
@@ -211,13 +212,24 @@ def initialise(
     missing = [name for name in match.missing if not name.endswith("num_batches_tracked")]
     fitting = [name for name in match.taken if name.startswith("backbone.")]
     fitting = [name for name in fitting if not name.endswith("num_batches_tracked")]
+    now = network.state_dict()
+    # What is infinite in a fresh network as well is meant so, such as a mask.
+    broken = [name for name in match.taken if not (now[name].isfinite() | ~before[name].isfinite()).all()]
+    if broken:
+        network.load_state_dict(before)
+        raise SettingsError(
+            f"{origin} holds values that are no numbers (NaN or infinite) in {len(broken)} of "
+            f"{len(match.taken)} tensors: {_some(broken)}.",
+            "The file is at fault, not the training: take another checkpoint, or download it again.",
+        )
     if len(fitting) < _LEAST_SHARE * (len(fitting) + len(missing)):
         network.load_state_dict(before)
         total = len(fitting) + len(missing)
         raise SettingsError(
             f"{origin} does not fit {architecture.name}: {len(fitting)} of {total} tensors. "
             f"Without weights: {_some(missing)}. Not used: {_some(match.unexpected)}.",
-            "Check model.name, model.args and transfer.file.",
+            "Check model.name, model.args and transfer.file; of a file with several networks, "
+            "transfer.weights names the beginning of one's names.",
         )
     if missing:
         hint = ""

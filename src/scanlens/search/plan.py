@@ -11,6 +11,8 @@ import yaml
 from pydantic import ConfigDict, InstanceOf, PositiveInt, StringConstraints, ValidationError
 from pydantic.dataclasses import dataclass
 
+from scanlens.config.kept import kept_choice
+from scanlens.config.overrides import override_value
 from scanlens.errors import SettingsError
 from scanlens.search.space import Dimension, as_override, grid, read_dimension
 from scanlens.tracking.compare import lower_is_better
@@ -103,6 +105,8 @@ def read_plan(project: Path, words: Sequence[str], options: Mapping[str, Any]) -
     content: dict[str, Any] = _read(project, names[0]) if names else {}
     choices: dict[str, Any] = {**content.pop("fixed", {}), **content.pop("space", {})}
     choices |= dict(word.split("=", 1) for word in words if "=" in word)
+    if "data" not in choices:
+        choices = {**{key: override_value(value) for key, value in kept_choice(project)}, **choices}
     dimensions = [read_dimension(key, value) for key, value in choices.items()]
     rules = [
         {k: read_dimension(k, v).options for k, v in rule.items()} for rule in content.pop("exclude", [])

@@ -12,7 +12,6 @@ from typing import Any
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from optuna.distributions import (
     BaseDistribution,
@@ -80,11 +79,6 @@ def as_override(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value).replace('"', "'") if isinstance(value, list | dict) else json.dumps(value)
-
-
-def quoted(text: str) -> str:
-    """Text that an override takes letter by letter, such as a path."""
-    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def read_dimension(key: str, value: Any) -> Dimension:

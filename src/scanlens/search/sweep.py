@@ -14,11 +14,12 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from scanlens.config.compose import compose_text
+from scanlens.config.overrides import override_value
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.search.experiment import experiment_path, write_experiment
 from scanlens.search.plan import SweepPlan
-from scanlens.search.space import grid, quoted, spelled
+from scanlens.search.space import grid, spelled
 from scanlens.search.study import (
     FOLDER,
     PARENT,
@@ -35,7 +36,8 @@ from scanlens.search.study import (
 from scanlens.search.trials import TrialRunner
 from scanlens.search.workspace import end_processes, remove_workspaces
 from scanlens.tracking.lineage import settings_hash
-from scanlens.tracking.sweeps import SweepRun, absolute
+from scanlens.tracking.place import settle_store
+from scanlens.tracking.sweeps import SweepRun
 
 CHANGES_VALIDATION = ("data", "acquire", "manifest", "preprocess", "seed")
 """Keys whose change may change which scans are validated, or how they look."""
@@ -103,8 +105,8 @@ def sweep(project: Path, plan: SweepPlan, say: bool = True) -> Outcome:
 
 
 def _run(project: Path, plan: SweepPlan, study: optuna.Study, speak: Callable[[str], None]) -> Outcome:
-    tracking = absolute(_tracking_of(project, plan), project)
-    override = [f"tracking.uri={quoted(tracking.uri)}"] if tracking.enabled else []
+    tracking = settle_store(_tracking_of(project, plan), project)
+    override = [f"tracking.uri={override_value(tracking.uri)}"] if tracking.enabled else []
     with SweepRun(tracking, plan.name, study.user_attrs.get(PARENT, ""), plan.identity()) as parent:
         study.set_user_attr(PARENT, parent.run_id)
         end_processes(project / FOLDER / plan.name)

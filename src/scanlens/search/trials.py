@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from scanlens.atomic import write_text
 from scanlens.config.compose import PARAMS, compose_text
+from scanlens.config.kept import keep_data
 from scanlens.errors import ScanlensError
 from scanlens.scaling.cores import available_cores
 from scanlens.search.plan import SweepPlan
@@ -131,6 +132,8 @@ class TrialRunner:
         with _COMPOSING:
             text = compose_text(workspace, overrides)
             settings = yaml.safe_load(text)
+            # What the trial before ran on is nothing that was forgotten.
+            keep_data(workspace, settings["data"])
             extra = bring_paths(self._project, workspace, settings)
             if self._plan.jobs > 1 and settings["runtime"]["threads"] == "auto":
                 extra.append(f"runtime.threads={max(1, available_cores() // self._plan.jobs)}")

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from dvc.config import Config
 
-from scanlens.search.space import quoted
+from scanlens.config.overrides import override_value
 from scanlens.tracking.trial import VARIABLE
 
 COPIED = (
@@ -70,7 +70,7 @@ def bring_paths(project: Path, workspace: Path, settings: Mapping[str, Any]) -> 
             continue
         source = Path(os.path.normpath(project / value))
         if not source.is_relative_to(project):
-            overrides.append(f"{section}.{name}={quoted(str(source))}")
+            overrides.append(f"{section}.{name}={override_value(str(source))}")
         elif source.exists() and not (workspace / value).exists():
             (workspace / value).parent.mkdir(parents=True, exist_ok=True)
             (workspace / value).symlink_to(source)

@@ -16,7 +16,14 @@ from mlflow.tracking import MlflowClient
 from scanlens.config.schema import Tracking
 from scanlens.errors import ScanlensError
 from scanlens.tracking.lineage import NOT_IDENTITY
-from scanlens.tracking.runs import PREDICTIONS, short_reason, unreachable, without_password
+from scanlens.tracking.place import settle_store
+from scanlens.tracking.runs import (
+    PREDICTIONS,
+    active_experiment,
+    short_reason,
+    unreachable,
+    without_password,
+)
 from scanlens.tracking.sweeps import SWEEP
 from scanlens.tracking.trial import CHOICES, PARENT, STATE
 
@@ -69,6 +76,7 @@ class RunStore:
     """
 
     def __init__(self, tracking: Tracking) -> None:
+        tracking = settle_store(tracking, Path())
         sqlite = tracking.uri.removeprefix("sqlite:///")
         if sqlite != tracking.uri and not Path(sqlite).is_file():
             raise ScanlensError(f"{tracking.uri} does not exist yet: no run was tracked.", "Run: dvc repro")
@@ -76,17 +84,27 @@ class RunStore:
             raise ScanlensError(f"{reason}.", "Check tracking.uri.")
         with _asking():
             self._client = MlflowClient(tracking.uri)
-            experiment = self._client.get_experiment_by_name(tracking.experiment)
+            experiment = active_experiment(self._client, tracking.experiment, tracking.uri)
         if experiment is None:
             raise ScanlensError(
                 f"{without_password(tracking.uri)} holds no experiment {tracking.experiment}.",
                 "Run: dvc repro, or check tracking.experiment.",
             )
-        self._experiment = str(experiment.experiment_id)
+        self._experiment = experiment
+        self._where = f"The experiment {tracking.experiment} of {without_password(tracking.uri)}"
 
     def newest(self, limit: int) -> list[TrackedRun]:
-        """The newest runs, newest first; sweeps themselves have no metrics and are left out."""
+        """The newest runs, newest first; sweeps themselves have no metrics and are left out.
+
+        Raises:
+            ScanlensError: There is none.
+        """
         found = self._search("", limit + _PAGE)
+        if all(SWEEP in run.data.tags for run in found):
+            raise ScanlensError(
+                f"{self._where} has no run yet, or they were deleted.",
+                "Run: dvc repro, or restore one: mlflow runs restore --run-id ID",
+            )
         return [_tracked(run) for run in found if SWEEP not in run.data.tags][:limit]
 
     def named(self, words: Sequence[str]) -> list[TrackedRun]:
@@ -166,6 +184,8 @@ def _asking() -> Iterator[None]:
     """Whatever store and client libraries raise, as one line."""
     try:
         yield
+    except ScanlensError:
+        raise
     except Exception as error:
         raise ScanlensError(
             f"The store of runs does not answer: {short_reason(error)}.", "Check tracking.uri."

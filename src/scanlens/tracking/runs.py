@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shlex
 import socket
 import sys
 import tempfile
@@ -25,16 +26,17 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
+from scanlens.errors import ScanlensError
 from scanlens.ranks import is_first
 from scanlens.tasks import task_of
 from scanlens.tracking.lineage import flatten, revision_tags, settings_hash
+from scanlens.tracking.place import artifacts_beside, settle_store
 from scanlens.tracking.trial import NUMBER, STUDY, current_trial
 
 WEIGHTS_TAG = "scanlens.weights_sha256"
 SETTINGS = "scanlens.settings_sha256"
 MEMBER = "scanlens.member"
 """Number of the network whose training this run is, where several make the classifier."""
-ARTIFACTS = "mlruns"
 PREDICTIONS = "predictions.parquet"
 """Artefact by which two runs can be compared scan by scan."""
 NOT_SHARED = ("site",)
@@ -48,6 +50,8 @@ def without_password(text: str) -> str:
 
 def short_reason(error: Exception) -> str:
     """Type and first line of an error, without passwords."""
+    if isinstance(error, ScanlensError):
+        return str(error)
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {without_password(first)}"
 
@@ -177,13 +181,32 @@ def data_tags(manifest: Path) -> dict[str, str]:
     return {"scanlens.data_hash": facts["data_hash"], "scanlens.split_hash": facts["split_hash"]}
 
 
-def _experiment(client: MlflowClient, name: str, uri: str) -> str:
+def active_experiment(client: MlflowClient, name: str, uri: str) -> str | None:
+    """Id of the experiment of this name; None where there is none.
+
+    Raises:
+        ScanlensError: It was deleted; the store would take no run and show none.
+    """
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    # A relative SQLite store keeps its artefacts beside it; a server decides for itself.
-    local = uri.startswith("sqlite:")
-    return str(client.create_experiment(name, Path(ARTIFACTS).resolve().as_uri() if local else None))
+    if found is None:
+        return None
+    if found.lifecycle_stage == "deleted":
+        raise ScanlensError(
+            f"the experiment {name} was deleted.",
+            f"Restore it: MLFLOW_TRACKING_URI={shlex.quote(without_password(uri))} mlflow experiments "
+            f"restore --experiment-id {found.experiment_id}; or set another tracking.experiment.",
+        )
+    return str(found.experiment_id)
+
+
+def experiment_id(client: MlflowClient, name: str, uri: str) -> str:
+    """Id of the experiment of this name, which is made where there is none.
+
+    Raises:
+        ScanlensError: As :func:`active_experiment`.
+    """
+    known = active_experiment(client, name, uri)
+    return known or str(client.create_experiment(name, artifacts_beside(uri)))
 
 
 def _logged(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,10 +240,11 @@ def open_run(
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(max(1, int(tracking.timeout_s * 4)))
     identity = settings_hash(settings)
     trial = current_trial()
+    tracking = settle_store(tracking, Path())
     try:
         mlflow.set_tracking_uri(tracking.uri)
         client = MlflowClient(tracking.uri)
-        experiment = _experiment(client, tracking.experiment, tracking.uri)
+        experiment = experiment_id(client, tracking.experiment, tracking.uri)
         if weights is not None:
             wanted = f"tags.`{WEIGHTS_TAG}` = '{weights}' and tags.`{SETTINGS}` = '{identity}'"
             if trial is not None:
@@ -243,6 +267,6 @@ def open_run(
             client.log_batch(run.run_id, params=entries[start : start + 100])
         run.set_tags({**revision, **tags, SETTINGS: identity, **({WEIGHTS_TAG: weights} if weights else {})})
     except Exception as error:  # as above
-        print(f"warning: not tracked: {short_reason(error)}. The work goes on.", file=sys.stderr)
+        print(f"warning: not tracked: {short_reason(error).rstrip('.')}. The work goes on.", file=sys.stderr)
         return Run(None)
     return run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -15,22 +14,13 @@ from mlflow.tracking import MlflowClient
 
 from scanlens.config.schema import Tracking
 from scanlens.tracking.lineage import flatten, settings_hash
-from scanlens.tracking.runs import SETTINGS, Run, _experiment, _logged, short_reason, unreachable
+from scanlens.tracking.runs import SETTINGS, Run, _logged, experiment_id, short_reason, unreachable
 from scanlens.tracking.trial import CHOICES, NUMBER, PARENT, STATE, STUDY
 
 SWEEP = "scanlens.sweep"
 """Tag of the parent: the study's name."""
 ENDED = {"complete": "FINISHED", "pruned": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
 """MLflow's status for each state of a trial."""
-
-
-def absolute(tracking: Tracking, project: Path) -> Tracking:
-    """The section with a SQLite store's path absolute, so that stages of another folder log there."""
-    prefix = "sqlite:///"
-    if not tracking.uri.startswith(prefix):
-        return tracking
-    path = (project.resolve() / tracking.uri.removeprefix(prefix)).resolve()
-    return dataclasses.replace(tracking, uri=f"{prefix}{path}")
 
 
 class SweepRun:
@@ -56,7 +46,7 @@ class SweepRun:
         try:
             mlflow.set_tracking_uri(tracking.uri)
             client = MlflowClient(tracking.uri)
-            self._experiment_id = _experiment(client, tracking.experiment, tracking.uri)
+            self._experiment_id = experiment_id(client, tracking.experiment, tracking.uri)
             if run_id:
                 client.set_tag(run_id, SWEEP, study)
                 client.update_run(run_id, status="RUNNING")
@@ -68,7 +58,7 @@ class SweepRun:
                 entries = [Param(k, v[:6000]) for k, v in flatten(facts).items()]
                 client.log_batch(run_id, params=entries[:100])
         except Exception as error:  # whatever store and client libraries raise: tracking never stops the work
-            print(f"warning: not tracked: {short_reason(error)}. The sweep goes on.", flush=True)
+            print(f"warning: not tracked: {short_reason(error).rstrip('.')}. The sweep goes on.", flush=True)
             return
         self._client, self.run = client, Run(client, run_id)
 

@@ -16,7 +16,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import scanlens
 from scanlens.atomic import replacing
 from scanlens.errors import ScanlensError, shortage
 from scanlens.models.architecture import Architecture
 from scanlens.models.classifier import Classifier
 from scanlens.scaling.device import Machine
+from scanlens.training.code import code_hash
 from scanlens.training.datamodule import ScanBatches
 
 FEATURES = Path(".scanlens/features")
@@ -40,7 +39,6 @@ KEPT_BYTES = 16 << 30
 SHARD_BYTES = 32 << 20
 _HEAD_ONLY = ("classes", "dropout", "head", "hidden", "centre", "spread")
 """Keys of an architecture that its features do not depend on; ``activation`` is a layer pattern's too."""
-PACKAGE = Path(scanlens.__file__).parent
 _CODE = (
     "augmentation",
     "models",
@@ -50,7 +48,6 @@ _CODE = (
     "training/feature_files.py",
 )
 """Parts of this package that decide what the features are: changed, they make features of their own."""
-_LIBRARIES = ("torch", "numpy", "scipy", "timm", "monai")
 
 
 def feature_key(
@@ -72,21 +69,10 @@ def feature_key(
         for part in scans.parts
     ]
     facts = [
-        _code(), [metadata.version(name) for name in _LIBRARIES], weights.hexdigest(), shape, parts,
-        scans.statistics, changes, views, machine.device, machine.precision,
+        code_hash(_CODE), weights.hexdigest(), shape, parts, scans.statistics, changes, views,
+        machine.device, machine.precision,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _code() -> str:
-    """A hash of the package's sources named in ``_CODE``."""
-    digest = hashlib.sha256()
-    for part in _CODE:
-        path = PACKAGE / part
-        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            digest.update(file.relative_to(PACKAGE).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def compute(

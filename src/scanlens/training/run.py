@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-import scanlens
 from scanlens.augmentation.policy import build_policy
 from scanlens.config.schema import Augmentation, Model, Training, Transfer
 from scanlens.errors import SettingsError
@@ -26,6 +25,7 @@ from scanlens.preprocess.store import Store
 from scanlens.ranks import is_first
 from scanlens.scaling.device import Machine
 from scanlens.training.callbacks import EpochHook
+from scanlens.training.code import code_hash
 from scanlens.training.datamodule import Part, ScanBatches
 from scanlens.training.features import with_features
 from scanlens.training.fit import fit
@@ -34,6 +34,9 @@ from scanlens.training.recipe import training_recipe
 
 CHECKPOINTS = Path(".scanlens/checkpoints")
 """Outside DVC's outputs and keyed by a hash: a kept output would leak from one experiment into the next."""
+
+_CODE = ("augmentation", "models", "preprocess", "pretraining", "scaling", "tasks", "training")
+"""Packages that decide what a fit learns: changed, one that was killed starts anew."""
 
 
 class MemberScans(NamedTuple):
@@ -44,8 +47,8 @@ class MemberScans(NamedTuple):
 
 
 def checkpoint_folder(*facts: Any) -> Path:
-    """A folder for a fit of exactly these settings and data."""
-    text = json.dumps([scanlens.__version__, torch.__version__, *facts], sort_keys=True, default=str)
+    """A folder for a fit of exactly these settings, data and code."""
+    text = json.dumps([code_hash(_CODE), *facts], sort_keys=True, default=str)
     return CHECKPOINTS / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
