@@ -28,5 +28,7 @@ if __name__ == "__main__":
         )
         reused = facts["stored"] - facts["decoded"]
         extra = f", {reused} of them from an earlier run" if reused else ""
+        for warning in facts["warnings"]:
+            print(f"warning: {warning}", flush=True)
         extra += f", {len(facts['left_out'])} left out" if facts["left_out"] else ""
         run.report(facts, f"{facts['stored']} scans of shape {facts['shape']} in {PREPROCESSED}{extra}")

@@ -21,6 +21,7 @@ from scanlens.config.schema import Preprocess
 from scanlens.errors import ScanlensError, SettingsError, shortage
 from scanlens.manifest.columns import OK
 from scanlens.preprocess.cache import open_cache, shard_key
+from scanlens.preprocess.faint import warn_of_faint
 from scanlens.preprocess.plan import ShardPlan
 from scanlens.preprocess.preprocessor import resolve_preprocessor
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
@@ -116,8 +117,8 @@ def preprocess(
 
     Returns:
         ``stored``, ``left_out`` (path and reason each), ``splits`` (scans a split), ``shape``, ``bytes``,
-        ``decoded`` and ``reused_rows`` (scans), ``reused_shards``, ``preprocessor``, ``statistics`` and
-        ``seconds`` of each part.
+        ``decoded`` and ``reused_rows`` (scans), ``reused_shards``, ``preprocessor``, ``statistics``,
+        ``warnings`` (sentences) and ``seconds_by_step``.
 
     Raises:
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
@@ -147,7 +148,9 @@ def preprocess(
         describe_store(output, Description(shape, list(source["labels"]), progress.shards, task), index)
         write_json(output / "preprocessor.json", preprocessor.to_json())
         made = time.perf_counter()
-        statistics = write_statistics(Store.open(output), config.range)
+        store = Store.open(output)
+        statistics = write_statistics(store, config.range)
+        warnings = warn_of_faint(store, output)
         if pruner is not None:
             pruner.prune(progress.keys)
     return {
@@ -159,6 +162,7 @@ def preprocess(
         **progress.counts,
         "preprocessor": preprocessor.to_json(),
         "statistics": statistics,
+        "warnings": warnings,
         "seconds_by_step": {
             "plan": round(planned - started, 2),
             "shards": round(made - planned, 2),
