@@ -61,7 +61,8 @@ def warn_of_faint(store: Store, folder: Path) -> list[str]:
     first = store.index["scan_id"].iloc[rows[0]]
     return [
         f"{len(rows)} of {len(store)} scans use under {100 * LEAST_RANGE:g} % of the range or sit at its "
-        f"ends, the first {first}: see {PICTURE} beside the store. preprocess.intensity and preprocess.windows decide."
+        f"ends, the first {first}: see {PICTURE} beside the store. preprocess.intensity "
+        "and preprocess.windows decide."
     ]
 
 
