@@ -131,7 +131,7 @@ def _zscore(values: _Values) -> IntensityRange | None:
 RULES: Mapping[str, Callable[[_Values], IntensityRange | None]] = MappingProxyType(
     {
         "soft_tissue": lambda values: SOFT_TISSUE,
-        "bytes": lambda values: BYTE_RANGE if values.scan.bits <= 8 else None,
+        "bytes": lambda values: BYTE_RANGE if values.scan.bits <= 8 and not values.scan.rescaled else None,
         "file_window": _file_window,
         "percentile": _percentile,
         "foreground": _foreground,

@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -100,6 +101,38 @@ def test_window_of_a_voi_lut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [0, 1, -5])
 def test_senseless_windows_are_none(tmp_path: Path, width: int) -> None:
     assert read(save(tmp_path, dataset(WindowCenter=5, WindowWidth=width))).window is None
+
+
+SPECT = {"ImageType": ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "Modality": "NM"}
+
+
+def spect(step: float, **tags: object) -> FileDataset:
+    """Three slices whose stored values say where they lie, with the position in the detector."""
+    frames = np.stack([STORED, STORED + 1, STORED + 2])
+    place = item(ImagePositionPatient=[0, 0, 40], ImageOrientationPatient=list(UPRIGHT))
+    values = {"PixelSpacing": [2, 3], "SpacingBetweenSlices": step, **SPECT}
+    return dataset(frames, **{**values, "DetectorInformationSequence": Sequence([place]), **tags})
+
+
+@pytest.mark.parametrize(("step", "first"), [(4, 0), (-4, 2)])
+def test_slices_of_spect_lie_behind_or_before_the_first(tmp_path: Path, step: float, first: int) -> None:
+    scan = read(save(tmp_path, spect(step)), dims=3)
+    assert (scan.spacing, scan.orientation) == ((4.0, 2.0, 3.0), "SPL")
+    assert scan.pixels[0, :, 0, 0].tolist() == [first, 1, 2 - first]
+    assert scan.affine is not None
+    assert scan.affine[2, 3] == min(40, 40 + 2 * step)
+
+
+def test_slices_of_spect_without_a_place_keep_their_distance(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, spect(-4, DetectorInformationSequence=None)), dims=3)
+    assert (scan.spacing, scan.orientation) == ((4.0, 2.0, 3.0), "")
+
+
+def test_the_slice_vector_orders_slices_of_spect(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, spect(4, SliceVector=[2, 1, 3])), dims=3)
+    assert scan.pixels[0, :, 0, 0].tolist() == [1, 0, 2]
+    repeated = read(save(tmp_path, spect(4, SliceVector=[1, 1, 2])), dims=3)
+    assert (repeated.pixels[0, :, 0, 0].tolist(), repeated.orientation) == ([0, 1, 2], "")
 
 
 def test_frames_are_a_volume_or_the_middle_one(tmp_path: Path) -> None:

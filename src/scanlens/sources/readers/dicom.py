@@ -8,7 +8,9 @@ one (of an even number the one after the middle), stands for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +25,15 @@ from scanlens.sources.readers.dicom_values import (
     modality,
     modality_units,
     numbers,
+    padded,
+    rescaled,
     spacing,
     text,
     voi_window,
     whole_number,
 )
-from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
-from scanlens.types import FloatArray, ImageArray, Scan
+from scanlens.sources.readers.series_geometry import Plane, Stack, assemble, plane_of, stack
+from scanlens.types import BoolArray, FloatArray, ImageArray, Scan
 
 
 def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame: int | None = None) -> Scan:
@@ -44,8 +48,8 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
 
     Returns:
         Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
-        range its bits can hold, so that larger is brighter; palette and YBR colour as RGB. Overlays are
-        left out, those in unused bits of the pixels too.
+        range its bits can hold, so that larger is brighter; palette and YBR colour as RGB. Padding is the
+        darkest there is. Overlays are left out, those in unused bits of the pixels too.
 
     Raises:
         UnreadableScan: No pixel data, absurd or zero dimensions, more than ``max_pixels`` in all frames,
@@ -59,22 +63,28 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
-    pixels, window, bits = decode(dataset, frames)
+    decoded = decode_frames(dataset, frames)
+    pixels, padding = decoded.pixels, decoded.padding
     sides, orientation, affine = spacing(dataset, frames), "", None
     if dims == 2:
-        pixels = pixels[:, 0]
+        pixels, padding = pixels[:, 0], None if padding is None else padding[0]
     elif len(pixels) == 1:
-        placed = _placed(dataset, pixels[0], reference, max_pixels)
-        if placed is not None:
-            volume, sides, affine = placed
-            pixels, orientation = volume[None], ORIENTATION
+        made = _stack_of(dataset, len(frames), reference)
+        if made is not None:
+            volume, sides = assemble(made, pixels[0].__getitem__, reference, max_pixels)
+            pixels, orientation, affine = volume[None], ORIENTATION, made.scan_affine
+            if padding is not None:
+                # Half a pixel moved by a tilted gantry is padding where most of it is.
+                planes = padding.astype(np.float32)
+                padding = assemble(made, planes.__getitem__, reference, max_pixels)[0] > 0.5
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
         spacing=sides,
         orientation=orientation,
         affine=affine,
-        window=window,
-        bits=bits,
+        window=decoded.window,
+        bits=decoded.bits,
+        padding=padding,
         **about(dataset),
     )
 
@@ -88,18 +98,35 @@ def about(dataset: FileDataset) -> dict:
         "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
+        "rescaled": text(dataset, "PhotometricInterpretation") in GREYS and rescaled(dataset, 0),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),
         "header": HeaderText(dataset),
     }
 
 
-def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[float, float] | None, int]:
-    """Decode one frame, or all of them.
+class Decoded(NamedTuple):
+    """Frames of one file.
 
-    Returns:
-        float32 ``(channel, frame, height, width)`` in the units :func:`read_dicom` states, the window of
-        the first frame, and the bits of a sample.
+    Attributes:
+        pixels: float32 ``(channel, frame, height, width)`` in the units :func:`read_dicom` states.
+        window: Of the first frame.
+        bits: Of a sample.
+        padding: ``(frame, height, width)``, or None; see :class:`scanlens.types.Scan`.
     """
+
+    pixels: ImageArray
+    window: tuple[float, float] | None
+    bits: int
+    padding: BoolArray | None = None
+
+
+def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[float, float] | None, int]:
+    """Decode as :func:`decode_frames` does, for whoever needs pixels, window and bits alone."""
+    return decode_frames(dataset, frames)[:3]
+
+
+def decode_frames(dataset: FileDataset, frames: list[int]) -> Decoded:
+    """Decode one frame, or all of them."""
     stored = _stored(dataset, frames[0] if len(frames) == 1 else None)
     stored = stored[None] if len(frames) == 1 else stored
     photometric = text(dataset, "PhotometricInterpretation")
@@ -107,13 +134,14 @@ def decode(dataset: FileDataset, frames: list[int]) -> tuple[ImageArray, tuple[f
     if photometric not in GREYS:
         if photometric == PALETTE:
             stored, bits = palette_rgb(stored, dataset)
-        return np.moveaxis(stored, -1, 0).astype(np.float32), None, bits
+        return Decoded(np.moveaxis(stored, -1, 0).astype(np.float32), None, bits)
     mirrored = photometric == "MONOCHROME1"
-    values, mirror = modality_units(stored, dataset, frames, mirrored=mirrored)
+    padding = padded(stored, dataset)
+    values, mirror = modality_units(stored, dataset, frames, padding, mirrored=mirrored)
     window = voi_window(dataset, frames[0])
     if window is not None and mirrored:
         window = (mirror - window[1], mirror - window[0])
-    return values[None], window, bits
+    return Decoded(values[None], window, bits, padding)
 
 
 def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
@@ -131,19 +159,45 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
     return (values << (allocated - 1 - high)) >> (allocated - bits)
 
 
-def _placed(
-    dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None] | None:
-    """Sort a file's grey frames by position: volume, sides, affine. None where they have no positions."""
-    planes = [plane_of(dataset, frame) for frame in range(len(values))]
+def _stack_of(dataset: FileDataset, frames: int, reference: str) -> Stack | None:
+    """Say how a file's grey frames lie; None where they have no positions."""
+    if "PerFrameFunctionalGroupsSequence" not in dataset:
+        tomogram = _tomogram(dataset, frames)
+        return stack(tomogram, reference) if tomogram else None
+    planes = [plane_of(dataset, frame) for frame in range(frames)]
     known = [plane for plane in planes if plane is not None]
-    if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
+    if not known:
         return None
     if len(known) < len(planes):
         raise UnreadableScan(reference, "some of its frames have no position")
-    made = stack(known, reference)
-    volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
-    return volume, sides, made.scan_affine
+    return stack(known, reference)
+
+
+def _tomogram(dataset: FileDataset, frames: int) -> list[Plane]:
+    """Say where the slices of reconstructed emission tomography (SPECT) lie; nothing where it is none.
+
+    The first slice has a position, with its detector; the others lie behind it, or with a negative spacing in
+    front of it, as the slice vector counts them (PS3.3 C.8.4.9, C.8.4.15). Of several time slots or energy
+    windows, whose slice numbers repeat, nothing is said.
+    """
+    kind = text(dataset, "ImageType").upper()
+    steps = [*numbers(dataset, "SpacingBetweenSlices"), *numbers(dataset, "SliceThickness")]
+    slices = numbers(dataset, "SliceVector") or list(range(1, frames + 1))
+    if "RECON TOMO" not in kind or not steps or steps[0] == 0 or len(set(slices)) != frames:
+        return []
+    detectors = dataset.get("DetectorInformationSequence")
+    first = plane_of(dataset)
+    if first is None and detectors:
+        place = Dataset()
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
+            setattr(place, keyword, detectors[0].get(keyword))
+        for keyword in ("Rows", "Columns", "PixelSpacing"):
+            setattr(place, keyword, dataset.get(keyword))
+        first = plane_of(place)
+    if first is None:
+        return []
+    step = np.cross(first.across, first.down) * steps[0]
+    return [replace(first, position=first.position + (number - 1) * step) for number in slices]
 
 
 # Palette colour: stored values through the red, green and blue tables (DICOM PS3.3 C.7.6.3.1.5).

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
-from scanlens.types import ImageArray
+from scanlens.types import BoolArray, ImageArray
 
 _IN_PLANE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _BETWEEN_SLICES = ("SpacingBetweenSlices", "SliceThickness")
@@ -28,7 +28,7 @@ def text(dataset: Dataset, keyword: str) -> str:
 
 _MODALITIES = (
     "ANN AR ASMT AU BDUS BI BMD CFM CR CT CTPROTOCOL DG DMS DOC DX ECG EEG EMG EOG EPS ES FID GM HC HD "
-    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
+    "IO IOL IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS OT PA PLAN "
     "POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG "
     "SM SMR SR SRF STAIN TEXTUREMAP TG US VA XA XAPROTOCOL XC "
     "AS CD CF CP CS DD DF DM DS EC FA FS LP MA MS OPR ST TH VF VB VM"  # retired, still in archives
@@ -64,7 +64,12 @@ def whole_number(dataset: Dataset, keyword: str, *, absent: int | None = None) -
 
 
 def modality_units(
-    stored: npt.NDArray[np.generic], dataset: Dataset, frames: list[int], *, mirrored: bool
+    stored: npt.NDArray[np.generic],
+    dataset: Dataset,
+    frames: list[int],
+    padding: BoolArray | None = None,
+    *,
+    mirrored: bool,
 ) -> tuple[ImageArray, float]:
     """Apply the modality LUT or rescale of each frame (PS3.3 C.11.1).
 
@@ -72,9 +77,11 @@ def modality_units(
         stored: ``(frame, row, column)`` as decoded.
         dataset: The header.
         frames: The number, from 0, of each frame in ``stored``.
+        padding: What :func:`padded` found; it becomes the darkest value of all other pixels, after mirroring.
+            In CT, whose units are absolute, it stays what it is where that is darker still.
         mirrored: Turn larger-is-darker into larger-is-brighter: ``x`` becomes ``low + high - x``, with low
             and high the units of the smallest and largest value that the stored bits can hold (floats:
-            that are stored). So a 12-bit 0 becomes 4095, whatever the scan shows.
+            that are stored and no padding). So a 12-bit 0 becomes 4095, whatever the scan shows.
 
     Returns:
         float32 in the modality's units, and the first frame's ``low + high`` (0 where not mirrored).
@@ -85,11 +92,53 @@ def modality_units(
         source = _units_source(dataset, frame)
         values[position] = _in_units(stored[position], source)
         if mirrored:
-            sums.append(
-                float(_in_units(_stored_range(stored[position], dataset), source).sum(dtype=np.float64))
-            )
+            shown = stored[position] if padding is None else stored[position][~padding[position]]
+            sums.append(float(_in_units(_stored_range(shown, dataset), source).sum(dtype=np.float64)))
             values[position] = sums[-1] - values[position]
+    if padding is not None:
+        darkest = values[~padding].min()
+        values[padding] = np.minimum(values[padding], darkest) if modality(dataset) == "CT" else darkest
     return values, sums[0] if sums else 0.0
+
+
+_PADDING_VALUES = ("PixelPaddingValue", "FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue")
+_PADDING_LIMITS = (
+    "PixelPaddingRangeLimit",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingRangeLimit",
+)
+
+
+def padded(stored: npt.NDArray[np.generic], dataset: Dataset) -> BoolArray | None:
+    """Find the pixels that the header calls padding (PS3.3 C.7.5.1.1.2).
+
+    Args:
+        stored: Grey, as decoded.
+        dataset: The header.
+
+    Returns:
+        Of the same shape; None where no pixel is padding, and where all are.
+    """
+    value, limit = (
+        next((found[0] for keyword in keywords if (found := numbers(dataset, keyword))), None)
+        for keywords in (_PADDING_VALUES, _PADDING_LIMITS)
+    )
+    if value is None:
+        return None
+    ends = np.array([value, value if limit is None else limit])
+    if stored.dtype.kind != "f":
+        # Files give it the wrong sign: 63536 for -2000 of 16 bits.
+        ends = ends.astype(np.int64).astype(stored.dtype)
+    found = (stored >= ends.min()) & (stored <= ends.max())
+    return found if found.any() and not found.all() else None
+
+
+def rescaled(dataset: Dataset, frame: int) -> bool:
+    """Whether grey values are others than unsigned bytes: see :attr:`scanlens.types.Scan.rescaled`."""
+    source = _units_source(dataset, frame)
+    bits = whole_number(dataset, "BitsStored") or 8
+    signed = whole_number(dataset, "PixelRepresentation") == 1
+    return bool(signed or bits < 8 or source.get("ModalityLUTSequence") or _rescale(source) != (1.0, 0.0))
 
 
 def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
@@ -114,7 +163,8 @@ def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
     plane = in_plane(source)
     if len(frames) > 1:
         steps = [found[0] for found in (numbers(source, keyword) for keyword in _BETWEEN_SLICES) if found]
-        plane = [*steps[:1], *plane]
+        # Of emission tomography its sign says in which direction the slices follow.
+        plane = [*map(abs, steps[:1]), *plane]
     return tuple(plane) if len(plane) == (3 if len(frames) > 1 else 2) and min(plane) > 0 else None
 
 
@@ -136,16 +186,25 @@ def group_item(dataset: Dataset, frame: int, group: str) -> Dataset | None:
 
 
 def _units_source(dataset: Dataset, frame: int) -> Dataset:
-    if "ModalityLUTSequence" in dataset or "RescaleSlope" in dataset:
+    if dataset.get("ModalityLUTSequence") or any(numbers(dataset, keyword) for keyword in _RESCALE):
         return dataset
     return group_item(dataset, frame, "PixelValueTransformationSequence") or dataset
 
 
+_RESCALE = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
+"""What each means where it is missing or empty."""
+
+
+def _rescale(source: Dataset) -> tuple[float, float]:
+    slope, intercept = ((numbers(source, keyword) or [absent])[0] for keyword, absent in _RESCALE.items())
+    return slope, intercept
+
+
 def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[np.generic]:
-    # A slope that is there but empty means none; pydicom would multiply by None.
-    if "ModalityLUTSequence" not in source and not numbers(source, "RescaleSlope"):
-        return stored
-    return apply_modality_lut(stored, source)
+    if source.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, source)
+    slope, intercept = _rescale(source)
+    return stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
 
 
 def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.generic]:
