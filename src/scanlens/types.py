@@ -44,9 +44,9 @@ class Scan:
             unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
-        rescaled: Of 8 bits and fewer: whether ``pixels`` are others than unsigned bytes, as they are signed, of
-            fewer bits, or lie behind a slope, an intercept or a modality LUT. ``bits`` then says nothing of
-            their range.
+        rescaled: Of 8 bits and fewer: whether ``pixels`` are others than unsigned bytes, as they are signed,
+            of fewer bits, or lie behind a slope, an intercept or a modality LUT. ``bits`` then says nothing
+            of their range.
         padding: Where the file says that there is nothing, along the spatial axes of ``pixels``, which are
             darkest there; no statistic of the scan counts it. None where there is none.
         doubts: What of its header had to be guessed or contradicts itself: a phrase each, without values.

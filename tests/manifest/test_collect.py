@@ -69,6 +69,13 @@ def test_one_patient_in_every_header_is_a_placeholder() -> None:
     assert notes.patient_warnings() == []
 
 
+def test_doubts_of_accepted_scans_are_told_once_a_set() -> None:
+    doubts = ("its orientation is a guess",)
+    rows = [examined(n, doubts=doubts if n else (), status="blank" if n == 1 else "ok") for n in range(5)]
+    _, notes = collect(rows, 5, np.zeros((5, SIDE, SIDE), np.uint8))
+    assert notes.doubt_warnings() == ["3 scans: its orientation is a guess."]
+
+
 def test_names_in_paths_are_counted() -> None:
     notes = Notes(named_paths=2)
     assert "2 scans' paths" in notes.patient_warnings()[0]

@@ -98,7 +98,7 @@ def build_manifest(
     )
     thumbnails = _room(len(listing), output)
     manifest, notes = collect(_examined(listing, examiner, engine), len(listing), thumbnails)
-    warnings = notes.patient_warnings()
+    warnings = notes.patient_warnings() + notes.doubt_warnings()
     pairs = _settle_contradictions(manifest, thumbnails, root, source, config)
     strata = _strata(manifest, manifest["status"] == OK, task)
     _deal(manifest, listing, strata, notes, pairs, config)

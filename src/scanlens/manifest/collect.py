@@ -32,6 +32,7 @@ class Notes:
         header_patients: Pseudonyms that headers, not the table, gave.
         other_patients: Read scans whose patient the table gave, or nobody.
         named_paths: Scans whose path holds the patient's own name or number.
+        doubts: Accepted scans by what of their headers had to be guessed or contradicts itself.
     """
 
     dates: list[str] = field(default_factory=list, repr=False)
@@ -39,6 +40,11 @@ class Notes:
     header_patients: Counter[str] = field(default_factory=Counter)
     other_patients: int = 0
     named_paths: int = 0
+    doubts: Counter[str] = field(default_factory=Counter)
+
+    def doubt_warnings(self) -> list[str]:
+        """Tell of each doubt once a data set, with the number of scans."""
+        return [f"{count} scans: {doubt}." for doubt, count in sorted(self.doubts.items())]
 
     def patient_warnings(self) -> list[str]:
         """Warn of names in paths; refuse one patient for all scans, which is a placeholder.
@@ -90,6 +96,7 @@ def collect(
             notes.tags[number] = one.tags
         notes.dates.append(one.date)
         notes.named_paths += one.named_in_path
+        notes.doubts.update(one.doubts if facts["status"] == OK else ())
         if one.header_patient:
             notes.header_patients[facts["patient"]] += 1
         elif facts["status"] == OK:

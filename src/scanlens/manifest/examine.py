@@ -45,6 +45,7 @@ class Examined:
         header_patient: Whether ``facts["patient"]`` is whom the file names, rather than from the listing or
             one unknown patient for all scans of a study.
         named_in_path: The path holds the patient's own name or number.
+        doubts: :attr:`scanlens.types.Scan.doubts`.
     """
 
     facts: dict[str, Any]
@@ -53,6 +54,7 @@ class Examined:
     date: str = field(default="", repr=False)
     header_patient: bool = False
     named_in_path: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Examiner:
             facts["status"] = error.reason
             return Examined(facts)
         facts.update(self._described(scan))
-        examined = Examined(facts, thumbnail(scan.pixels))
+        examined = Examined(facts, thumbnail(scan.pixels), doubts=scan.doubts)
         try:
             return self._identified(examined, scan)
         except MemoryError:

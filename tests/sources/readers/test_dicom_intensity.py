@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.pixels import apply_voi_lut
 from pydicom.sequence import Sequence
 
 from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.read import read_scan
+from scanlens.sources.readers.dicom import decode
 from scanlens.types import Scan
 from tests.helpers.dicom import STORED, dataset, enhanced, item, save
 
@@ -166,3 +168,57 @@ def test_padding_of_frames_is_turned_with_them(tmp_path: Path) -> None:
     assert scan.padding.shape == scan.pixels.shape[1:]
     assert np.argwhere(scan.padding).tolist() == [[0, 3, 4]]
     assert scan.pixels[0, 0, 3, 4] == 100
+
+
+def voi_lut(*entries: int, first: int = 1000) -> Sequence:
+    lut = item(LUTDescriptor=[len(entries), first, 16])
+    lut.add_new("LUTData", "US", list(entries))
+    return Sequence([lut])
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("entries", [(0, 10, 20, 40), (40, 20, 10, 0)])
+def test_a_voi_lut_decides_what_is_bright_as_viewers_show_it(
+    tmp_path: Path, entries: tuple[int, ...], photometric: str
+) -> None:
+    stored = np.arange(1000, 1004, dtype=np.uint16).reshape(2, 2)
+    made = dataset(
+        stored, VOILUTSequence=voi_lut(*entries), Modality="DX", PhotometricInterpretation=photometric
+    )
+    scan = read(save(tmp_path, made))
+    shown = apply_voi_lut(stored, made).astype(float)
+    if photometric == "MONOCHROME1":
+        shown = -shown
+    np.testing.assert_array_equal(np.argsort(scan.pixels[0].ravel()), np.argsort(shown.ravel()))
+    assert scan.window is not None
+    assert scan.window[0] <= scan.pixels.min() < scan.pixels.max() <= scan.window[1]
+    assert not scan.doubts
+
+
+def test_hounsfield_units_stay_whatever_the_voi_lut() -> None:
+    made = dataset(VOILUTSequence=voi_lut(40, 20, 0), Modality="CT", RescaleIntercept=-1024)
+    assert decode(made, [0])[0][0, 0, 0, 0] == -1024
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "doubts"),
+    [
+        ("MONOCHROME2", "INVERSE", 1),
+        ("MONOCHROME2", "IDENTITY", 0),
+        ("MONOCHROME1", "INVERSE", 0),
+        ("MONOCHROME1", "IDENTITY", 1),
+    ],
+)
+def test_a_presentation_lut_that_contradicts_is_told(
+    tmp_path: Path, photometric: str, shape: str, doubts: int
+) -> None:
+    made = dataset(PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    scan = read(save(tmp_path, made))
+    assert [photometric in doubt and shape in doubt for doubt in scan.doubts] == [True] * doubts
+    shown = 4095 - STORED if photometric == "MONOCHROME1" else STORED
+    np.testing.assert_array_equal(scan.pixels[0], shown)
+
+
+def test_a_window_beside_a_voi_lut_that_inverts_is_told(tmp_path: Path) -> None:
+    made = dataset(VOILUTSequence=voi_lut(40, 20, 0), WindowCenter=1000, WindowWidth=500)
+    assert len(read(save(tmp_path, made)).doubts) == 1

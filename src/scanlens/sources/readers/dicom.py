@@ -26,14 +26,16 @@ from scanlens.sources.readers.dicom_values import (
     modality_units,
     numbers,
     padded,
+    polarity_doubts,
     rescaled,
     spacing,
     text,
+    voi_inverts,
     voi_window,
     whole_number,
 )
 from scanlens.sources.readers.series_geometry import Plane, Stack, assemble, plane_of, stack
-from scanlens.types import BoolArray, FloatArray, ImageArray, Scan
+from scanlens.types import BoolArray, ImageArray, Scan
 
 
 def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame: int | None = None) -> Scan:
@@ -48,7 +50,8 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
 
     Returns:
         Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
-        range its bits can hold, so that larger is brighter; palette and YBR colour as RGB. Padding is the
+        range its bits can hold, so that larger is brighter, and mirrored once more where its VOI LUT
+        inverts, as viewers and pydicom show it; palette and YBR colour as RGB. Padding is the
         darkest there is. Overlays are left out, those in unused bits of the pixels too.
 
     Raises:
@@ -94,11 +97,13 @@ def about(dataset: FileDataset) -> dict:
 
     The data set is the header's from here on, without its pixels: decode them before.
     """
+    grey = text(dataset, "PhotometricInterpretation") in GREYS
     return {
         "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
-        "rescaled": text(dataset, "PhotometricInterpretation") in GREYS and rescaled(dataset, 0),
+        "rescaled": grey and rescaled(dataset, 0),
+        "doubts": polarity_doubts(dataset, 0) if grey else (),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),
         "header": HeaderText(dataset),
     }
@@ -135,7 +140,7 @@ def decode_frames(dataset: FileDataset, frames: list[int]) -> Decoded:
         if photometric == PALETTE:
             stored, bits = palette_rgb(stored, dataset)
         return Decoded(np.moveaxis(stored, -1, 0).astype(np.float32), None, bits)
-    mirrored = photometric == "MONOCHROME1"
+    mirrored = (photometric == "MONOCHROME1") != voi_inverts(dataset, frames[0])
     padding = padded(stored, dataset)
     values, mirror = modality_units(stored, dataset, frames, padding, mirrored=mirrored)
     window = voi_window(dataset, frames[0])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut
 
-from scanlens.types import BoolArray, ImageArray
+from scanlens.types import BoolArray, ImageArray, IntArray
 
 _IN_PLANE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 _BETWEEN_SLICES = ("SpacingBetweenSlices", "SliceThickness")
@@ -153,8 +153,35 @@ def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
         exact = text(source, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
         center, width = (centers[0], widths[0]) if exact else (centers[0] - 0.5, widths[0] - 1.0)
         return (center - width / 2, center + width / 2) if width > 0 else None
-    luts = source.get("VOILUTSequence")
-    return _lut_range(luts[0], "<" if dataset.original_encoding[1] is not False else ">") if luts else None
+    lut = _voi_lut(dataset, source)
+    return None if lut is None else _lut_range(*lut)
+
+
+def voi_inverts(dataset: Dataset, frame: int) -> bool:
+    """Tell whether the first VOI LUT falls, so that who applies it shows bright what is stored dark.
+
+    Never of CT, whose units are absolute and shown by the same window in every file.
+    """
+    if modality(dataset) == "CT":
+        return False
+    lut = _voi_lut(dataset, group_item(dataset, frame, "FrameVOILUTSequence") or dataset)
+    return lut is not None and lut[0].size > 0 and bool(lut[0][0] > lut[0][-1])
+
+
+def polarity_doubts(dataset: Dataset, frame: int) -> tuple[str, ...]:
+    """Say where a grey image's header contradicts itself in what is bright, for ``Scan.doubts``."""
+    photometric, shape = (
+        text(dataset, keyword) for keyword in ("PhotometricInterpretation", "PresentationLUTShape")
+    )
+    found = []
+    if (photometric, shape) in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")):
+        found.append(
+            f"{photometric} with PresentationLUTShape {shape}, which viewers show differently: "
+            "read as the photometric interpretation says"
+        )
+    if voi_inverts(dataset, frame) and numbers(dataset, "WindowCenter"):
+        found.append("a VOI LUT that inverts beside a window that does not: inverted")
+    return tuple(found)
 
 
 def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
@@ -216,17 +243,22 @@ def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDAr
     return np.array([low, high], dtype=stored.dtype)
 
 
-def _lut_range(lut: Dataset, order: str) -> tuple[float, float] | None:
-    descriptor = numbers(lut, "LUTDescriptor")
+def _lut_range(table: IntArray, first: float) -> tuple[float, float] | None:
+    changes = np.flatnonzero(np.diff(table))
+    return (first + float(changes[0]), first + float(changes[-1]) + 1.0) if changes.size else None
+
+
+def _voi_lut(dataset: Dataset, source: Dataset) -> tuple[IntArray, float] | None:
+    """Return the entries of the first VOI LUT and the input of the first of them; None without one."""
+    luts = source.get("VOILUTSequence")
+    descriptor = numbers(luts[0], "LUTDescriptor") if luts else []
     if len(descriptor) != 3:
         return None
     entries, first, bits = int(descriptor[0]) or 1 << 16, descriptor[1], int(descriptor[2])
-    raw = lut.get("LUTData")
+    raw = luts[0].get("LUTData")
     if isinstance(raw, bytes):
+        order = "<" if dataset.original_encoding[1] is not False else ">"
         table = np.frombuffer(raw, dtype=np.uint8 if len(raw) == entries and bits <= 8 else f"{order}u2")
     else:
         table = np.asarray(raw)
-    changes = np.flatnonzero(np.diff(table.astype(np.int64)))
-    if not changes.size:
-        return None
-    return first + float(changes[0]), first + float(changes[-1]) + 1.0
+    return table.astype(np.int64), first
