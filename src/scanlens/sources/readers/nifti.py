@@ -100,7 +100,7 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         stream.seek(0)
         image = _SINGLE_FILE[magic].from_stream(stream)
         voxels: Any = image.dataobj
-        values, scale = np.asarray(voxels, dtype=np.float32), (voxels.slope, voxels.inter)
+        values, rescale = np.asarray(voxels, dtype=np.float32), (voxels.slope, voxels.inter)
         if zipped:
             _refuse_damaged(stream, reference)
     header = image.header
@@ -121,7 +121,7 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         affine=scale @ image.affine,
         window=(low, high) if math.isfinite(high - low) and high > low else None,
         bits=32 if stored.kind == "f" else 8 * stored.itemsize,
-        rescaled=stored.kind == "i" or scale != (1.0, 0.0),
+        rescaled=stored.kind == "i" or rescale != (1.0, 0.0),
         doubts=doubts,
         header=_header_text(header),
     )
