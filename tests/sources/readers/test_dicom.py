@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -334,6 +335,38 @@ def test_jpeg_baseline(tmp_path: Path, mode: str) -> None:
     scan = read(save(tmp_path, made))
     np.testing.assert_allclose(scan.pixels, expected, atol=4)
     assert np.abs(scan.pixels - expected).mean() < 1
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_compressed_pixels_under_an_uncompressed_syntax(tmp_path: Path, large: bool) -> None:
+    side = 2000 if large else 16  # large values are left on disk
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    made = dataset(noise, JPEGBaseline8Bit, BitsAllocated=8, BitsStored=8, HighBit=7)
+    made.PixelData = encapsulate([buffer.getvalue()])
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    path = save(tmp_path, made)
+    content = path.read_bytes()
+    native = str(ExplicitVRLittleEndian).encode()
+    stated = str(JPEGBaseline8Bit).encode()
+    path.write_bytes(content.replace(stated, native.ljust(len(stated), b"\0"), 1))
+    with pytest.raises(UnreadableScan, match=r"its pixels are compressed, but .*Explicit VR Little Endian"):
+        read(path)
+
+
+def test_uncompressed_pixels_under_a_compressed_syntax(tmp_path: Path) -> None:
+    path = save(tmp_path, dataset())
+    longer = str(JPEGBaseline8Bit).encode()
+    content = path.read_bytes()
+    stated = str(ExplicitVRLittleEndian).encode() + b"\0"
+    place = content.index(stated) - 2
+    meta = bytearray(content.replace(content[place : place + 2] + stated, struct.pack("<H", 22) + longer, 1))
+    meta[140] += 2  # the length of the file meta
+    path.write_bytes(meta)
+    with pytest.raises(UnreadableScan, match=r"its pixels are uncompressed, but .*JPEG Baseline"):
+        read(path)
 
 
 def test_header_text(tmp_path: Path) -> None:

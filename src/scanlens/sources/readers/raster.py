@@ -1,9 +1,9 @@
 """Raster images (PNG, JPEG, TIFF, BMP, WebP) through Pillow.
 
 ``pixels`` keep the file's units: 0-255, 0-65535 for 16 bits, the stored values for 32-bit. Pillow reads
-colour, and grey with transparency, of 16 bits as 8: these OpenCV reads again, and what Pillow made of it shows
-whether it read the same picture. One-bit images arrive as 0 and 255. A raster's resolution tag is a printing
-hint, so ``spacing`` stays unknown.
+colour, and grey with transparency, of 16 bits as 8: these OpenCV reads again, and Pillow's shows whether it
+read the same picture. One-bit images arrive as 0 and 255. A raster's resolution tag is a printing hint, so
+``spacing`` stays unknown.
 """
 
 from __future__ import annotations
