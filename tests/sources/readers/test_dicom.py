@@ -104,6 +104,28 @@ def test_senseless_windows_are_none(tmp_path: Path, width: int) -> None:
     assert read(save(tmp_path, dataset(WindowCenter=5, WindowWidth=width))).window is None
 
 
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize(("ratio", "scale"), [([1, 2], (1, 2)), ([3, 1], (3, 1)), ([2, 2], (1, 1))])
+def test_pixels_that_are_no_squares_keep_the_proportions(
+    tmp_path: Path, ratio: list[int], scale: tuple[int, int], spaced: bool
+) -> None:
+    spacing = {"PixelSpacing": [0.2, 0.3]} if spaced else {}
+    scan = read(save(tmp_path, dataset(PixelAspectRatio=ratio, PixelPaddingValue=300, **spacing)))
+    rows, columns = (1, 1) if spaced else scale
+    expected = np.where(STORED == 300, 0, STORED).repeat(rows, axis=0).repeat(columns, axis=1)
+    np.testing.assert_array_equal(scan.pixels[0], expected)
+    assert scan.spacing == ((0.2, 0.3) if spaced else None)
+    assert scan.padding is not None
+    assert scan.padding.sum() == rows * columns
+
+
+def test_pixels_of_ratio_three_to_two(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, dataset(np.stack([STORED, STORED]), PixelAspectRatio=[3, 2])), dims=3)
+    assert scan.pixels.shape == (1, 2, 8, 7)
+    with pytest.raises(UnreadableScan, match="5 x 7000 pixels once they are square"):
+        read(save(tmp_path, dataset(PixelAspectRatio=[1, 1000])), max_pixels=30_000)
+
+
 SPECT = {"ImageType": ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "Modality": "NM"}
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
@@ -22,6 +23,8 @@ from scanlens.sources.readers.axes import ORIENTATION
 from scanlens.sources.readers.dicom_file import GREYS, PALETTE, open_image
 from scanlens.sources.readers.dicom_header import HeaderText
 from scanlens.sources.readers.dicom_values import (
+    group_item,
+    in_plane,
     modality,
     modality_units,
     numbers,
@@ -49,10 +52,12 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
         frame: Which frame, from 0, where ``dims`` is 2.
 
     Returns:
-        Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
-        range its bits can hold, so that larger is brighter, and mirrored once more where its VOI LUT
-        inverts, as viewers and pydicom show it; palette and YBR colour as RGB. Padding is the
-        darkest there is. Overlays are left out, those in unused bits of the pixels too.
+        Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the range
+        its bits can hold, so that larger is brighter, and mirrored once more where its VOI LUT inverts, as
+        viewers and pydicom show it; palette and YBR colour as RGB. Padding is the darkest there is. Where
+        pixels are said to be no squares, and not how large they are, there are more of them along their
+        longer side, so that the body keeps its proportions. Overlays are left out, those in unused bits of
+        the pixels too.
 
     Raises:
         UnreadableScan: No pixel data, absurd or zero dimensions, more than ``max_pixels`` in all frames,
@@ -69,6 +74,8 @@ def read_dicom(path: Path, reference: str, *, dims: int, max_pixels: int, frame:
     decoded = decode_frames(dataset, frames)
     pixels, padding = decoded.pixels, decoded.padding
     sides, orientation, affine = spacing(dataset, frames), "", None
+    if not in_plane(dataset) and group_item(dataset, frames[0], "PixelMeasuresSequence") is None:
+        pixels, padding = _square(pixels, padding, dataset, reference, max_pixels)
     if dims == 2:
         pixels, padding = pixels[:, 0], None if padding is None else padding[0]
     elif len(pixels) == 1:
@@ -162,6 +169,47 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
         return pixel_array(dataset, index=frame)
     values = pixel_array(dataset, index=frame, correct_unused_bits=False)
     return (values << (allocated - 1 - high)) >> (allocated - bits)
+
+
+def _square(
+    pixels: ImageArray, padding: BoolArray | None, dataset: Dataset, reference: str, max_pixels: int
+) -> tuple[ImageArray, BoolArray | None]:
+    """Make squares of pixels of another PixelAspectRatio (height to width): more of them along one axis.
+
+    Args:
+        pixels: ``(channel, frame, height, width)``.
+        padding: ``(frame, height, width)``, or None.
+        dataset: The header.
+        reference: The scan, for the reason.
+        max_pixels: The most pixels there may be.
+
+    Raises:
+        UnreadableScan: More than ``max_pixels``.
+    """
+    ratio = numbers(dataset, "PixelAspectRatio")
+    if len(ratio) != 2 or min(ratio) <= 0 or ratio[0] == ratio[1]:
+        return pixels, padding
+    *leading, height, width = pixels.shape
+    rows = max(round(height * ratio[0] / min(ratio)), height)
+    columns = max(round(width * ratio[1] / min(ratio)), width)
+    if rows * columns * pixels.shape[1] > max_pixels:
+        raise UnreadableScan(
+            reference,
+            f"too large: {rows} x {columns} pixels once they are square, as PixelAspectRatio has it",
+        )
+    # Whole multiples repeat what is there.
+    whole = rows % height == 0 and columns % width == 0
+    method = cv2.INTER_NEAREST if whole else cv2.INTER_LINEAR
+    planes = [
+        cv2.resize(one, (columns, rows), interpolation=method) for one in pixels.reshape(-1, height, width)
+    ]
+    if padding is not None:
+        masks = [
+            cv2.resize(one.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
+            for one in padding
+        ]
+        padding = np.array(masks, dtype=bool)
+    return np.array(planes, dtype=np.float32).reshape(*leading, rows, columns), padding
 
 
 def _stack_of(dataset: FileDataset, frames: int, reference: str) -> Stack | None:
