@@ -1,5 +1,6 @@
 """Every accepted scan becomes a row of one shape in the store."""
 
+import sys
 from pathlib import Path
 
 from pipelines.stage import MANIFEST, PREPROCESSED, RAW, stage
@@ -26,6 +27,8 @@ if __name__ == "__main__":
             engine_of(load_section(Runtime)),
             cache=CACHE,
         )
+        for warning in facts["warnings"]:
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
         reused = facts["stored"] - facts["decoded"]
         extra = f", {reused} of them from an earlier run" if reused else ""
         extra += f", {len(facts['left_out'])} left out" if facts["left_out"] else ""

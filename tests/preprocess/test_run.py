@@ -82,6 +82,22 @@ def test_the_store_holds_every_accepted_scan_as_inference_would_make_it(
     assert store.statistics["std"] == pytest.approx([train.std()])
     assert facts["splits"] == {"train": 12, "val": 4, "test": 4}
     assert facts["left_out"] == []
+    assert facts["warnings"] == []
+
+
+def test_scans_that_are_all_but_black_are_told(
+    root: Path, tmp_path: Path, preprocess_config: MakeConfig
+) -> None:
+    manifest = manifest_of(root)
+    for path in root.glob("00*.png"):
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 32)
+    manifest["sha256"] = [content_sha256(root, path) for path in manifest["path"]]
+    facts = preprocess(manifest, root, SOURCE, preprocess_config(), tmp_path / "out")
+    assert [warning.split(",")[0] for warning in facts["warnings"]] == [
+        "10 of 20 scans use less than 5% of the range from black to white"
+    ]
+    assert (tmp_path / "out/range.png").is_file()
+    assert facts["decoded"] == 20
 
 
 def test_several_workers_write_the_same_bytes(

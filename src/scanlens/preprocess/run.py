@@ -23,6 +23,7 @@ from scanlens.manifest.columns import OK
 from scanlens.preprocess.cache import open_cache, shard_key
 from scanlens.preprocess.plan import ShardPlan
 from scanlens.preprocess.preprocessor import resolve_preprocessor
+from scanlens.preprocess.range_check import range_warnings
 from scanlens.preprocess.shards import ShardFacts, ShardTask, make_shard, try_scan
 from scanlens.preprocess.statistics import write_statistics
 from scanlens.preprocess.store import Store
@@ -116,8 +117,9 @@ def preprocess(
 
     Returns:
         ``stored``, ``left_out`` (path and reason each), ``splits`` (scans a split), ``shape``, ``bytes``,
-        ``decoded`` and ``reused_rows`` (scans), ``reused_shards``, ``preprocessor``, ``statistics`` and
-        ``seconds`` of each part.
+        ``decoded`` and ``reused_rows`` (scans), ``reused_shards``, ``preprocessor``, ``statistics``,
+        ``warnings`` (sentences: :func:`scanlens.preprocess.range_check.range_warnings`) and ``seconds`` of
+        each part.
 
     Raises:
         SettingsError: A setting is out of range, or nothing is left of a class or a split.
@@ -147,7 +149,9 @@ def preprocess(
         describe_store(output, Description(shape, list(source["labels"]), progress.shards, task), index)
         write_json(output / "preprocessor.json", preprocessor.to_json())
         made = time.perf_counter()
-        statistics = write_statistics(Store.open(output), config.range)
+        store = Store.open(output)
+        statistics = write_statistics(store, config.range)
+        warnings = range_warnings(store)
         if pruner is not None:
             pruner.prune(progress.keys)
     return {
@@ -159,6 +163,7 @@ def preprocess(
         **progress.counts,
         "preprocessor": preprocessor.to_json(),
         "statistics": statistics,
+        "warnings": warnings,
         "seconds_by_step": {
             "plan": round(planned - started, 2),
             "shards": round(made - planned, 2),

@@ -52,7 +52,7 @@ class Description:
 def clear_store(folder: Path) -> None:
     """Remove a store's files, whole or begun; make the folder if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("store.json", "index.parquet", "statistics.json", "preprocessor.json"):
+    for name in ("store.json", "index.parquet", "statistics.json", "preprocessor.json", "range.png"):
         (folder / name).unlink(missing_ok=True)
     for pattern in ("shard-*.npy", ".shard-*.part"):
         for shard in folder.glob(pattern):
