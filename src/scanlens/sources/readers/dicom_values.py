@@ -17,6 +17,7 @@ from pydicom.pixels import apply_modality_lut
 from scanlens.types import BoolArray, ImageArray, IntArray
 
 _IN_PLANE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_AIR = -1000.0  # Hounsfield units
 _BETWEEN_SLICES = ("SpacingBetweenSlices", "SliceThickness")
 
 
@@ -78,7 +79,7 @@ def modality_units(
         dataset: The header.
         frames: The number, from 0, of each frame in ``stored``.
         padding: What :func:`padded` found; it becomes the darkest value of all other pixels, after mirroring.
-            In CT, whose units are absolute, it stays what it is where that is darker still.
+            In CT, whose units are absolute, it stays what it is where that is no brighter than air.
         mirrored: Turn larger-is-darker into larger-is-brighter: ``x`` becomes ``low + high - x``, with low
             and high the units of the smallest and largest value that the stored bits can hold (floats:
             that are stored and no padding). So a 12-bit 0 becomes 4095, whatever the scan shows.
@@ -97,7 +98,9 @@ def modality_units(
             values[position] = sums[-1] - values[position]
     if padding is not None:
         darkest = values[~padding].min()
-        values[padding] = np.minimum(values[padding], darkest) if modality(dataset) == "CT" else darkest
+        if modality(dataset) == "CT":
+            darkest = np.minimum(values[padding], max(darkest, _AIR))
+        values[padding] = darkest
     return values, sums[0] if sums else 0.0
 
 
