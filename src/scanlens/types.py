@@ -44,10 +44,12 @@ class Scan:
             unknown.
         window: (lower, upper) in the units of ``pixels`` that the file suggests showing, or None.
         bits: Significant bits of the stored sample (8, 12, 16…; 32 for floats).
-        rescaled: The values are not the stored ones, or these are signed; ``bits`` says nothing of the range.
-        padding: Where the file says that there is nothing, on the spatial axes; ``pixels`` are darkest there
-            (of CT air, or what the file holds where that is darker). None where it says nothing.
-        doubts: What of the header had to be guessed, a phrase each, without values.
+        rescaled: Of 8 bits and fewer: whether ``pixels`` are others than unsigned bytes, as they are signed,
+            of fewer bits, or lie behind a slope, an intercept or a modality LUT. ``bits`` then says nothing
+            of their range.
+        padding: Where the file says that there is nothing, along the spatial axes of ``pixels``, which are
+            darkest there; no statistic of the scan counts it. None where there is none.
+        doubts: What of its header had to be guessed or contradicts itself: a phrase each, without values.
         patient: The identifier in the file itself, or an empty string. It is an identifier:
             callers pass it through :func:`scanlens.privacy.pseudonym.pseudonym` before storing it.
         burned_in: True or False where the file declares burned-in annotation, else None.

@@ -161,7 +161,6 @@ def test_padding_of_a_ct_is_never_brighter_than_air(tmp_path: Path) -> None:
     stored[FRAME] = 30000
     path = save(tmp_path, dataset(stored, BitsAllocated=16, PixelPaddingValue=30000, **tags), "high.dcm")
     scan = read_scan(tmp_path, path.name, dims=2, max_pixels=10**6)
-    assert (scan.pixels[0][FRAME] == -1000).all()
     assert (made_of(scan)[0][FRAME] == 0).all()
 
 

@@ -192,11 +192,17 @@ class Preprocessor:
         # Grey is repeated for three channels at the end, where it costs least.
         colour = self.colour and len(scan.pixels) == 3
         pixels = scan.pixels if colour else convert_channels(scan.pixels, 1)
-        span = extremes(pixels)
-        if self.windows is not None:
-            return pixels, span, self.windows
-        grey = dataclasses.replace(scan, pixels=pixels)
-        return pixels, span, (limits(grey, self.intensity, self.percentiles, span),)
+        shown = pixels if scan.padding is None else pixels[:, ~scan.padding]
+        span = extremes(shown)
+        bounds = self.windows
+        if bounds is None:
+            grey = dataclasses.replace(scan, pixels=shown, padding=None)
+            bounds = (limits(grey, self.intensity, self.percentiles, span),)
+        if scan.padding is not None:
+            # Clipped to 0 in every window.
+            nothing = min(span[0], *(lower for lower, _ in bounds))
+            pixels, span = np.where(scan.padding, np.float32(nothing), pixels), (nothing, span[1])
+        return pixels, span, bounds
 
     def _box(
         self, pixels: ImageArray, modality: str, span: IntensityRange, bounds: tuple[IntensityRange, ...]

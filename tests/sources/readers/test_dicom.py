@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import struct
 import warnings
 import zlib
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
@@ -100,6 +102,60 @@ def test_window_of_a_voi_lut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [0, 1, -5])
 def test_senseless_windows_are_none(tmp_path: Path, width: int) -> None:
     assert read(save(tmp_path, dataset(WindowCenter=5, WindowWidth=width))).window is None
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+@pytest.mark.parametrize(("ratio", "scale"), [([1, 2], (1, 2)), ([3, 1], (3, 1)), ([2, 2], (1, 1))])
+def test_pixels_that_are_no_squares_keep_the_proportions(
+    tmp_path: Path, ratio: list[int], scale: tuple[int, int], spaced: bool
+) -> None:
+    spacing = {"PixelSpacing": [0.2, 0.3]} if spaced else {}
+    scan = read(save(tmp_path, dataset(PixelAspectRatio=ratio, PixelPaddingValue=300, **spacing)))
+    rows, columns = (1, 1) if spaced else scale
+    expected = np.where(STORED == 300, 0, STORED).repeat(rows, axis=0).repeat(columns, axis=1)
+    np.testing.assert_array_equal(scan.pixels[0], expected)
+    assert scan.spacing == ((0.2, 0.3) if spaced else None)
+    assert scan.padding is not None
+    assert scan.padding.sum() == rows * columns
+
+
+def test_pixels_of_ratio_three_to_two(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, dataset(np.stack([STORED, STORED]), PixelAspectRatio=[3, 2])), dims=3)
+    assert scan.pixels.shape == (1, 2, 8, 7)
+    with pytest.raises(UnreadableScan, match="5 x 7000 pixels once they are square"):
+        read(save(tmp_path, dataset(PixelAspectRatio=[1, 1000])), max_pixels=30_000)
+
+
+SPECT = {"ImageType": ["DERIVED", "PRIMARY", "RECON TOMO", "EMISSION"], "Modality": "NM"}
+
+
+def spect(step: float, **tags: object) -> FileDataset:
+    """Three slices whose stored values say where they lie, with the position in the detector."""
+    frames = np.stack([STORED, STORED + 1, STORED + 2])
+    place = item(ImagePositionPatient=[0, 0, 40], ImageOrientationPatient=list(UPRIGHT))
+    values = {"PixelSpacing": [2, 3], "SpacingBetweenSlices": step, **SPECT}
+    return dataset(frames, **{**values, "DetectorInformationSequence": Sequence([place]), **tags})
+
+
+@pytest.mark.parametrize(("step", "first"), [(4, 0), (-4, 2)])
+def test_slices_of_spect_lie_behind_or_before_the_first(tmp_path: Path, step: float, first: int) -> None:
+    scan = read(save(tmp_path, spect(step)), dims=3)
+    assert (scan.spacing, scan.orientation) == ((4.0, 2.0, 3.0), "SPL")
+    assert scan.pixels[0, :, 0, 0].tolist() == [first, 1, 2 - first]
+    assert scan.affine is not None
+    assert scan.affine[2, 3] == min(40, 40 + 2 * step)
+
+
+def test_slices_of_spect_without_a_place_keep_their_distance(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, spect(-4, DetectorInformationSequence=None)), dims=3)
+    assert (scan.spacing, scan.orientation) == ((4.0, 2.0, 3.0), "")
+
+
+def test_the_slice_vector_orders_slices_of_spect(tmp_path: Path) -> None:
+    scan = read(save(tmp_path, spect(4, SliceVector=[2, 1, 3])), dims=3)
+    assert scan.pixels[0, :, 0, 0].tolist() == [1, 0, 2]
+    repeated = read(save(tmp_path, spect(4, SliceVector=[1, 1, 2])), dims=3)
+    assert (repeated.pixels[0, :, 0, 0].tolist(), repeated.orientation) == ([0, 1, 2], "")
 
 
 def test_frames_are_a_volume_or_the_middle_one(tmp_path: Path) -> None:
@@ -300,6 +356,38 @@ def test_jpeg_baseline(tmp_path: Path, mode: str) -> None:
     scan = read(save(tmp_path, made))
     np.testing.assert_allclose(scan.pixels, expected, atol=4)
     assert np.abs(scan.pixels - expected).mean() < 1
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_compressed_pixels_under_an_uncompressed_syntax(tmp_path: Path, large: bool) -> None:
+    side = 2000 if large else 16  # large values are left on disk
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (side, side), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "JPEG")
+    made = dataset(noise, JPEGBaseline8Bit, BitsAllocated=8, BitsStored=8, HighBit=7)
+    made.PixelData = encapsulate([buffer.getvalue()])
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    path = save(tmp_path, made)
+    content = path.read_bytes()
+    native = str(ExplicitVRLittleEndian).encode()
+    stated = str(JPEGBaseline8Bit).encode()
+    path.write_bytes(content.replace(stated, native.ljust(len(stated), b"\0"), 1))
+    with pytest.raises(UnreadableScan, match=r"its pixels are compressed, but .*Explicit VR Little Endian"):
+        read(path)
+
+
+def test_uncompressed_pixels_under_a_compressed_syntax(tmp_path: Path) -> None:
+    path = save(tmp_path, dataset())
+    longer = str(JPEGBaseline8Bit).encode()
+    content = path.read_bytes()
+    stated = str(ExplicitVRLittleEndian).encode() + b"\0"
+    place = content.index(stated) - 2
+    meta = bytearray(content.replace(content[place : place + 2] + stated, struct.pack("<H", 22) + longer, 1))
+    meta[140] += 2  # the length of the file meta
+    path.write_bytes(meta)
+    with pytest.raises(UnreadableScan, match=r"its pixels are uncompressed, but .*JPEG Baseline"):
+        read(path)
 
 
 def test_header_text(tmp_path: Path) -> None:

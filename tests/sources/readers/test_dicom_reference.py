@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -43,6 +44,15 @@ def inverted(source: pydicom.FileDataset) -> np.ndarray:
 def colour(source: pydicom.FileDataset) -> np.ndarray:
     values = pixel_array(source, raw=True)
     return _channels(values, source)
+
+
+def squared(source: pydicom.FileDataset) -> np.ndarray:
+    """Pixels that are higher than wide by PixelAspectRatio: more rows, so that the shape is kept."""
+    high, wide = source.PixelAspectRatio
+    rows = round(source.Rows * high / wide)
+    values = pixel_array(source, raw=True).astype(np.float32)
+    bands = cv2.split(cv2.resize(values, (source.Columns, rows), interpolation=cv2.INTER_LINEAR))
+    return np.stack(bands)[:, None]
 
 
 def from_ybr(source: pydicom.FileDataset) -> np.ndarray:
@@ -130,8 +140,8 @@ TABLE: dict[str, str | Expected] = {
     "US1_UNCI.dcm": colour,
     "US1_UNCR.dcm": colour,
     "bad_sequence.dcm": grey,
-    "color-pl.dcm": colour,
-    "color-px.dcm": colour,
+    "color-pl.dcm": squared,
+    "color-px.dcm": squared,
     "eCT_Supplemental.dcm": grey_of_groups,
     "emri_small.dcm": grey,
     "emri_small_RLE.dcm": grey,

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK
 
 from scanlens.errors import UnreadableScan
+from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.readers.itk import is_itk, read_itk
 from scanlens.types import Scan
 
@@ -195,3 +196,62 @@ def test_singular_directions(tmp_path: Path) -> None:
 )
 def test_anything_else_is_not_taken(head: bytes) -> None:
     assert not is_itk(head)
+
+
+SMALL = np.random.default_rng(3).integers(0, 120, (4, 4, 4))
+META = {"ElementToIntensityFunctionSlope": "0.01", "ElementToIntensityFunctionOffset": "-3"}
+
+
+def with_fields(path: Path, values: np.ndarray, **fields: str) -> Path:
+    """Write a volume whose header has more fields."""
+    write(path, values)
+    before, form = (b"ElementDataFile", "{} = {}\n") if path.suffix == ".mha" else (b"encoding:", "{}: {}\n")
+    text = "".join(form.format(*one) for one in fields.items()).encode()
+    path.write_bytes(path.read_bytes().replace(before, text + before, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "dtype", "fields"),
+    [
+        ("mha", "u1", META),
+        ("mha", "i1", META),
+        ("mha", "u1", {"ElementToIntensityFunctionSlope": "16"}),
+        ("mha", "i1", {}),
+        ("nrrd", "i1", {}),
+    ],
+)
+def test_scaled_or_signed_bytes_give_what_their_twin_of_16_bits_gives(
+    tmp_path: Path, ending: str, dtype: str, fields: dict[str, str]
+) -> None:
+    auto = Preprocessor((4, 4, 4), 1, "stretch", "auto", (0.5, 99.5), None, 3)
+    stored = SMALL - (60 if dtype == "i1" else 0)
+    found = read(with_fields(tmp_path / f"a.{ending}", stored.astype(dtype), **fields))
+    twin = read(with_fields(tmp_path / f"b.{ending}", stored.astype("i2"), **fields))
+    np.testing.assert_array_equal(found.pixels, twin.pixels)
+    np.testing.assert_array_equal(auto.apply(found), auto.apply(twin))
+    slope = float(fields.get("ElementToIntensityFunctionSlope", 1))
+    offset = float(fields.get("ElementToIntensityFunctionOffset", 0))
+    np.testing.assert_allclose(found.pixels[0], stored * slope + offset, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_plain_bytes_are_a_share_of_255(tmp_path: Path, ending: str) -> None:
+    auto = Preprocessor((4, 4, 4), 1, "stretch", "auto", (0.5, 99.5), None, 3)
+    image = auto.apply(read(write(tmp_path / f"a.{ending}", SMALL.astype(np.uint8))))
+    np.testing.assert_allclose(image[0], SMALL / 255, atol=1e-6)
+
+
+def test_quantised_voxels_get_their_values_back(tmp_path: Path) -> None:
+    bounds = {"old min": "-1000", "old max": "1560"}
+    scan = read(with_fields(tmp_path / "a.nrrd", SMALL.astype(np.uint8), **bounds))
+    np.testing.assert_array_equal(scan.pixels[0], -1000 + (SMALL + 0.5) * 10)
+    assert scan.rescaled
+    signed = read(with_fields(tmp_path / "b.nrrd", SMALL.astype(np.int16), **bounds))
+    np.testing.assert_array_equal(signed.pixels[0], SMALL)
+
+
+def test_a_scale_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = with_fields(tmp_path / "a.mha", SMALL.astype(np.uint8), ElementToIntensityFunctionSlope="x")
+    with pytest.raises(UnreadableScan, match="elementtointensityfunctionslope is no number"):
+        read(path)

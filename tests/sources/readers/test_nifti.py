@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scanlens.errors import UnreadableScan
+from scanlens.preprocess.preprocessor import Preprocessor
 from scanlens.sources.read import read_scan
 from scanlens.types import Scan
 
@@ -169,41 +170,93 @@ def test_real_volumes_agree_with_nibabel(shared_data: Path) -> None:
         assert scan.spacing == pytest.approx(tuple(closest.header.get_zooms()[::-1]))
 
 
-@pytest.mark.parametrize("pixdim", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0)], ids=["other", "zero"])
-def test_spacing_is_the_affines_and_a_contradiction_is_told(
-    tmp_path: Path, pixdim: tuple[float, ...]
+VALUES = np.random.default_rng(3).integers(0, 120, (8, 8, 8))
+
+
+def scaled(path: Path, dtype: str, slope: float, intercept: float, less: int = 0) -> Path:
+    image = nib.Nifti1Image((VALUES - less).astype(dtype), np.diag([*SIDES, 1.0]))
+    image.header.set_slope_inter(slope, intercept)
+    nib.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1"])
+@pytest.mark.parametrize(("slope", "intercept"), [(0.01, 0), (16, -100), (1, -50), (1, 0)])
+def test_scaled_or_signed_bytes_give_what_their_twin_of_16_bits_gives(
+    tmp_path: Path, dtype: str, slope: float, intercept: float
 ) -> None:
-    image = nib.Nifti1Image(RAS, None)
-    image.header.set_sform(np.diag([0.5, 0.5, 5.0, 1.0]), 1)
-    image.header["pixdim"][1:4] = pixdim
-    nib.save(image, tmp_path / "a.nii")
-    raw = bytearray((tmp_path / "a.nii").read_bytes())
-    raw[80:92] = np.array(pixdim, "<f4").tobytes()
-    (tmp_path / "a.nii").write_bytes(raw)
-    scan = read(tmp_path / "a.nii")
-    assert scan.spacing == (5.0, 0.5, 0.5)
-    assert scan.doubts == ("NIfTI whose pixdim contradicts its affine, which was used",)
-    assert read(write(tmp_path / "b.nii", RAS)).doubts == ()
+    auto = Preprocessor((8, 8, 8), 1, "stretch", "auto", (0.5, 99.5), None, 3)
+    less = 60 if dtype == "i1" else 0
+    found = auto.apply(read(scaled(tmp_path / "a.nii", dtype, slope, intercept, less)))
+    if (dtype, slope, intercept) == ("u1", 1, 0):
+        assert found.max() == pytest.approx(VALUES.max() / 255)
+    else:
+        twin = read(scaled(tmp_path / "b.nii", "i2", slope, intercept, less))
+        np.testing.assert_array_equal(found, auto.apply(twin))
+        assert found.max() - found.min() > 0.9
 
 
-def test_no_orientation_code_is_told(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(RAS, np.diag([*SIDES, 1.0]))
-    image.set_qform(None, 0)
-    image.set_sform(None, 0)
-    nib.save(image, tmp_path / "a.nii")
-    scan = read(tmp_path / "a.nii")
+def patched(path: Path, values: np.ndarray = RAS, affine: np.ndarray | None = None, **fields: object) -> Path:
+    """Write a header's fields unmended; ``pixdim`` from its second on."""
+    write(path, values, affine)
+    raw = bytearray(path.read_bytes())
+    header = np.ndarray((), nib.nifti1.header_dtype, raw)
+    for name, value in fields.items():
+        if name == "pixdim":
+            header[name][1:4] = value
+        else:
+            header[name] = value
+    path.write_bytes(raw)
+    return path
+
+
+@pytest.mark.parametrize("pixdim", [(1, 1, 1), (0, 0, 0), (-2, 3, 4), (2, 3, 4)])
+def test_the_spacing_is_that_of_the_affine_in_use(tmp_path: Path, pixdim: tuple[float, ...]) -> None:
+    scan = read(patched(tmp_path / "a.nii", pixdim=pixdim, qform_code=0))
     assert scan.spacing == (4.0, 3.0, 2.0)
-    assert scan.doubts == ("NIfTI without qform and sform code, whose orientation is a guess",)
+    assert ["pixdim" in doubt for doubt in scan.doubts] == [True] * (pixdim != (2, 3, 4))
 
 
-def test_a_quaternion_a_hair_beyond_unit_length(tmp_path: Path) -> None:
-    image = nib.Nifti1Image(RAS, np.diag([*SIDES, 1.0]))
-    image.set_sform(None, 0)
-    nib.save(image, tmp_path / "a.nii")
-    raw = bytearray((tmp_path / "a.nii").read_bytes())
-    raw[252:256] = np.array([1, 0], "<i2").tobytes()  # the qform counts
-    raw[256:268] = np.array([0.70711, 0.70711, 0], "<f4").tobytes()  # squares sum to 1.000009
-    (tmp_path / "a.nii").write_bytes(raw)
-    with pytest.raises(ValueError, match="w2 should be positive"):
-        nib.load(tmp_path / "a.nii")
-    assert read(tmp_path / "a.nii").spacing == (4.0, 2.0, 3.0)
+def test_the_spacing_of_a_turned_qform_is_exact(tmp_path: Path) -> None:
+    turn = np.eye(4)
+    turn[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    path = patched(tmp_path / "a.nii", affine=turn @ np.diag([0.7, 0.7, 1.3, 1]), sform_code=0, qform_code=1)
+    scan = read(path)
+    assert scan.spacing == (pytest.approx(1.3), pytest.approx(0.7), pytest.approx(0.7))
+    assert scan.doubts == ()
+    assert scan.spacing is not None
+    assert scan.spacing[1] == scan.spacing[2] == float(np.float32(0.7))
+
+
+def test_neither_code_is_told(tmp_path: Path) -> None:
+    scan = read(patched(tmp_path / "a.nii", sform_code=0, qform_code=0))
+    assert [("guess" in doubt) for doubt in scan.doubts] == [True]
+    assert scan.spacing == (4.0, 3.0, 2.0)
+    unknown = read(patched(tmp_path / "b.nii", sform_code=0, qform_code=0, pixdim=(2, 0, 4)))
+    assert unknown.spacing is None
+    assert len(unknown.doubts) == 2
+
+
+def test_qform_and_sform_of_different_axes_are_told(tmp_path: Path) -> None:
+    turned = {"qform_code": 1, "quatern_b": 1, "quatern_c": 0, "quatern_d": 0}
+    scan = read(patched(tmp_path / "a.nii", **turned))
+    assert [("sform" in doubt) for doubt in scan.doubts] == [True]
+    np.testing.assert_array_equal(scan.pixels, read(write(tmp_path / "b.nii", RAS)).pixels)
+
+
+def test_a_quaternion_longer_by_rounding_is_read(tmp_path: Path) -> None:
+    turned = {"sform_code": 0, "qform_code": 1, "quatern_c": 0, "quatern_d": 0}
+    scan = read(patched(tmp_path / "a.nii", **turned, quatern_b=1.0002))
+    exact = read(patched(tmp_path / "b.nii", **turned, quatern_b=1.0))
+    np.testing.assert_array_equal(scan.pixels, exact.pixels)
+    assert scan.affine == pytest.approx(exact.affine)
+    with pytest.raises(UnreadableScan, match=r"a quaternion of length 1\.2\): save it with a sform"):
+        read(patched(tmp_path / "c.nii", **turned, quatern_b=1.2))
+
+
+def test_half_a_scale(tmp_path: Path) -> None:
+    slope_only = read(patched(tmp_path / "a.nii", scl_slope=2, scl_inter=np.nan))
+    assert sorted(slope_only.pixels.ravel()) == (np.arange(60) * 2).tolist()
+    intercept_only = read(patched(tmp_path / "b.nii", scl_slope=0, scl_inter=-5))
+    assert sorted(intercept_only.pixels.ravel()) == list(range(60))
+    assert len(intercept_only.doubts) == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.read import read_scan
@@ -49,23 +50,100 @@ def test_sixteen_bits(tmp_path: Path, ending: str) -> None:
     assert scan.bits == 16
 
 
+DEEP = np.random.default_rng(4).integers(0, 4096, (5, 7, 3)).astype(np.uint16)
+
+
+def write_deep(path: Path, stored: np.ndarray) -> Path:
+    """Colour of 16 bits, with transparency where there is a fourth channel."""
+    order = [2, 1, 0, 3][: stored.shape[2]]
+    path.write_bytes(cv2.imencode(path.suffix, stored[..., order])[1].tobytes())
+    return path
+
+
 @pytest.mark.parametrize("ending", ["png", "tiff"])
 def test_sixteen_bit_colour(tmp_path: Path, ending: str) -> None:
-    """Pillow has no such image; of 12 used bits it would leave four."""
-    stored = COLOUR.astype(np.uint16) * 16 + 3
-    (tmp_path / f"a.{ending}").write_bytes(cv2.imencode(f".{ending}", stored[..., ::-1])[1].tobytes())
-    scan = read(tmp_path / f"a.{ending}")
-    np.testing.assert_array_equal(scan.pixels, stored.transpose(2, 0, 1))
+    scan = read(write_deep(tmp_path / f"a.{ending}", DEEP))
+    np.testing.assert_array_equal(scan.pixels, DEEP.transpose(2, 0, 1))
+    assert (scan.bits, scan.photometric) == (16, "RGB")
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_sixteen_bit_transparency_lies_on_black(tmp_path: Path, ending: str) -> None:
+    alpha = np.full((5, 7, 1), 65535, np.uint16)
+    alpha[0], alpha[1] = 0, 32768
+    scan = read(write_deep(tmp_path / f"a.{ending}", np.dstack([DEEP, alpha])))
+    expected = DEEP * (alpha / 65535)
+    np.testing.assert_allclose(scan.pixels, expected.transpose(2, 0, 1), rtol=1e-6)
     assert scan.bits == 16
 
 
-def test_sixteen_bit_grey_with_transparency_lies_on_black(tmp_path: Path) -> None:
-    grey = GREY.astype(np.uint16) * 16
-    alpha = np.where(np.arange(grey.shape[1]) % 2, 65535, 0).astype(np.uint16) * np.ones_like(grey)
-    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.dstack([grey, grey, grey, alpha]))[1].tobytes())
-    scan = read(tmp_path / "a.png")
-    np.testing.assert_array_equal(scan.pixels[0], np.where(alpha > 0, grey, 0))
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(path: Path, kind: int, stored: np.ndarray, before: bytes = b"") -> Path:
+    """A PNG of 16 bits: colour type, samples, further chunks."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in stored)
+    head = struct.pack(">IIBBBBB", stored.shape[1], stored.shape[0], 16, kind, 0, 0, 0)
+    body = chunk(b"IHDR", head) + before + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def test_sixteen_bit_grey_with_transparency(tmp_path: Path) -> None:
+    opaque = np.dstack([DEEP[..., 0], np.full((5, 7), 65535, np.uint16)])
+    scan = read(png(tmp_path / "a.png", 4, opaque))
+    np.testing.assert_array_equal(scan.pixels, DEEP[None, ..., 0])
     assert scan.bits == 16
+
+
+def tiff(path: Path, stored: np.ndarray, turn: int) -> Path:
+    """An uncompressed TIFF of 16-bit colour with an orientation."""
+    height, width, _ = stored.shape
+    pixels = stored.astype("<u2").tobytes()
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [
+        (273, 4, 1, 14),
+        (274, 3, 1, turn),
+        (277, 3, 1, 3),
+        (278, 3, 1, height),
+        (279, 4, 1, len(pixels)),
+    ]
+    body = struct.pack("<3H", 16, 16, 16) + pixels
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *one) for one in entries)
+    path.write_bytes(struct.pack("<2sHI", b"II", 42, 8 + len(body)) + body + directory + bytes(4))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_sixteen_bit_colour_is_upright(tmp_path: Path, ending: str, turn: int) -> None:
+    if ending == "png":
+        exif = Image.Exif()
+        exif[274] = turn
+        path = png(tmp_path / "a.png", 2, DEEP, chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    else:
+        path = tiff(tmp_path / "a.tiff", DEEP, turn)
+    small = Image.fromarray((DEEP >> 4).astype(np.uint8))
+    small.getexif()[274] = turn
+    found = read(path).pixels.transpose(1, 2, 0).astype(np.uint16)
+    np.testing.assert_array_equal(found >> 4, np.asarray(ImageOps.exif_transpose(small)))
+
+
+def test_damaged_sixteen_bit_colour_is_refused(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", 2, DEEP)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-40])
+    with pytest.raises(UnreadableScan):
+        read(path)
+
+
+def test_signed_bytes_of_a_tiff(tmp_path: Path) -> None:
+    stored = (GREY.astype(int) - 128).astype(np.int8)
+    Image.fromarray(stored.view(np.uint8)).save(tmp_path / "a.tiff", tiffinfo={339: 2})
+    scan = read(tmp_path / "a.tiff")
+    np.testing.assert_array_equal(scan.pixels[0], stored)
+    assert scan.rescaled
 
 
 @pytest.mark.parametrize("dtype", ["i4", "f4"])

@@ -8,9 +8,11 @@ one (of an even number the one after the middle), stands for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset
@@ -23,21 +25,22 @@ from scanlens.sources.readers.dicom_file import open_image
 from scanlens.sources.readers.dicom_header import HeaderText
 from scanlens.sources.readers.dicom_objects import is_tiled
 from scanlens.sources.readers.dicom_values import (
-    is_rescaled,
+    group_item,
+    in_plane,
     modality,
     modality_units,
     numbers,
     padded,
+    polarity_doubts,
+    rescaled,
     spacing,
     text,
     voi_inverts,
     voi_window,
     whole_number,
 )
-from scanlens.sources.readers.series_geometry import assemble, plane_of, stack
-from scanlens.types import BoolArray, FloatArray, ImageArray, Scan
-
-_AIR = -1000.0  # Hounsfield units
+from scanlens.sources.readers.series_geometry import Plane, Stack, assemble, plane_of, stack
+from scanlens.types import BoolArray, ImageArray, Scan
 
 
 def read_dicom(
@@ -60,9 +63,12 @@ def read_dicom(
         mask: Whether a mask is wanted: segmentation objects are welcome.
 
     Returns:
-        Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the
-        range its bits can hold, so that larger is brighter; palette and YBR colour as RGB. Overlays are
-        left out, those in unused bits of the pixels too.
+        Grey scans in the units behind the modality LUT (HU for CT), MONOCHROME1 mirrored within the range
+        its bits can hold, so that larger is brighter, and mirrored once more where its VOI LUT inverts, as
+        viewers and pydicom show it; palette and YBR colour as RGB. Padding is the darkest there is. Where
+        pixels are said to be no squares, and not how large they are, there are more of them along their
+        longer side, so that the body keeps its proportions. Overlays are left out, those in unused bits of
+        the pixels too.
 
     Raises:
         UnreadableScan: An object that is no scan, tiles of a whole slide, no pixel data, a missing element,
@@ -81,25 +87,30 @@ def read_dicom(
     if frame is not None and not 0 <= frame < count:
         raise UnreadableScan(reference, f"no frame {frame}: it has {count}, counted from 0")
     frames = list(range(count)) if dims == 3 else [count // 2 if frame is None else frame]
-    found = decode(dataset, frames)
-    pixels, padding = found.pixels, found.padding
+    decoded = decode(dataset, frames)
+    pixels, padding = decoded.pixels, decoded.padding
     sides, orientation, affine, wobble = spacing(dataset, frames), "", None, 0.0
+    if not in_plane(dataset) and group_item(dataset, frames[0], "PixelMeasuresSequence") is None:
+        pixels, padding = _square(pixels, padding, dataset, reference, max_pixels)
     if dims == 2:
         pixels, padding = pixels[:, 0], None if padding is None else padding[0]
     elif len(pixels) == 1:
-        placed = _placed(dataset, pixels[0], reference, max_pixels)
-        if placed is not None:
-            volume, sides, affine, wobble = placed
-            # Frames are in another order now; what is padding stays the darkest.
-            pixels, padding, orientation = volume[None], None, ORIENTATION
+        made = _stack_of(dataset, len(frames), reference)
+        if made is not None:
+            volume, sides = assemble(made, pixels[0].__getitem__, reference, max_pixels)
+            pixels, orientation = volume[None], ORIENTATION
+            affine, wobble = made.scan_affine, made.wobble
+            if padding is not None:
+                # Half a pixel moved by a tilted gantry is padding where most of it is.
+                planes = padding.astype(np.float32)
+                padding = assemble(made, planes.__getitem__, reference, max_pixels)[0] > 0.5
     return Scan(
         pixels=np.ascontiguousarray(pixels, dtype=np.float32),
         spacing=sides,
         orientation=orientation,
         affine=affine,
-        window=found.window,
-        bits=found.bits,
-        rescaled=found.rescaled,
+        window=decoded.window,
+        bits=decoded.bits,
         padding=padding,
         wobble=wobble,
         **about(dataset),
@@ -120,40 +131,31 @@ def about(dataset: FileDataset) -> dict:
 
     The data set is the header's from here on, without its pixels: decode them before.
     """
+    grey = text(dataset, "PhotometricInterpretation") in GREYS
     return {
         "modality": modality(dataset),
         "photometric": text(dataset, "PhotometricInterpretation"),
         "patient": text(dataset, "PatientID"),
-        "doubts": _doubts(dataset),
+        "rescaled": grey and rescaled(dataset, 0),
+        "doubts": polarity_doubts(dataset, 0) if grey else (),
         "burned_in": {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation")),
         "header": HeaderText(dataset),
     }
 
 
-def _doubts(dataset: Dataset) -> tuple[str, ...]:
-    shape = text(dataset, "PresentationLUTShape").upper()
-    if shape == "INVERSE" and text(dataset, "PhotometricInterpretation") == "MONOCHROME2":
-        return (
-            "MONOCHROME2 with PresentationLUTShape INVERSE, which viewers show differently, read as stored",
-        )
-    return ()
-
-
 class Decoded(NamedTuple):
-    """Pixels of one file.
+    """Frames of one file.
 
     Attributes:
-        pixels: float32 ``(channel, frame, height, width)`` in the units that :func:`read_dicom` states.
+        pixels: float32 ``(channel, frame, height, width)`` in the units :func:`read_dicom` states.
         window: Of the first frame.
         bits: Of a sample.
-        rescaled: See :class:`Scan`.
-        padding: ``(frame, height, width)``; see :class:`Scan`.
+        padding: ``(frame, height, width)``, or None; see :class:`scanlens.types.Scan`.
     """
 
     pixels: ImageArray
     window: tuple[float, float] | None
     bits: int
-    rescaled: bool = False
     padding: BoolArray | None = None
 
 
@@ -168,15 +170,12 @@ def decode(dataset: FileDataset, frames: list[int]) -> Decoded:
             stored, bits = palette_rgb(stored, dataset)
         return Decoded(np.moveaxis(stored, -1, 0).astype(np.float32), None, bits)
     mirrored = (photometric == "MONOCHROME1") != voi_inverts(dataset, frames[0])
-    values, mirror = modality_units(stored, dataset, frames, mirrored=mirrored)
     padding = padded(stored, dataset)
-    if padding is not None:
-        is_ct = modality(dataset) == "CT"
-        values[padding] = np.minimum(values[padding], _AIR) if is_ct else values[~padding].min()
+    values, mirror = modality_units(stored, dataset, frames, padding, mirrored=mirrored)
     window = voi_window(dataset, frames[0])
     if window is not None and mirrored:
         window = (mirror - window[1], mirror - window[0])
-    return Decoded(values[None], window, bits, is_rescaled(dataset, frames[0]), padding)
+    return Decoded(values[None], window, bits, padding)
 
 
 def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
@@ -194,19 +193,86 @@ def _stored(dataset: FileDataset, frame: int | None) -> npt.NDArray[np.generic]:
     return (values << (allocated - 1 - high)) >> (allocated - bits)
 
 
-def _placed(
-    dataset: FileDataset, values: ImageArray, reference: str, max_pixels: int
-) -> tuple[ImageArray, tuple[float, ...] | None, FloatArray | None, float] | None:
-    """Sort a file's grey frames by position: volume, sides, affine and wobble; None without positions."""
-    planes = [plane_of(dataset, frame) for frame in range(len(values))]
+def _square(
+    pixels: ImageArray, padding: BoolArray | None, dataset: Dataset, reference: str, max_pixels: int
+) -> tuple[ImageArray, BoolArray | None]:
+    """Make squares of pixels of another PixelAspectRatio (height to width): more of them along one axis.
+
+    Args:
+        pixels: ``(channel, frame, height, width)``.
+        padding: ``(frame, height, width)``, or None.
+        dataset: The header.
+        reference: The scan, for the reason.
+        max_pixels: The most pixels there may be.
+
+    Raises:
+        UnreadableScan: More than ``max_pixels``.
+    """
+    ratio = numbers(dataset, "PixelAspectRatio")
+    if len(ratio) != 2 or min(ratio) <= 0 or ratio[0] == ratio[1]:
+        return pixels, padding
+    *leading, height, width = pixels.shape
+    rows = max(round(height * ratio[0] / min(ratio)), height)
+    columns = max(round(width * ratio[1] / min(ratio)), width)
+    if rows * columns * pixels.shape[1] > max_pixels:
+        raise UnreadableScan(
+            reference,
+            f"too large: {rows} x {columns} pixels once they are square, as PixelAspectRatio has it",
+        )
+    # Whole multiples repeat what is there.
+    whole = rows % height == 0 and columns % width == 0
+    method = cv2.INTER_NEAREST if whole else cv2.INTER_LINEAR
+    planes = [
+        cv2.resize(one, (columns, rows), interpolation=method) for one in pixels.reshape(-1, height, width)
+    ]
+    if padding is not None:
+        masks = [
+            cv2.resize(one.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
+            for one in padding
+        ]
+        padding = np.array(masks, dtype=bool)
+    return np.array(planes, dtype=np.float32).reshape(*leading, rows, columns), padding
+
+
+def _stack_of(dataset: FileDataset, frames: int, reference: str) -> Stack | None:
+    """Say how a file's grey frames lie; None where they have no positions."""
+    if "PerFrameFunctionalGroupsSequence" not in dataset:
+        tomogram = _tomogram(dataset, frames)
+        return stack(tomogram, reference) if tomogram else None
+    planes = [plane_of(dataset, frame) for frame in range(frames)]
     known = [plane for plane in planes if plane is not None]
-    if not known or "PerFrameFunctionalGroupsSequence" not in dataset:
+    if not known:
         return None
     if len(known) < len(planes):
         raise UnreadableScan(reference, "some of its frames have no position")
-    made = stack(known, reference)
-    volume, sides = assemble(made, values.__getitem__, reference, max_pixels)
-    return volume, sides, made.scan_affine, made.wobble
+    return stack(known, reference)
+
+
+def _tomogram(dataset: FileDataset, frames: int) -> list[Plane]:
+    """Say where the slices of reconstructed emission tomography (SPECT) lie; nothing where it is none.
+
+    The first slice has a position, with its detector; the others lie behind it, or with a negative spacing in
+    front of it, as the slice vector counts them (PS3.3 C.8.4.9, C.8.4.15). Of several time slots or energy
+    windows, whose slice numbers repeat, nothing is said.
+    """
+    kind = text(dataset, "ImageType").upper()
+    steps = [*numbers(dataset, "SpacingBetweenSlices"), *numbers(dataset, "SliceThickness")]
+    slices = numbers(dataset, "SliceVector") or list(range(1, frames + 1))
+    if "RECON TOMO" not in kind or not steps or steps[0] == 0 or len(set(slices)) != frames:
+        return []
+    detectors = dataset.get("DetectorInformationSequence")
+    first = plane_of(dataset)
+    if first is None and detectors:
+        place = Dataset()
+        for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
+            setattr(place, keyword, detectors[0].get(keyword))
+        for keyword in ("Rows", "Columns", "PixelSpacing"):
+            setattr(place, keyword, dataset.get(keyword))
+        first = plane_of(place)
+    if first is None:
+        return []
+    step = np.cross(first.across, first.down) * steps[0]
+    return [replace(first, position=first.position + (number - 1) * step) for number in slices]
 
 
 # Palette colour: stored values through the red, green and blue tables (DICOM PS3.3 C.7.6.3.1.5).

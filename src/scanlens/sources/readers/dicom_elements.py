@@ -17,7 +17,6 @@ COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 GREYS = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_ITEM = b"\xfe\xff\x00\xe0"  # what encapsulated pixels begin with
 _FRAME_STARTS = (b"\xff\xd8", b"\xff\x4f\xff\x51")  # JPEG and JPEG-LS, JPEG 2000
 
 
@@ -82,11 +81,6 @@ def refuse_other_length(dataset: FileDataset, path: Path, reference: str) -> Non
     declared = whole_number(dataset, "NumberOfFrames", absent=1)
     if not declared or not size or there is None:
         return
-    if there != size * declared and _beginning(dataset, path).startswith((_ITEM, *_FRAME_STARTS)):
-        raise UnreadableScan(
-            reference,
-            "its pixels are compressed, but its TransferSyntaxUID says that they are not: correct it",
-        )
     if there < size * declared:
         raise UnreadableScan(
             reference, f"truncated: {there} of {size * declared} bytes of its pixels are there"
@@ -128,17 +122,6 @@ def _native_bytes(dataset: FileDataset, path: Path) -> int | None:
     if element.value is not None:
         return len(element.value)
     return max(0, min(element.length, path.stat().st_size - element.value_tell))
-
-
-def _beginning(dataset: FileDataset, path: Path) -> bytes:
-    """The first bytes of uncompressed pixels."""
-    keyword = next(keyword for keyword in PIXEL_KEYWORDS if keyword in dataset)
-    element = dataset.get_item(keyword, keep_deferred=True)
-    if isinstance(element, RawDataElement) and element.value is None:
-        with path.open("rb") as file:
-            file.seek(element.value_tell)
-            return file.read(len(_ITEM))
-    return bytes(element.value[: len(_ITEM)]) if element is not None else b""
 
 
 def _compressed_frames(dataset: FileDataset) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_partial
@@ -109,6 +110,7 @@ def open_image(
         )
     _set_syntax(dataset)
     _refuse_syntax(dataset, reference)
+    _refuse_other_syntax(dataset, path, reference)
     complete(dataset, path, reference)
     shape = _declared_shape(dataset, reference, max_pixels)
     if path.stat().st_size > math.prod(shape) * _BYTES_PER_PIXEL + _BYTES_BESIDE:
@@ -259,6 +261,34 @@ def _declared_shape(dataset: Dataset, reference: str, max_pixels: int) -> tuple[
     return frames, rows, columns
 
 
+def _refuse_other_syntax(dataset: FileDataset, path: Path, reference: str) -> None:
+    """Refuse pixels that are compressed where the transfer syntax says that they are not, and the reverse."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    element = dataset.get_item("PixelData", keep_deferred=True) if "PixelData" in dataset else None
+    if not isinstance(element, RawDataElement):
+        return
+    first = element.value[: len(_ITEM)] if element.value is not None else _bytes_at(path, element.value_tell)
+    sides = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated")
+    bits = math.prod(whole_number(dataset, keyword) or 1 for keyword in sides)
+    native = element.length in (bits // 8, bits // 8 + 1)
+    compressed = element.length == _UNDEFINED or first.startswith((_ITEM, _J2K_START, _JPEG_START))
+    if compressed and not native and not syntax.is_encapsulated:
+        found, wanted = "compressed", "uncompressed"
+    elif native and not compressed and syntax.is_encapsulated:
+        found, wanted = "uncompressed", "compressed"
+    else:
+        return
+    name = _named(syntax)
+    reason = f"its pixels are {found}, but its transfer syntax, {name}, is for {wanted} ones: correct it"
+    raise UnreadableScan(reference, reason)
+
+
+def _bytes_at(path: Path, place: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(place)
+        return file.read(len(_ITEM))
+
+
 def _refuse_codestream(dataset: FileDataset, reference: str, max_pixels: int) -> None:
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
@@ -275,6 +305,8 @@ def _refuse_codestream(dataset: FileDataset, reference: str, max_pixels: int) ->
 #
 # A JPEG, JPEG-LS or JPEG 2000 codestream carries a size of its own, and decoders allocate by it: a frame of
 # a few bytes may ask for gigabytes whatever the header around it says.
+_UNDEFINED = 0xFFFFFFFF  # length
+_ITEM = b"\xfe\xff\x00\xe0"  # what encapsulated pixels begin with
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC, then SIZ, which ISO/IEC 15444-1 A.5.1 wants right behind it
 _JPEG_START = b"\xff\xd8"
 _NOT_FRAME_HEADERS = {0xC4, 0xC8, 0xCC}  # DHT, JPG, DAC share the SOF markers' range

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from pydicom.pixels import apply_modality_lut
 from scanlens.types import BoolArray, ImageArray, IntArray
 
 _IN_PLANE = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+_AIR = -1000.0  # Hounsfield units
 _BETWEEN_SLICES = ("SpacingBetweenSlices", "SliceThickness")
 
 
@@ -65,7 +65,12 @@ def whole_number(dataset: Dataset, keyword: str, *, absent: int | None = None) -
 
 
 def modality_units(
-    stored: npt.NDArray[np.generic], dataset: Dataset, frames: list[int], *, mirrored: bool
+    stored: npt.NDArray[np.generic],
+    dataset: Dataset,
+    frames: list[int],
+    padding: BoolArray | None = None,
+    *,
+    mirrored: bool,
 ) -> tuple[ImageArray, float]:
     """Apply the modality LUT or rescale of each frame (PS3.3 C.11.1).
 
@@ -73,9 +78,11 @@ def modality_units(
         stored: ``(frame, row, column)`` as decoded.
         dataset: The header.
         frames: The number, from 0, of each frame in ``stored``.
+        padding: What :func:`padded` found; it becomes the darkest value of all other pixels, after mirroring.
+            In CT, whose units are absolute, it stays what it is where that is no brighter than air.
         mirrored: Turn larger-is-darker into larger-is-brighter: ``x`` becomes ``low + high - x``, with low
             and high the units of the smallest and largest value that the stored bits can hold (floats:
-            that are stored). So a 12-bit 0 becomes 4095, whatever the scan shows.
+            that are stored and no padding). So a 12-bit 0 becomes 4095, whatever the scan shows.
 
     Returns:
         float32 in the modality's units, and the first frame's ``low + high`` (0 where not mirrored).
@@ -86,11 +93,55 @@ def modality_units(
         source = _units_source(dataset, frame)
         values[position] = _in_units(stored[position], source)
         if mirrored:
-            sums.append(
-                float(_in_units(_stored_range(stored[position], dataset), source).sum(dtype=np.float64))
-            )
+            shown = stored[position] if padding is None else stored[position][~padding[position]]
+            sums.append(float(_in_units(_stored_range(shown, dataset), source).sum(dtype=np.float64)))
             values[position] = sums[-1] - values[position]
+    if padding is not None:
+        darkest = values[~padding].min()
+        if modality(dataset) == "CT":
+            darkest = np.minimum(values[padding], max(darkest, _AIR))
+        values[padding] = darkest
     return values, sums[0] if sums else 0.0
+
+
+_PADDING_VALUES = ("PixelPaddingValue", "FloatPixelPaddingValue", "DoubleFloatPixelPaddingValue")
+_PADDING_LIMITS = (
+    "PixelPaddingRangeLimit",
+    "FloatPixelPaddingRangeLimit",
+    "DoubleFloatPixelPaddingRangeLimit",
+)
+
+
+def padded(stored: npt.NDArray[np.generic], dataset: Dataset) -> BoolArray | None:
+    """Find the pixels that the header calls padding (PS3.3 C.7.5.1.1.2).
+
+    Args:
+        stored: Grey, as decoded.
+        dataset: The header.
+
+    Returns:
+        Of the same shape; None where no pixel is padding, and where all are.
+    """
+    value, limit = (
+        next((found[0] for keyword in keywords if (found := numbers(dataset, keyword))), None)
+        for keywords in (_PADDING_VALUES, _PADDING_LIMITS)
+    )
+    if value is None:
+        return None
+    ends = np.array([value, value if limit is None else limit])
+    if stored.dtype.kind != "f":
+        # Files give it the wrong sign: 63536 for -2000 of 16 bits.
+        ends = ends.astype(np.int64).astype(stored.dtype)
+    found = (stored >= ends.min()) & (stored <= ends.max())
+    return found if found.any() and not found.all() else None
+
+
+def rescaled(dataset: Dataset, frame: int) -> bool:
+    """Whether grey values are others than unsigned bytes: see :attr:`scanlens.types.Scan.rescaled`."""
+    source = _units_source(dataset, frame)
+    bits = whole_number(dataset, "BitsStored") or 8
+    signed = whole_number(dataset, "PixelRepresentation") == 1
+    return bool(signed or bits < 8 or source.get("ModalityLUTSequence") or _rescale(source) != (1.0, 0.0))
 
 
 def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
@@ -105,8 +156,35 @@ def voi_window(dataset: Dataset, frame: int) -> tuple[float, float] | None:
         exact = text(source, "VOILUTFunction") in ("LINEAR_EXACT", "SIGMOID")
         center, width = (centers[0], widths[0]) if exact else (centers[0] - 0.5, widths[0] - 1.0)
         return (center - width / 2, center + width / 2) if width > 0 else None
-    luts = source.get("VOILUTSequence")
-    return _lut_range(luts[0], _byte_order(dataset)) if luts else None
+    lut = _voi_lut(dataset, source)
+    return None if lut is None else _lut_range(*lut)
+
+
+def voi_inverts(dataset: Dataset, frame: int) -> bool:
+    """Tell whether the first VOI LUT falls, so that who applies it shows bright what is stored dark.
+
+    Never of CT, whose units are absolute and shown by the same window in every file.
+    """
+    if modality(dataset) == "CT":
+        return False
+    lut = _voi_lut(dataset, group_item(dataset, frame, "FrameVOILUTSequence") or dataset)
+    return lut is not None and lut[0].size > 0 and bool(lut[0][0] > lut[0][-1])
+
+
+def polarity_doubts(dataset: Dataset, frame: int) -> tuple[str, ...]:
+    """Say where a grey image's header contradicts itself in what is bright, for ``Scan.doubts``."""
+    photometric, shape = (
+        text(dataset, keyword) for keyword in ("PhotometricInterpretation", "PresentationLUTShape")
+    )
+    found = []
+    if (photometric, shape) in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")):
+        found.append(
+            f"{photometric} with PresentationLUTShape {shape}, which viewers show differently: "
+            "read as the photometric interpretation says"
+        )
+    if voi_inverts(dataset, frame) and numbers(dataset, "WindowCenter"):
+        found.append("a VOI LUT that inverts beside a window that does not: inverted")
+    return tuple(found)
 
 
 def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
@@ -115,7 +193,8 @@ def spacing(dataset: Dataset, frames: list[int]) -> tuple[float, ...] | None:
     plane = in_plane(source)
     if len(frames) > 1:
         steps = [found[0] for found in (numbers(source, keyword) for keyword in _BETWEEN_SLICES) if found]
-        plane = [*steps[:1], *plane]
+        # Of emission tomography its sign says in which direction the slices follow.
+        plane = [*map(abs, steps[:1]), *plane]
     return tuple(plane) if len(plane) == (3 if len(frames) > 1 else 2) and min(plane) > 0 else None
 
 
@@ -137,49 +216,25 @@ def group_item(dataset: Dataset, frame: int, group: str) -> Dataset | None:
 
 
 def _units_source(dataset: Dataset, frame: int) -> Dataset:
-    if any(keyword in dataset for keyword in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")):
+    if dataset.get("ModalityLUTSequence") or any(numbers(dataset, keyword) for keyword in _RESCALE):
         return dataset
     return group_item(dataset, frame, "PixelValueTransformationSequence") or dataset
 
 
-def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[np.generic]:
-    if "ModalityLUTSequence" in source:
-        return apply_modality_lut(stored, source)
-    slope, intercept = _rescale(source)
-    return stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
+_RESCALE = {"RescaleSlope": 1.0, "RescaleIntercept": 0.0}
+"""What each means where it is missing or empty."""
 
 
 def _rescale(source: Dataset) -> tuple[float, float]:
-    """Slope and intercept; of a pair of which half is missing or empty the half that changes nothing."""
-    return (numbers(source, "RescaleSlope") or [1.0])[0], (numbers(source, "RescaleIntercept") or [0.0])[0]
+    slope, intercept = ((numbers(source, keyword) or [absent])[0] for keyword, absent in _RESCALE.items())
+    return slope, intercept
 
 
-def is_rescaled(dataset: Dataset, frame: int) -> bool:
-    """Whether values are others than the stored ones, or these are signed."""
-    source = _units_source(dataset, frame)
-    changed = "ModalityLUTSequence" in source or _rescale(source) != (1.0, 0.0)
-    return changed or whole_number(dataset, "PixelRepresentation") == 1
-
-
-def padded(stored: npt.NDArray[Any], dataset: Dataset) -> BoolArray | None:
-    """Where stored values are padding (PS3.3 C.7.5.1.1.2); None where nothing or all would be.
-
-    Args:
-        stored: ``(frame, row, column)`` as decoded.
-        dataset: The header; ``PixelPaddingRangeLimit`` makes a range of the value.
-    """
-    ends = [
-        value[0]
-        for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit")
-        if (value := numbers(dataset, keyword) or numbers(dataset, f"Float{keyword}"))
-    ]
-    if not ends or len(stored) == 0:
-        return None
-    if stored.dtype.kind in "iu":
-        # Writers mix up the signs: 63536 is -2000 in 16 bits.
-        ends = [int(np.array(int(end)).astype(stored.dtype)) for end in ends]
-    found = (stored >= min(ends)) & (stored <= max(ends))
-    return found if 0 < np.count_nonzero(found) < found.size else None
+def _in_units(stored: npt.NDArray[np.generic], source: Dataset) -> npt.NDArray[np.generic]:
+    if source.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, source)
+    slope, intercept = _rescale(source)
+    return stored if (slope, intercept) == (1.0, 0.0) else stored.astype(np.float64) * slope + intercept
 
 
 def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDArray[np.generic]:
@@ -191,37 +246,22 @@ def _stored_range(stored: npt.NDArray[np.generic], dataset: Dataset) -> npt.NDAr
     return np.array([low, high], dtype=stored.dtype)
 
 
-def voi_inverts(dataset: Dataset, frame: int) -> bool:
-    """Whether the VOI LUT that a viewer applies, for want of a window, makes bright of dark."""
-    source = group_item(dataset, frame, "FrameVOILUTSequence") or dataset
+def _lut_range(table: IntArray, first: float) -> tuple[float, float] | None:
+    changes = np.flatnonzero(np.diff(table))
+    return (first + float(changes[0]), first + float(changes[-1]) + 1.0) if changes.size else None
+
+
+def _voi_lut(dataset: Dataset, source: Dataset) -> tuple[IntArray, float] | None:
+    """Return the entries of the first VOI LUT and the input of the first of them; None without one."""
     luts = source.get("VOILUTSequence")
-    if not luts or (numbers(source, "WindowCenter") and numbers(source, "WindowWidth")):
-        return False
-    table = _lut_table(luts[0], _byte_order(dataset))
-    return table is not None and bool(table[0] > table[-1])
-
-
-def _byte_order(dataset: Dataset) -> str:
-    return "<" if dataset.original_encoding[1] is not False else ">"
-
-
-def _lut_range(lut: Dataset, order: str) -> tuple[float, float] | None:
-    table = _lut_table(lut, order)
-    if table is None or not (changes := np.flatnonzero(np.diff(table))).size:
-        return None
-    first = numbers(lut, "LUTDescriptor")[1]
-    return first + float(changes[0]), first + float(changes[-1]) + 1.0
-
-
-def _lut_table(lut: Dataset, order: str) -> IntArray | None:
-    """The entries of a lookup table; None where its descriptor is damaged or it is empty."""
-    descriptor = numbers(lut, "LUTDescriptor")
+    descriptor = numbers(luts[0], "LUTDescriptor") if luts else []
     if len(descriptor) != 3:
         return None
-    entries, bits = int(descriptor[0]) or 1 << 16, int(descriptor[2])
-    raw = lut.get("LUTData")
+    entries, first, bits = int(descriptor[0]) or 1 << 16, descriptor[1], int(descriptor[2])
+    raw = luts[0].get("LUTData")
     if isinstance(raw, bytes):
+        order = "<" if dataset.original_encoding[1] is not False else ">"
         table = np.frombuffer(raw, dtype=np.uint8 if len(raw) == entries and bits <= 8 else f"{order}u2")
     else:
-        table = np.atleast_1d(np.asarray(raw))
-    return table.astype(np.int64) if len(table) else None
+        table = np.asarray(raw)
+    return table.astype(np.int64), first

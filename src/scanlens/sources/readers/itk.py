@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,19 +57,23 @@ def read_itk(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
         head = file.read(_HEADER_BYTES)
     reader = SimpleITK.ImageFileReader()
     if head.startswith(_NRRD):
-        start, packed = _nrrd_voxels(head, reference)
+        voxels = _nrrd_voxels(head, reference)
         reader.SetImageIO("NrrdImageIO")
     else:
-        start, packed = _meta_voxels(head, path.stat().st_size, reference)
+        voxels = _meta_voxels(head, path.stat().st_size, reference)
         reader.SetImageIO("MetaImageIO")
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     _refuse_information(reader, reference, dims, max_pixels)
-    if packed:
-        _refuse_damaged(path, start, _voxel_bytes(reader), reference)
+    if voxels.packed:
+        _refuse_damaged(path, voxels.start, _voxel_bytes(reader), reference)
     image = reader.Execute()
     stored = SimpleITK.GetArrayViewFromImage(image)
     pixels, spacing, orientation = _arranged(stored, image, reference, dims)
+    slope, intercept = _scale(voxels.fields, stored.dtype, reference)
+    scaled = (slope, intercept) != (1.0, 0.0)
+    if scaled:
+        pixels = pixels.astype(np.float64) * slope + intercept
     return Scan(
         # Always a copy: the view's memory is the image's, which goes with it.
         pixels=np.array(pixels, dtype=np.float32, order="C"),
@@ -78,7 +82,7 @@ def read_itk(path: Path, reference: str, *, dims: int, max_pixels: int) -> Scan:
         orientation=orientation,
         affine=_affine(image) if orientation else None,
         bits=32 if stored.dtype.kind == "f" else 8 * stored.dtype.itemsize,
-        rescaled=stored.dtype.kind == "i",
+        rescaled=scaled or stored.dtype.kind == "i",
         header=_header_text(reader),
     )
 
@@ -88,32 +92,74 @@ def _is_meta(head: bytes) -> bool:
     return text is not None and _META_DIMENSIONS.search(text.group()) is not None
 
 
-def _nrrd_voxels(head: bytes, reference: str) -> tuple[int, bool]:
-    """Return where the voxels begin and whether they are compressed with gzip."""
+class _Voxels(NamedTuple):
+    """What a header says of its voxels.
+
+    Attributes:
+        start: Where they begin.
+        packed: Whether they are compressed, with gzip or zlib.
+        fields: The header's values, by name in lower case (NRRD: without spaces, hyphens and underscores).
+    """
+
+    start: int
+    packed: bool
+    fields: Mapping[str, str]
+
+
+def _scale(fields: Mapping[str, str], stored: np.dtype, reference: str) -> tuple[float, float]:
+    """Return what stored values are multiplied by and what is added to them, which ITK leaves undone.
+
+    MetaImage gives both (ElementToIntensityFunctionSlope and Offset). NRRD gives, for unsigned whole numbers
+    that other values were quantised to, the lower edge of the first step and the upper edge of the last ("old
+    min", "old max"); a step stands for the value in its middle.
+    """
+    slope = _number(fields, "elementtointensityfunctionslope", 1.0, reference)
+    offset = _number(fields, "elementtointensityfunctionoffset", 0.0, reference)
+    low = _number(fields, "oldmin", math.nan, reference)
+    high = _number(fields, "oldmax", math.nan, reference)
+    if stored.kind == "u" and low < high:
+        step = (high - low) / 2 ** (8 * stored.itemsize)
+        return step, low + step / 2
+    return slope, offset
+
+
+def _number(fields: Mapping[str, str], name: str, absent: float, reference: str) -> float:
+    try:
+        return float(fields.get(name) or absent)
+    except ValueError as error:
+        raise UnreadableScan(reference, f"its header's {name} is no number") from error
+
+
+def _nrrd_voxels(head: bytes, reference: str) -> _Voxels:
     start, packed = 0, False
+    fields: dict[str, str] = {}
     for line in _lines(head, reference):
         start += len(line) + 1
         if not line.strip():
-            return start, packed
+            return _Voxels(start, packed, fields)
         field, separator, value = line.partition(":")
         name = re.sub(r"[\s_-]", "", field).lower()
         if separator and name == "datafile":
             raise UnreadableScan(reference, "a NRRD header without its data: convert it to one .nrrd file")
         if separator and name in ("lineskip", "byteskip"):
             raise UnreadableScan(reference, "its voxels do not begin behind its header")
+        # A comment has no name of a field; NRRD's own keys have "=" behind the colon.
+        if separator and not value.startswith("="):
+            fields[name] = value.strip()
         packed = packed or (name == "encoding" and value.strip().lower() in ("gzip", "gz"))
     raise UnreadableScan(reference, "a NRRD header without an end")
 
 
-def _meta_voxels(head: bytes, size: int, reference: str) -> tuple[int, bool]:
-    """Return where the voxels begin and whether they are compressed with zlib."""
+def _meta_voxels(head: bytes, size: int, reference: str) -> _Voxels:
     start, packed = 0, False
+    fields: dict[str, str] = {}
     for line in _lines(head, reference):
         start += len(line) + 1
         field = _META_FIELD.fullmatch(line.rstrip("\r"))
         if field is None:
             raise UnreadableScan(reference, "its MetaImage header is damaged")
         name, value = field[1].lower(), field[2].strip()
+        fields[name] = value
         if name == "ndims" and value not in map(str, (*_DIMENSIONS, 4)):
             raise UnreadableScan(reference, "its number of dimensions is not 2 or 3")
         if name == "compresseddatasize" and not (value.isascii() and value.isdigit() and int(value) <= size):
@@ -124,7 +170,7 @@ def _meta_voxels(head: bytes, size: int, reference: str) -> tuple[int, bool]:
                 raise UnreadableScan(
                     reference, "a MetaImage header without its data: convert the pair to one .mha file"
                 )
-            return start, packed
+            return _Voxels(start, packed, fields)
     raise UnreadableScan(reference, "a MetaImage header without an end")
 
 

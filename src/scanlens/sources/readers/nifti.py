@@ -6,6 +6,7 @@ spatial axis in that order, and ``spacing`` follows it.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
 import zlib
@@ -14,32 +15,48 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from scanlens.errors import UnreadableScan
 from scanlens.sources.readers.axes import ORIENTATION, one_slice, to_axes
 from scanlens.types import FloatArray, Scan
 
-_ROUNDING = np.float64(1e-4)
-"""So much beyond unit length a quaternion may be: other programs round it to few digits."""
+_ROUNDING = 1e-3
+"""How far the square of a quaternion's length may exceed 1, and sides differ: writers round."""
 
 
-class _Nifti1Header(nib.Nifti1Header):  # type: ignore[misc]
-    quaternion_threshold = _ROUNDING
+class _Completed:
+    """A header whose quaternion may be rounded, and whose scale may lack its intercept."""
+
+    def get_qform_quaternion(self) -> FloatArray:
+        vector = np.array([float(self[f"quatern_{axis}"]) for axis in "bcd"])  # type: ignore[index]
+        if 1 < vector @ vector <= 1 + _ROUNDING:
+            return np.array([0.0, *(vector / np.linalg.norm(vector))])
+        return super().get_qform_quaternion()  # type: ignore[misc]
+
+    def get_slope_inter(self) -> tuple[float | None, float | None]:
+        if not math.isfinite(self["scl_inter"]):  # type: ignore[index]
+            self["scl_inter"] = 0  # type: ignore[index]
+        return super().get_slope_inter()  # type: ignore[misc]
 
 
-class _Nifti2Header(nib.Nifti2Header):  # type: ignore[misc]
-    quaternion_threshold = _ROUNDING
+class _Header1(_Completed, nib.Nifti1Header):
+    pass
 
 
-class _Nifti1Image(nib.Nifti1Image):  # type: ignore[misc]
-    header_class = _Nifti1Header
+class _Header2(_Completed, nib.Nifti2Header):
+    pass
 
 
-class _Nifti2Image(nib.Nifti2Image):  # type: ignore[misc]
-    header_class = _Nifti2Header
+class _Image1(nib.Nifti1Image):
+    header_class = _Header1
 
 
-_SINGLE_FILE = {b"n+1\0": _Nifti1Image, b"n+2\0": _Nifti2Image}
+class _Image2(nib.Nifti2Image):
+    header_class = _Header2
+
+
+_SINGLE_FILE = {b"n+1\0": _Image1, b"n+2\0": _Image2}
 _TWO_FILES = (b"ni1\0", b"ni2\0")
 _MAGIC_1 = slice(344, 348)
 _MAGIC_2 = slice(4, 8)
@@ -78,15 +95,18 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         stream.seek(0)
         _refuse_header(_SINGLE_FILE[magic].header_class.from_fileobj(stream), reference, dims, max_pixels)
         stream.seek(0)
+        # nibabel mends what it reads checked: what the file itself says is asked of this one.
+        as_written = _SINGLE_FILE[magic].header_class.from_fileobj(stream, check=False)
+        stream.seek(0)
         image = _SINGLE_FILE[magic].from_stream(stream)
-        values = np.asarray(image.dataobj, dtype=np.float32)
-        scaling = tuple(getattr(image.dataobj, name) for name in ("slope", "inter"))
+        voxels: Any = image.dataobj
+        values, rescale = np.asarray(voxels, dtype=np.float32), (voxels.slope, voxels.inter)
         if zipped:
             _refuse_damaged(stream, reference)
     header = image.header
     volume = values.reshape(tuple(values.shape[:3]) + (1,) * (3 - values.ndim))
-    sides = nib.affines.voxel_sizes(image.affine) * _millimetres(header)
-    pixels, spacing = to_axes(volume, image.affine, sides.tolist(), reference)
+    sides, doubts = _sides(as_written, image.affine, values.ndim)
+    pixels, spacing = to_axes(volume, image.affine, sides, reference)
     axes = ORIENTATION
     if dims == 2:
         pixels, spacing, axes = one_slice(pixels, spacing)
@@ -101,8 +121,8 @@ def read_nifti(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sca
         affine=scale @ image.affine,
         window=(low, high) if math.isfinite(high - low) and high > low else None,
         bits=32 if stored.kind == "f" else 8 * stored.itemsize,
-        rescaled=stored.kind == "i" or scaling != (1.0, 0.0),
-        doubts=_doubts(header, sides),
+        rescaled=stored.kind == "i" or rescale != (1.0, 0.0),
+        doubts=doubts,
         header=_header_text(header),
     )
 
@@ -124,6 +144,11 @@ def _refuse_header(header: Any, reference: str, dims: int, max_pixels: int) -> N
         raise UnreadableScan(reference, "the header puts the voxels at an absurd place")
     if stored.kind not in "iuf":
         raise UnreadableScan(reference, f"voxels of type {stored.name}: only real numbers are read")
+    length = math.hypot(*(float(header[f"quatern_{axis}"]) for axis in "bcd"))
+    if not header["sform_code"] and header["qform_code"] and length**2 > 1 + _ROUNDING:
+        raise UnreadableScan(
+            reference, f"its qform is no rotation (a quaternion of length {length:.4g}): save it with a sform"
+        )
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) > 3:
@@ -159,11 +184,36 @@ def _millimetres(header: Any) -> float:
     return _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
 
 
-def _doubts(header: Any, sides: FloatArray) -> tuple[str, ...]:
-    """What the header leaves open: spacings that contradict the affine in use, or no affine at all."""
-    if int(header["qform_code"]) <= 0 and int(header["sform_code"]) <= 0:
-        return ("NIfTI without qform and sform code, whose orientation is a guess",)
-    zooms = np.abs([float(zoom) for zoom in header.get_zooms()[:3]]) * _millimetres(header)
-    if not np.allclose(zooms, sides[: len(zooms)], rtol=0.01):
-        return ("NIfTI whose pixdim contradicts its affine, which was used",)
-    return ()
+def _sides(header: Any, affine: FloatArray, axes: int) -> tuple[list[float], tuple[str, ...]]:
+    """Tell the millimetres along each stored axis, and what the header leaves open or says twice.
+
+    Args:
+        header: As the file has it.
+        affine: The one in use; its columns are the sides.
+        axes: Of the image; those beyond have no side of their own.
+
+    Returns:
+        Sides (not finite where the header gives none and nothing else does), and doubts as
+        :class:`scanlens.types.Scan` has them.
+    """
+    doubts = []
+    written = np.array([float(step) for step in header["pixdim"][1:4]])
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    agree = np.isclose(written, sides, rtol=_ROUNDING, atol=0)
+    sides[agree] = written[agree]  # without what a rotation adds in rounding
+    if not header["sform_code"]:
+        sides[written == 0] = math.nan
+    if not agree[:axes].all():
+        doubts.append("NIfTI whose pixdim contradicts its affine: the affine's spacing is used")
+    if not header["sform_code"] and not header["qform_code"]:
+        doubts.append("NIfTI with neither qform nor sform code: its orientation is a guess")
+    if header["sform_code"] and header["qform_code"]:
+        # A quaternion that is no rotation says nothing.
+        with contextlib.suppress(ValueError, HeaderDataError):
+            if nib.aff2axcodes(header.get_qform()) != nib.aff2axcodes(affine):
+                doubts.append("NIfTI whose qform and sform name different axes: read by the sform")
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if (slope == 0 or not math.isfinite(slope)) and math.isfinite(intercept) and intercept:
+        doubts.append("NIfTI with scl_inter but no scl_slope: not scaled, as the standard says")
+    sides[axes:] = 1.0
+    return (sides * _millimetres(header)).tolist(), tuple(doubts)

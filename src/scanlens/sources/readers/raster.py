@@ -1,8 +1,9 @@
 """Raster images (PNG, JPEG, TIFF, BMP, WebP) through Pillow.
 
-``pixels`` keep the file's units: 0-255, 0-65535 for 16 bits, the stored values for 32-bit. Pillow would make
-8 bits of colour, and of grey with transparency, of 16: OpenCV decodes these. One-bit images arrive as 0 and
-255. A raster's resolution tag is a printing hint, so ``spacing`` stays unknown.
+``pixels`` keep the file's units: 0-255, 0-65535 for 16 bits, the stored values for 32-bit. Pillow reads
+colour, and grey with transparency, of 16 bits as 8: these OpenCV reads again, and Pillow's shows whether it
+read the same picture. One-bit images arrive as 0 and 255. A raster's resolution tag is a printing hint, so
+``spacing`` stays unknown.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from scanlens.errors import UnreadableScan
@@ -24,7 +26,9 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b
 _BITS = {"I": 32, "F": 32, "I;16": 16, "I;16L": 16, "I;16B": 16, "I;16N": 16}
 _PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
-_EXIF_TURN = 274
+_SAMPLE_FORMAT = 339
+_SIGNED = (2,)
+_ORIENTATION = 274
 _PILLOW_LIMIT = threading.Lock()
 
 
@@ -40,7 +44,8 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
         ``pixels`` (channel, height, width), one channel for grey and three for colour files.
 
     Raises:
-        UnreadableScan: More than ``max_pixels``, several pages, or ``dims`` is 3.
+        UnreadableScan: More than ``max_pixels``, several pages, 16-bit colour of a variant that OpenCV and
+            Pillow read differently, or ``dims`` is 3.
         Exception: Whatever Pillow raises on a damaged file; the caller turns it into a reason.
     """
     quiet_tiff()
@@ -61,15 +66,17 @@ def read_raster(path: Path, reference: str, *, dims: int, max_pixels: int) -> Sc
         if dims != 2:
             raise UnreadableScan(reference, "an image, not a volume: set data.dims=2")
         mode = image.mode
-        if mode in ("RGB", "RGBA") and any("16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-            return Scan(pixels=_deep_pixels(path, image, reference), photometric=mode, bits=16)
-        inverted = _white_is_zero(image)
+        inverted, signed, deep = _white_is_zero(image), _is_signed(image), _is_deep(image)
+        turn = image.getexif().get(_ORIENTATION, 1)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        pixels = _pixels(image)
+        pixels = _deep_pixels(path, image, turn, reference) if deep else _pixels(image)
     if inverted:
         pixels = np.float32(np.iinfo(np.uint16).max) - pixels
-    return Scan(pixels=pixels, photometric=mode, bits=1 if mode == "1" else _BITS.get(mode, 8))
+    if signed:
+        pixels = pixels.astype(np.uint8).astype(np.int8).astype(np.float32)
+    bits = 1 if mode == "1" else 16 if deep else _BITS.get(mode, 8)
+    return Scan(pixels=pixels, photometric=mode, bits=bits, rescaled=signed)
 
 
 def _open(file: BinaryIO, reference: str, max_pixels: int) -> Image.Image:
@@ -94,19 +101,44 @@ def _white_is_zero(image: Image.Image) -> bool:
     return image.mode.startswith("I;16") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
-def _deep_pixels(path: Path, image: Image.Image, reference: str) -> ImageArray:
-    """Colour of 16 bits, transparency laid on black; three channels also of grey."""
-    if image.getexif().get(_EXIF_TURN, 1) != 1:
-        raise UnreadableScan(reference, "16-bit colour that is to be turned by its EXIF tag: save it upright")
-    stored = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if stored is None or stored.dtype != np.uint16 or stored.ndim != 3:
-        raise UnreadableScan(
-            reference, "16-bit colour of a variant that OpenCV does not read: save it as PNG"
-        )
-    colour = stored[..., 2::-1].astype(np.float32)
-    if stored.shape[2] == 4:
-        colour *= stored[..., 3:] / np.float32(np.iinfo(np.uint16).max)
-    return np.ascontiguousarray(colour.transpose(2, 0, 1))
+def _is_signed(image: Image.Image) -> bool:
+    """Tell whether a TIFF stores signed bytes, which Pillow reads as unsigned."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    return image.mode == "L" and tags.get(_SAMPLE_FORMAT) == _SIGNED
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether the file holds 16 bits of which Pillow keeps 8."""
+    tiles = getattr(image, "tile", [])[:1]
+    return image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in tiles)
+
+
+def _deep_pixels(path: Path, image: Image.Image, turn: int, reference: str) -> ImageArray:
+    """Read 16 bits of colour, transparency laid on black.
+
+    Args:
+        path: The file.
+        image: What Pillow read, upright.
+        turn: The orientation that the file asks for. OpenCV applies it to some formats by itself.
+        reference: The scan, for the reason.
+    """
+    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if stored is not None and stored.dtype == np.uint16 and stored.ndim == 3:
+        bands = [stored[..., band].astype(np.uint16) for band in [2, 1, 0, 3][: stored.shape[2]]]
+        seen = np.asarray(image.convert("RGB" if len(bands) == 3 else "RGBA"))
+        for upright in (np.dstack(bands), np.dstack([_turned(band, turn) for band in bands])):
+            if upright.shape == seen.shape and (np.abs(upright // 256 - seen.astype(int)) <= 1).all():
+                colour = upright[..., :3].astype(np.float32)
+                if len(bands) == 4:
+                    colour *= upright[..., 3:] / np.float32(np.iinfo(np.uint16).max)
+                return np.ascontiguousarray(colour.transpose(2, 0, 1))
+    raise UnreadableScan(reference, "16-bit colour of a variant that is not read: save it as PNG")
+
+
+def _turned(band: npt.NDArray[np.uint16], turn: int) -> npt.NDArray[np.uint16]:
+    image = Image.fromarray(band)
+    image.getexif()[_ORIENTATION] = turn
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _pixels(image: Image.Image) -> ImageArray:

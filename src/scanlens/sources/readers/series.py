@@ -207,7 +207,6 @@ def _volume(names: dict[Path, str], reference: str, max_pixels: int, damaged: in
         affine=made.scan_affine,
         window=found.window,
         bits=found.bits,
-        rescaled=found.rescaled,
         wobble=made.wobble,
         **about(first),
     )
