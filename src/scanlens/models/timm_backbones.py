@@ -175,7 +175,9 @@ def _with_size(
     network = _create(architecture, arguments)
     embed: Any = getattr(network, "patch_embed", None)
     has_patches = hasattr(embed, "patch_size")
-    side: Any = embed.patch_size if has_patches else 32
+    # Of a network that takes any multiple of its patch, wherever it keeps that.
+    inner = [embed] if is_fixed else [embed, *network.modules()]
+    side: Any = next((module.patch_size for module in inner if hasattr(module, "patch_size")), 32)
     patch = int(side if isinstance(side, int) else side[0])
     if architecture.stem != "standard" and "patch_size" not in arguments and has_patches:
         info: Any = getattr(network, "feature_info", None) or [{"reduction": patch}]
