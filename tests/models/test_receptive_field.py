@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.layers import LayerNorm2d
 from torch import nn
 
 from scanlens.models.architecture import Architecture
@@ -125,3 +126,25 @@ def test_the_effective_field_lies_within_the_theoretical_one_and_grows_with_the_
         sides.append(side)
     # Luo et al. 2016: four times the layers, twice the field (not four times).
     assert 1.5 < sides[1] / sides[0] < 2.6
+
+
+def test_a_layer_norm_behind_the_last_layer_changes_no_effective_field() -> None:
+    torch.manual_seed(0)
+    chain = nn.Sequential(*(nn.Conv2d(features, 8, 3, padding=1) for features in (1, 8, 8, 8)))
+    _, plain = effective(chain, 1, (32, 32))
+    # The sum over features of what it gives is constant: its gradient would be rounding.
+    _, normed = effective(nn.Sequential(chain, LayerNorm2d(8)), 1, (32, 32))
+    assert plain < 9
+    assert normed == pytest.approx(plain, abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["twins_svt_small", "maxvit_tiny_rw_224"])
+def test_networks_laid_out_for_one_size_have_no_field_with_an_end(architecture: Make, name: str) -> None:
+    made = architecture(name=name, library="timm", width=1.0, size=(224, 224))
+    assert theoretical(build(made).backbone, 1) is None
+
+
+def test_weights_that_are_standardised_and_scaled_have_the_field_of_plain_ones(architecture: Make) -> None:
+    made = architecture(name="nf_resnet26", library="timm", width=1.0, size=(64, 64), stem="standard")
+    layers = [(7, 2), (3, 2), (3, 1), (3, 1), *[(3, 2), (3, 1)] * 3]
+    assert theoretical(build(made).backbone, 1) == by_formula(layers)

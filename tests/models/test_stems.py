@@ -81,13 +81,13 @@ def test_a_stem_that_cannot_be_shrunk_says_so_once(
     architecture: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say_what_is_left.cache_clear()
-    made = architecture(name="visformer_tiny", library="timm", width=1.0, size=(28, 28))
+    made = architecture(name="visformer_tiny", library="timm", width=1.0, size=(64, 64))
     for _ in range(2):
         build(made)
     build(architecture(name="mobilenetv2_050", library="timm", width=1.0, size=(28, 28)))
     said = capsys.readouterr().err
     assert said.count("warning:") == 1
-    assert "visformer_tiny leaves 1 x 1 cells of a scan of 28 x 28" in said
+    assert "visformer_tiny leaves 2 x 2 cells of a scan of 64 x 64" in said
 
 
 def test_what_the_stem_promises_is_no_warning(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,3 +94,12 @@ def test_the_command(project: Path) -> None:
     refused = run("cnn", "steem=small")
     assert refused.returncode == 1
     assert "Did you mean stem" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["cait_xxs24_224", "levit_128s", "resmlp_12_224", "visformer_tiny"])
+def test_networks_of_one_size_are_summarised(architecture: Make, name: str) -> None:
+    made = architecture(name=name, library="timm", width=1.0, size=(64, 64))
+    summary = summarise_network(made, depth=1)
+    assert summary.receptive_field is None
+    assert summary.flops > 1e8
+    assert "no end found" in summary_text(summary)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from types import SimpleNamespace
 
+import psutil
 import pytest
 import timm
 import torch
@@ -113,3 +116,38 @@ def test_patches_given_as_one_number(architecture: Make) -> None:
     network = build_timm(made).eval()
     with torch.inference_mode():
         assert network(torch.zeros(1, 1, 32, 48)).shape[2:] == (4, 6)
+
+
+@pytest.mark.parametrize("name", ["levit_128s", "efficientvit_m0"])
+def test_a_scan_of_which_one_cell_would_be_left_is_resized(architecture: Make, name: str) -> None:
+    made = architecture(name=name, library="timm", size=(64, 64), width=1.0)
+    with torch.inference_mode():
+        assert build_timm(made).eval()(torch.zeros(1, 1, 64, 64)).shape[2:] == (2, 2)
+
+
+def test_a_network_that_takes_any_size_gets_the_scan_as_it_is(architecture: Make) -> None:
+    made = architecture(
+        name="qwen3_vit_88m", library="timm", size=(64, 64), width=1.0, args={"depth": 1}
+    )  # of 768 px itself
+    with torch.inference_mode():
+        assert build_timm(made).eval()(torch.zeros(1, 1, 64, 64)).shape[2:] == (4, 4)
+
+
+def test_a_network_with_attention_biases_copies_and_follows_its_weights(architecture: Make) -> None:
+    made = architecture(name="levit_128s", library="timm", size=(64, 64), width=1.0)
+    network = build_timm(made).eval()
+    scans = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
+    before = network(scans)
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        for key, weights in copied.named_parameters():
+            if key.endswith("attention_biases"):
+                weights.copy_(torch.linspace(-9, 9, weights.numel()).reshape(weights.shape))
+        torch.testing.assert_close(network(scans), before)
+        assert (copied(scans) - before).abs().max() > 0.01 * before.abs().max()
+
+
+def test_more_weights_than_memory_is_one_line(resnet: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
+    with pytest.raises(SettingsError, match=r"resnet18 has 11,170,240 weights, 0\.0 GiB; 0\.0 GiB .* free"):
+        build_timm(resnet(width=1.0))

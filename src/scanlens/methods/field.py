@@ -27,7 +27,7 @@ class Field:
         influence: Of each pixel on that cell, ``size``, in shares of the largest.
         effective: Side of the field in effect, in pixels: the root of the number of pixels above 4.55 % of
             the largest influence (Luo et al. 2016).
-        theoretical: Side of the field by construction; None where it has no end.
+        theoretical: Side of the field by construction; None where no end was found.
         grid: Cells along each axis.
     """
 

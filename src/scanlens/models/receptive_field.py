@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers.std_conv import StdConv2d
+from timm.layers.std_conv import ScaledStdConv2d, StdConv2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
@@ -69,7 +69,7 @@ def positive_copy(network: nn.Module) -> nn.Module:
             module.forward = torch.sigmoid  # type: ignore[method-assign, assignment]
         elif isinstance(module, (nn.MaxPool2d, nn.MaxPool3d)) and "Same" not in type(module).__name__:
             module.forward = _averaging(module)  # type: ignore[method-assign, assignment]
-        elif isinstance(module, StdConv2d):
+        elif isinstance(module, (StdConv2d, ScaledStdConv2d)):
             # Standardised, equal weights would be zero.
             module.forward = _plain(module)  # type: ignore[method-assign]
     return positive
@@ -110,21 +110,28 @@ def _in_plane(positive: nn.Module) -> None:
             module.forward = flat  # type: ignore[method-assign]
 
 
-def _influence(backbone: nn.Module, scans: Tensor) -> Tensor:
-    """Gradient of the middle unit of the last feature map, all features summed, on the scans."""
+def _influence(backbone: nn.Module, scans: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Gradient of the middle unit of the last feature map on the scans, all features summed.
+
+    With a generator they are summed by random weights: the plain sum of what a layer normalisation gives is
+    the same for every scan, so its gradient is rounding alone.
+    """
     scans = scans.requires_grad_()
     with torch.enable_grad():
         maps = backbone(scans)
         middle = maps[(slice(None), slice(None), *(side // 2 for side in maps.shape[2:]))]
+        if generator is not None:
+            middle = middle * torch.randn(middle.shape, generator=generator)
         (gradient,) = torch.autograd.grad(middle.sum(), scans)
     return gradient.abs().sum(1)
 
 
 def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None:
-    """Side of the region that a cell can see, in pixels; None where it has no end.
+    """Side of the region that a cell can see, in pixels; None where no end was found.
 
     Measured along a strip, since a field is as wide as high in all networks here. Squeeze-and-excitation and
-    attention see the whole scan whatever its size: their field has no end.
+    attention see the whole scan whatever its size: their field has no end. Networks that refuse strips
+    (their windows or tokens are laid out for one size) attend too.
 
     Args:
         backbone: Of any network.
@@ -139,7 +146,12 @@ def theoretical(backbone: nn.Module, channels: int, dims: int = 2) -> int | None
         _in_plane(positive)
     for length in LENGTHS:
         scans = torch.full((1, channels, length, WIDTH), 1e-3, dtype=torch.float64)
-        seen = _influence(positive, scans)[0].sum(1).nonzero()
+        try:
+            seen = _influence(positive, scans)[0].sum(1).nonzero()
+        except (AssertionError, RuntimeError, ValueError):
+            return None
+        if len(seen) == 0:
+            return None
         first, last = int(seen.min()), int(seen.max())
         if first > 0 and last < length - 1:
             return last - first + 1
@@ -169,7 +181,9 @@ def effective(
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(size)
     for _ in range(0, scans, batch):
-        total += _influence(backbone, torch.randn(batch, channels, *size, generator=generator)).sum(0)
+        total += _influence(
+            backbone, torch.randn(batch, channels, *size, generator=generator), generator
+        ).sum(0)
     largest = float(total.max())
     share = total / largest if largest > 0 else total
     return share, float((share > THRESHOLD).sum()) ** (1 / len(size))

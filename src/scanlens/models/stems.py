@@ -31,7 +31,7 @@ from torch.nn.modules.conv import _ConvNd
 
 REDUCTION = {2: {"medium": 16, "small": 8}, 3: {"medium": 16, "small": 16}}
 """Most pixels a side that one cell of the grid may stand for, by dimensions and stem."""
-_LEAST_GRID = 2
+LEAST_GRID = 2
 """Cells along the shortest side that a shrunk stem leaves, where two halvings less are enough for it."""
 _POOLS = (nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d, nn.AvgPool3d)
 _UNFIT = (RuntimeError, ValueError, TypeError, AssertionError)
@@ -185,7 +185,7 @@ def say_what_is_left(name: str, stem: str, size: tuple[int, ...], grid: tuple[in
     """
     most = REDUCTION[len(size)].get(stem)
     if most is None or (
-        min(grid) >= _LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
+        min(grid) >= LEAST_GRID and all(s <= 2 * most * g for s, g in zip(size, grid, strict=True))
     ):
         return
     cells, sides = (" x ".join(map(str, numbers)) for numbers in (grid, size))
@@ -226,6 +226,6 @@ def shrink_stem(network: nn.Module, stem: str, channels: int, size: tuple[int, .
             grid = on_meta(trial, (1, channels, *size))[2:]
         except _UNFIT:
             continue
-        if min(grid) >= _LEAST_GRID or gone == 2:
+        if min(grid) >= LEAST_GRID or gone == 2:
             take_back(network, found, levels, stem == "small")
             return

@@ -46,7 +46,7 @@ class Summary:
         features: Features of a cell.
         parameters: Weights and biases that learn, of backbone and head.
         flops: Floating point operations of one scan's forward pass; a multiplication with its addition is 2.
-        receptive_field: Theoretical, pixels a side; None where it is the whole scan, however large.
+        receptive_field: Theoretical, pixels a side; None where no end was found.
         effective_receptive_field: Side in pixels, by Luo et al. 2016, with fresh weights and every branch
             at work.
     """
@@ -80,7 +80,8 @@ def flops(network: nn.Module, shape: tuple[int, ...]) -> int:
         Of convolutions, matrix products and attention, as ``torch.utils.flop_counter`` counts them;
         element-wise operations are left out.
     """
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    # With gradients, unlike elsewhere: the counter follows them where a layer is handed weights (CaiT).
+    with FlopCounterMode(display=False) as counter, torch.enable_grad():
         network(torch.zeros(shape))
     return int(counter.get_total_flops())
 
@@ -173,7 +174,9 @@ def summary_text(summary: Summary) -> str:
         for a, b, c, d in rows
     ]
     field = summary.receptive_field
-    theory = "the whole scan, whatever its size" if field is None else f"{field} px a side"
+    theory = (
+        "no end found (attention and gates see the whole scan)" if field is None else f"{field} px a side"
+    )
     side = f"{summary.effective_receptive_field:.0f} px a side"
     lines += [
         "",
