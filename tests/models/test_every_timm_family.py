@@ -107,7 +107,7 @@ SMALLEST = {
     "twins": "twins_svt_small",
     "vgg": "vgg11",
     "visformer": "visformer_tiny",
-    "vision_transformer": "qwen3_vit",
+    "vision_transformer": "test_vit",
     "vision_transformer_hybrid": "vit_tiny_r_s16_p8_224",
     "vision_transformer_relpos": "test_vit_relpos",
     "vision_transformer_sam": "samvit_base_patch16_224",
@@ -122,8 +122,11 @@ QUICK = {
     "cait", "csatv2", "byoanet", "levit", "maxxvit", "mlp_mixer", "pit", "qwen3_vit", "tnt", "visformer",
 }  # fmt: skip
 """Families of the default run, one a kind of trouble."""
-FEWER = {"deepseek_vit", "gemma4_vit", "naflexvit", "qwen3_vit"}
-"""Families without a small member: two blocks instead of all, which are alike."""
+FEWER: dict[str, dict[str, Any]] = {
+    "beit": {"depth": 2}, "deepseek_vit": {"depth": 1}, "gemma4_vit": {"depth": 2}, "naflexvit": {"depth": 2},
+    "qwen3_vit": {"depth": 2}, "nasnet": {"num_features": 384, "stem_size": 16},
+}  # fmt: skip
+"""Arguments of families without a small member: fewer of blocks that are alike, or fewer features."""
 REFUSED = {
     "coat": "no spatial features: it gives a list",
     "crossvit": "no spatial features: it gives a list",
@@ -145,8 +148,7 @@ def rows() -> list[Any]:
 @pytest.mark.parametrize("family", rows())
 def test_a_family_gives_maps_or_one_line(family: str) -> None:
     name = SMALLEST.get(family) or timm.list_models(module=family)[0]
-    arguments = {"depth": 2} if family in FEWER else {}
-    section = {**model_section("base"), "name": name, "library": "timm", "args": arguments}
+    section = {**model_section("base"), "name": name, "library": "timm", "args": FEWER.get(family, {})}
     architecture = resolve_model(parse(Model, section, "model"), (1, SIDE, SIDE), 3)
     try:
         network = build(architecture).eval()

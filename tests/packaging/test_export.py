@@ -89,3 +89,11 @@ def test_an_export_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.M
     architecture = resolve_model(model(), (1, 16, 16), 2)
     with pytest.raises(ScanlensError, match=r"export of cnn differs.*packaging\.onnx=false"):
         export.export_onnx(build(architecture).eval(), architecture, tmp_path / "model.onnx")
+
+
+def test_what_torch_cannot_export_is_one_line(tmp_path: Path) -> None:
+    architecture = resolve_model(model(), (1, 16, 16), 3)
+    network = build(architecture).eval()
+    network.backbone.register_forward_hook(lambda _, scans, maps: maps if scans[0].sum() > 0 else -maps)
+    with pytest.raises(ScanlensError, match=r"can't export cnn to ONNX: [^\n]*\S Package without it: "):
+        export.export_onnx(network, architecture, tmp_path / "model.onnx")

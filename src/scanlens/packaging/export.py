@@ -43,7 +43,7 @@ def export_onnx(network: Network, architecture: Architecture, target: Path) -> f
         Greatest difference of a logit or local logit between the two.
 
     Raises:
-        ScanlensError: Where the two disagree by more than ``TOLERANCE``.
+        ScanlensError: Where torch can't export the network, or the two disagree by more than ``TOLERANCE``.
     """
     import onnxruntime
 
@@ -55,10 +55,18 @@ def export_onnx(network: Network, architecture: Architecture, target: Path) -> f
     with warnings.catch_warnings():
         # The exporter warns about its own internals.
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module, (example,), str(target), input_names=["scans"], output_names=["logits", "local_logits"],
-            dynamic_shapes={"scans": {0: batch}}, dynamo=True, external_data=False, verbose=False,
-        )  # fmt: skip
+        try:
+            torch.onnx.export(
+                module, (example,), str(target), input_names=["scans"],
+                output_names=["logits", "local_logits"], dynamic_shapes={"scans": {0: batch}}, dynamo=True,
+                external_data=False, verbose=False,
+            )  # fmt: skip
+        except Exception as error:  # the exporter's own exceptions are private, and differ by step
+            said = str(error.__cause__ or error).strip() or type(error).__name__
+            raise ScanlensError(
+                f"torch can't export {architecture.name} to ONNX: {said.splitlines()[0]}",
+                "Package without it: packaging.onnx=false.",
+            ) from error
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
     probe = torch.randn(3, *shape, generator=generator)
     with torch.inference_mode():
