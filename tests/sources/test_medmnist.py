@@ -128,7 +128,11 @@ def test_the_most_that_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("changes", "options", "reason"),
     [
-        ({}, {"labels": ["only"]}, r"train/1: class 1 has no name.*only"),
+        (
+            {"train_labels": np.array([[0], [2], [1], [0]])},
+            {"labels": ["one", "two"]},
+            r"train/1: class 2 has no name.*one, two",
+        ),
         ({}, {"dims": 3}, r"Set data\.dims=2"),
         ({"val_labels": np.zeros((3, 1), int)}, {}, "do not fit"),
         ({"val_labels": np.zeros((4, 14), int)}, {}, "14 labels a scan"),

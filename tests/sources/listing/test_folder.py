@@ -158,7 +158,7 @@ def test_a_folder_that_cannot_be_entered(
     ("prepare", "changes", "reason"),
     [
         (lambda root: (root / "empty").mkdir(), {}, "empty is empty"),
-        (lambda root: None, {"labels": ["ill"]}, "Folder .*well.*'well' is not in data.labels"),
+        (lambda root: None, {"labels": ["ill", "worse"]}, "Folder .*well.*'well' is not in data.labels"),
         (lambda root: [shutil.rmtree(root / name) for name in ("ill", "well")], {}, "no class folders"),
     ],
 )
