@@ -44,7 +44,7 @@ class Machine:
 def _best_precision(device: str, dims: int) -> Precision:
     """bfloat16 for images on a GPU that multiplies it natively, else float32.
 
-    Never on a processor: there it saves a third of the default run and cost accuracy in two of three pairs of
+    Never on a processor: there it saves a quarter of the default run, was never better in three pairs of
     trainings (``docs/results.md``), and what a run gives would hang on the processor's make.
     """
     if device == "cuda" and dims == 2 and torch.cuda.is_bf16_supported(including_emulation=False):
