@@ -22,7 +22,7 @@ from scanlens.atomic import write_json
 from scanlens.config.kept import refuse_forgotten_data
 from scanlens.config.load import check_sections, read_settings, warn_if_stale
 from scanlens.config.outputs import refuse_output
-from scanlens.errors import TERMINATED, ScanlensError, shortage, system_line
+from scanlens.errors import TERMINATED, ScanlensError, system_line
 from scanlens.ranks import is_first
 
 RAW = Path("data/01_raw/acquired")
@@ -40,11 +40,6 @@ SHORTCUTS = Path("data/07_reports/shortcuts")
 BUNDLE = Path("data/09_bundle")
 
 STOPPED = "stopped. The same command goes on from what is kept."
-SHORT = {
-    "disk": "there is no room left on the disk. Make room and run the same command again.",
-    "memory": "out of memory. Free some, or lower training.batch_size and runtime.batch_size, and run again.",
-}
-"""What is said where a part of the stage does not know better."""
 
 
 @contextmanager
@@ -128,11 +123,7 @@ def stage(name: str, report: Path | None = None) -> Iterator[Stage]:
             print(f"{name}: {STOPPED}", file=sys.stderr)
         raise
     except Exception as error:
-        if (what := shortage(error)) is not None:
-            line = SHORT[what]
-        elif isinstance(error, OSError) and error.errno is not None:
-            line = system_line(error)
-        else:
+        if (line := system_line(error, "training.batch_size or runtime.batch_size")) is None:
             raise
         print(f"{name}: {line}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -75,7 +75,19 @@ def shortage(error: BaseException) -> Literal["disk", "memory"] | None:
     return None if cause is None else shortage(cause)
 
 
-def system_line(error: OSError) -> str:
-    """What the operating system refused, in one line: the file, and its reason."""
+def system_line(error: Exception, less: str) -> str | None:
+    """What the machine refused, in one line; None for any other exception.
+
+    Args:
+        error: What was raised.
+        less: What to lower where memory gives out, e.g. ``--batch-size``.
+    """
+    what = shortage(error)
+    if what == "disk":
+        return "there is no room left on the disk. Make room and run the same command again."
+    if what == "memory":
+        return f"out of memory. Free some, or lower {less}, and run the same command again."
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
     reason = f"{(error.strerror or type(error).__name__).lower()}."
     return f"{error.filename}: {reason}" if error.filename is not None else reason

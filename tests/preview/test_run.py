@@ -15,7 +15,7 @@ from scanlens.cli import main
 from scanlens.config.settings import Settings
 from scanlens.errors import SettingsError
 from scanlens.manifest.build import build_manifest
-from scanlens.preview.run import Preview, preview, preview_text, settings_for, write_page
+from scanlens.preview.run import Preview, preview, preview_text, settings_for, write_preview
 from scanlens.privacy.pseudonym import KEY_VARIABLE
 from scanlens.scaling.engine import IN_PROCESS
 from scanlens.sources.acquired import LISTING, read_source
@@ -80,7 +80,7 @@ def test_what_would_stop_the_pipeline_is_told_and_the_page_says_so_too(
     found, _ = look(project, scans, "labels.csv", "manifest.split.method=official")
     assert "patients" in found.refusal
     assert "The pipeline would stop: " in preview_text(found)
-    write_page(found, tmp_path / "page.html")
+    write_preview(found, tmp_path / "page.html")
     assert "The pipeline would stop here." in (tmp_path / "page.html").read_text()
 
 
@@ -95,6 +95,30 @@ def test_the_command_leaves_nothing_but_the_page(
     assert json.loads(capsys.readouterr().out)["accepted"] == 36
     assert "Data quality" in page.read_text()
     assert before == {p: p.stat().st_mtime_ns for p in [*scans.rglob("*"), *Path("data").rglob("*")]}
+
+
+@pytest.mark.parametrize("option", ["--html", "--report"])
+def test_a_strangers_file_is_not_replaced_and_ours_is(
+    scans: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    command = ["scanlens", "check", str(scans), "--labels", "labels.csv", "--workers=1", option]
+    table = scans / "labels.csv"
+    before = table.read_bytes()
+    monkeypatch.setattr("sys.argv", [*command, str(table)])
+    assert main() == 1
+    assert "labels.csv: exists, and no scanlens wrote it" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    monkeypatch.setattr("sys.argv", [*command, str(scans.parent / "ours")])
+    assert [main(), main()] == [0, 0]
+
+
+def test_limits_reach_the_readers(
+    scans: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["scanlens", "check", str(scans), "--labels", "labels.csv", "--max-memory", "63"]
+    monkeypatch.setattr("sys.argv", command)
+    assert main() == 1
+    assert "manifest.checks.max_memory_mib is 63; expected a whole number of at least 64" in capsys.readouterr().err
 
 
 def test_mistakes_are_named(scans: Path, project: Path, tmp_path: Path) -> None:

@@ -7,13 +7,7 @@ import sys
 
 from scanlens.cli.commands import DONE, OF_A_PROJECT, REFUSED, SOME_FAILED, WRONG_USAGE, enter_project
 from scanlens.cli.parser import parser
-from scanlens.errors import ScanlensError, shortage, system_line
-
-SHORT = {
-    "disk": "there is no room left on the disk. Make room and run the same command again.",
-    "memory": "out of memory. Free some, or lower --batch-size, and run the same command again.",
-}
-"""What is said where a command does not know better."""
+from scanlens.errors import ScanlensError, system_line
 
 __all__ = ["DONE", "REFUSED", "SOME_FAILED", "WRONG_USAGE", "main", "parser"]
 
@@ -36,11 +30,7 @@ def main() -> int:
         print(f"scanlens {arguments.command}: interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        if (what := shortage(error)) is not None:
-            line = SHORT[what]
-        elif isinstance(error, OSError) and error.errno is not None:
-            line = system_line(error)
-        else:
+        if (line := system_line(error, "--batch-size")) is None:
             raise
         print(f"scanlens {arguments.command}: {line}", file=sys.stderr)
         return REFUSED

@@ -91,14 +91,12 @@ def run_check(arguments: argparse.Namespace) -> int:
     from scanlens.scaling.engine import Engine
 
     _refuse_other(arguments.report, b"path,file_class,status,")
+    limits = {"timeout_s": arguments.limit_seconds, "max_memory_mib": arguments.max_memory}
+    given = {name: value for name, value in limits.items() if value is not None}
     found = survey(
         arguments.path,
         dims=None if arguments.dims == "auto" else int(arguments.dims),
-        checks=parse(
-            Checks,
-            {**asdict(CHECKS), "timeout_s": arguments.limit_seconds, "max_memory_mib": arguments.max_memory},
-            "check",
-        ),
+        checks=parse(Checks, {**asdict(CHECKS), **given}, "check"),
         engine=Engine("local", arguments.workers or available_cores(), None),
         progress=sys.stderr.isatty(),
     )
@@ -110,16 +108,23 @@ def run_check(arguments: argparse.Namespace) -> int:
 
 def _preview(arguments: argparse.Namespace) -> int:
     """What the pipeline will make of a labelled data set."""
-    from scanlens.preview.run import preview, preview_text, settings_for, write_page
+    from scanlens.preview.run import preview, preview_text, settings_for, write_preview
     from scanlens.scaling.cores import available_cores
     from scanlens.scaling.engine import Engine
 
-    dims = [] if arguments.dims == "auto" else [f"data.dims={arguments.dims}"]
-    settings = settings_for(Path(), arguments.path, arguments.labels, [*dims, *arguments.overrides])
+    _refuse_other(arguments.html, b"<title>scanlens: data quality</title>")
+    _refuse_other(arguments.report, b"scan_id,patient,label,")
+    chosen = {
+        "data.dims": None if arguments.dims == "auto" else arguments.dims,
+        "manifest.checks.timeout_s": arguments.limit_seconds,
+        "manifest.checks.max_memory_mib": arguments.max_memory,
+    }
+    options = [f"{key}={value}" for key, value in chosen.items() if value is not None]
+    settings = settings_for(Path(), arguments.path, arguments.labels, [*options, *arguments.overrides])
     engine = Engine("local", arguments.workers or available_cores(), None)
     found = preview(settings.data, settings.acquire, settings.manifest, engine)
     if arguments.html is not None:
-        write_page(found, arguments.html)
+        write_preview(found, arguments.html)
     if arguments.report is not None:
         from scanlens.atomic import replacing
 

@@ -113,11 +113,9 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="images, volumes, or each as it is (default)",
     )
+    check.add_argument("--limit-seconds", type=_positive, metavar="N", help="time for one file (default 60)")
     check.add_argument(
-        "--limit-seconds", type=_positive, default=60, metavar="N", help="time for one file (default 60)"
-    )
-    check.add_argument(
-        "--max-memory", type=_positive, default=768, metavar="MIB", help="memory for one file (default 768)"
+        "--max-memory", type=_positive, metavar="MIB", help="memory for one file (default 768)"
     )
     check.add_argument(
         "--workers", type=_positive, metavar="N", help="reading processes (default: all cores)"

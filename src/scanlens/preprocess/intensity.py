@@ -91,12 +91,7 @@ class _Values:
     @cached_property
     def histogram(self) -> Histogram:
         _check_span(self.lowest, self.highest)
-        return count_values(_shown(self.scan), self.lowest, self.highest)
-
-
-def _shown(scan: Scan) -> FloatArray:
-    """The pixels that the file does not call padding."""
-    return scan.pixels if scan.padding is None else scan.pixels[:, ~scan.padding]
+        return count_values(self.scan.pixels, self.lowest, self.highest)
 
 
 def _file_window(values: _Values) -> IntensityRange | None:
@@ -157,7 +152,7 @@ def limits(
     """Choose the values that become 0 and 1.
 
     Args:
-        scan: The scan, in its own units.
+        scan: The scan, in its own units, without what is padding.
         rule: ``auto``: by modality, :data:`DEFAULTS`. ``window``: the file's own, whatever it is.
             ``percentile``: two percentiles of the scan's pixels. ``minmax``: its least and greatest.
             ``zscore``: :data:`DEVIATIONS` standard deviations to either side of the mean, both of the
@@ -179,7 +174,7 @@ def limits(
 
 
 def _chosen(scan: Scan, rule: str, percentiles: tuple[float, float], span: IntensityRange) -> IntensityRange:
-    lowest, highest = span if scan.padding is None else extremes(_shown(scan))
+    lowest, highest = span
     if rule == "window":
         if scan.window is None:
             raise ValueError("no window: preprocess.windows is null and the file suggests none")

@@ -122,7 +122,7 @@ def preview(data: Data, taken: Acquire, config: Manifest, engine: Engine) -> Pre
     return Preview(facts, refusal, built)
 
 
-def write_page(found: Preview, path: Path) -> None:
+def write_preview(found: Preview, path: Path) -> None:
     """The page of the manifest stage, see :func:`scanlens.manifest.quality.write_quality`."""
     built = found.built
     write_quality(
