@@ -11,7 +11,7 @@ from torch import nn
 
 from scanlens.models.architecture import Architecture
 from scanlens.models.registry import build
-from scanlens.models.stems import say_what_is_left, shrink_stem
+from scanlens.models.stems import say_what_is_left, shrink_stem, subsample_narrow
 
 Make = Callable[..., Architecture]
 FAMILIES = (
@@ -97,3 +97,20 @@ def test_what_the_stem_promises_is_no_warning(capsys: pytest.CaptureFixture[str]
     assert not capsys.readouterr().err
     say_what_is_left("net", "small", (65, 32), (4, 2))
     assert "net leaves 4 x 2 cells" in capsys.readouterr().err
+
+
+def test_strided_pointwise_convolutions_of_few_channels_are_subsampled_and_stay_the_same_function() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 20, 1, 2), nn.Conv2d(20, 8, 1, (2, 1)), nn.Conv2d(8, 8, 3, 2, 1))
+    scans = torch.randn(2, 3, 21, 18, generator=torch.Generator().manual_seed(1))
+    strided = network(scans)
+    subsample_narrow(network)
+    # Only the first is one that oneDNN gets wrong.
+    assert [convolution.stride for convolution in network] == [(1, 1), (2, 1), (2, 2)]  # type: ignore[union-attr]
+    torch.testing.assert_close(network(scans), strided)
+
+
+def test_no_network_keeps_one(architecture: Make) -> None:
+    network = build(architecture(name="mobileone_s0", library="timm", width=1.0, channels=3, size=(64, 64)))
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert any(c.kernel_size == (1, 1) and c.in_channels == 3 for c in convolutions)
+    assert not any(c.kernel_size == (1, 1) and c.in_channels < 16 and max(c.stride) > 1 for c in convolutions)

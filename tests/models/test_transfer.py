@@ -137,9 +137,10 @@ def test_a_server_of_its_own_that_does_not_answer_is_said_too(
     # What was downloaded before is not asked for, and read by timm itself.
     (no_hub / "checkpoints").mkdir(parents=True)
     (no_hub / "checkpoints" / str(asked[0]).rpartition("/")[2]).write_bytes(b"")
+    network = build(made)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        initialise(build(made), made, transfer(source="imagenet"), no_hub)
+        initialise(network, made, transfer(source="imagenet"), no_hub)
     assert len(asked) == 1
 
 

@@ -118,7 +118,10 @@ def test_limits_reach_the_readers(
     command = ["scanlens", "check", str(scans), "--labels", "labels.csv", "--max-memory", "63"]
     monkeypatch.setattr("sys.argv", command)
     assert main() == 1
-    assert "manifest.checks.max_memory_mib is 63; expected a whole number of at least 64" in capsys.readouterr().err
+    assert (
+        "manifest.checks.max_memory_mib is 63; expected a whole number of at least 64"
+        in capsys.readouterr().err
+    )
 
 
 def test_mistakes_are_named(scans: Path, project: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from scanlens.models.heads import HEADS
 from scanlens.models.layers import build_lean, build_plain, pooling_for
 from scanlens.models.pattern import build_pattern, initialise_pattern, read_pattern
 from scanlens.models.refine import FINER, REACH, Guide
-from scanlens.models.stems import REDUCTION, say_what_is_left
+from scanlens.models.stems import REDUCTION, say_what_is_left, subsample_narrow
 from scanlens.tasks import task_of
 
 OWN: dict[str, Callable[[Architecture], nn.Module]] = {
@@ -172,6 +172,7 @@ def build(architecture: Architecture, seed: int = 0) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         backbone = _backbone(architecture)
+        subsample_narrow(backbone)
         backbone.eval()
         try:
             with torch.inference_mode():

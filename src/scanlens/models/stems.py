@@ -73,6 +73,44 @@ class Padded:
         return (F.pad(inputs[0], self.amounts),)
 
 
+class Subsampled:
+    """Forward pre-hook: every ``step``-th pixel along each axis, which is all a strided 1 x 1 kernel reads.
+
+    Args:
+        step: The convolution's own stride, along both axes of an image.
+    """
+
+    def __init__(self, step: tuple[int, int]) -> None:
+        self.step = step
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Leave pixels out."""
+        return (inputs[0][:, :, :: self.step[0], :: self.step[1]],)
+
+
+_BLOCK = 16
+"""Input channels below which oneDNN's gradient of a strided 1 x 1 kernel writes beyond its memory."""
+
+
+def subsample_narrow(network: nn.Module) -> None:
+    """Give strided 1 x 1 convolutions of few input channels stride 1 on fewer pixels, in place.
+
+    The same function and the same weights. With channels last oneDNN's gradient of their weights overwrites
+    memory that is not its own (oneDNN issue 6035): colour scans in FastViT, MobileOne and RepVGG, and narrow
+    ResNets, ended training on a processor in a crash, or went on with whatever was overwritten.
+
+    Args:
+        network: Of images; of volumes nothing is changed.
+    """
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        is_pointwise = set(module.kernel_size) == {1} and module.padding in (0, (0, 0))
+        if is_pointwise and max(module.stride) > 1 and module.in_channels // module.groups < _BLOCK:
+            module.register_forward_pre_hook(Subsampled((module.stride[0], module.stride[1])))
+            module.stride = (1, 1)
+
+
 def _first(value: int | tuple[int, ...]) -> int:
     """Kernel, stride or padding along the first axis, however torch was given it."""
     return value if isinstance(value, int) else value[0]

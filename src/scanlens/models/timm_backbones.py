@@ -194,6 +194,8 @@ def _with_size(
             network = _create(architecture, {**trial, **arguments})
             _lay_out(network, architecture.name, size, architecture.channels)
             break
+        except MemoryError:
+            raise
         except Exception:  # whatever a hundred families say of a size or an argument that they do not take
             continue
     else:
@@ -216,6 +218,8 @@ def _fit_size(network: nn.Module, architecture: Architecture, own: tuple[int, in
     for size in ((architecture.size[0], architecture.size[1]), *_sizes(architecture, 32, own)):
         try:
             grid = _pass(network, size, architecture.channels).shape[2:]
+        except MemoryError:
+            raise
         except Exception:  # as above
             if size == own:
                 raise
@@ -285,7 +289,7 @@ def build_timm(architecture: Architecture) -> nn.Module:
             return _with_size(architecture, arguments, own, is_fixed)
         shrink_stem(network, architecture.stem, architecture.channels, architecture.size)
         _fit_size(network, architecture, own)
-    except SettingsError:
+    except (SettingsError, MemoryError):
         raise
     except Exception as error:  # foreign code: each family refuses in its own way
         if _takes_colour_only(architecture, arguments, own):
